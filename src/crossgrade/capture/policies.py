@@ -1,0 +1,84 @@
+"""Values that depend on data which is not there, and what is put in their place.
+
+Each use is marked in the capture with the policy that was applied. Must not know the recorder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How one data-dependent operator is answered."""
+
+    text: str
+    """What is assumed, for the capture's table of marks."""
+    answer: Callable[..., Any]
+    """Gives the result from the call's arguments."""
+
+
+def _scalar(tensor: torch.Tensor) -> Any:
+    """Return True, 1 or 1.0: masks are full, counts are one."""
+    if tensor.dtype == torch.bool:
+        return True
+    return 1.0 if tensor.dtype.is_floating_point else 1
+
+
+def _nonzero(tensor: torch.Tensor) -> torch.Tensor:
+    """Return indices of shape [elements, dimensions]: every element is set."""
+    return tensor.new_empty((tensor.numel(), tensor.dim()), dtype=torch.int64)
+
+
+def _masked_select(tensor: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return every element: the mask is full."""
+    shape = torch.broadcast_shapes(tuple(tensor.shape), tuple(mask.shape))
+    return tensor.new_empty((math.prod(shape),))
+
+
+def _index(tensor: torch.Tensor, indices: Any) -> torch.Tensor:
+    """Return the selection of full boolean masks: the masked dimensions become one."""
+    shape: list[int] = []
+    dim = 0
+    for index in indices:
+        if index is None:
+            shape.append(tensor.shape[dim])
+            dim += 1
+        elif index.dtype in (torch.bool, torch.uint8):
+            shape.append(index.numel())
+            dim += index.dim()
+        else:
+            shape.extend(index.shape)
+            dim += 1
+    return tensor.new_empty((*shape, *tensor.shape[dim:]))
+
+
+POLICIES: dict[Any, Policy] = {
+    aten._local_scalar_dense.default: Policy(
+        text="host read: booleans are true, integers 1, floats 1.0", answer=_scalar
+    ),
+    aten.nonzero.default: Policy(text="nonzero: every element is set", answer=_nonzero),
+    aten.masked_select.default: Policy(text="mask: every element is set", answer=_masked_select),
+}
+MASKED_INDEX = Policy(text="boolean index: every element is set", answer=_index)
+
+
+def policy_for(func: Any, args: tuple[Any, ...]) -> Policy | None:
+    """Return the policy that answers this call, or None where shapes and values are known."""
+    policy = POLICIES.get(func)
+    if policy is not None:
+        # A fake tensor made from a Python number remembers the number.
+        known = getattr(args[0], "constant", None) is not None
+        return None if known else policy
+    if func is aten.index.Tensor and any(
+        index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1]
+    ):
+        return MASKED_INDEX
+    return None

@@ -1,0 +1,179 @@
+"""Build once, capture phases: the driver of a capture.
+
+Puts a built model on the fake device, feeds it, and turns what the recorder wrote into a
+`Capture`. Must not know chips or prices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import platform
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from crossgrade.capture.attention import FusedAttention
+from crossgrade.capture.device import DEVICE_NAME, AccelFakeMode, ensure_device, move_module
+from crossgrade.capture.expand import dissolve
+from crossgrade.capture.modulestack import ModuleStack
+from crossgrade.capture.recorder import Recorder
+from crossgrade.errors import CaptureFailed, CrossgradeError
+from crossgrade.values.capture import Capture
+from crossgrade.values.workload import Workload
+from crossgrade.workloads.built import BuiltModel, tensors_under
+
+
+class CaptureSession:
+    """One built model on the fake device; captures as many phases as asked."""
+
+    def __init__(self, built: BuiltModel) -> None:
+        """Move the model's tensors to the fake device."""
+        self.built = built
+        self.device = ensure_device()
+        self.mode = AccelFakeMode(allow_non_fake_inputs=True)
+        self.owners = move_module(built.module, self.mode, self.device)
+
+    def capture(self, workload: Workload) -> Capture:
+        """Return the capture of one phase.
+
+        Raises:
+            CaptureFailed: the model stopped on fake tensors; the message names the reason.
+        """
+        self.built.module.train(workload.phase == "train")
+        modules = ModuleStack(self.built.module)
+        recorder = Recorder(modules, {self.device.type: DEVICE_NAME})
+        try:
+            with self._fake(), modules:
+                self._run(workload, recorder)
+        except CrossgradeError:
+            raise
+        except Exception as error:
+            raise CaptureFailed(
+                f"{workload.model.name} stopped in {workload.phase}: {_first_line(error)}",
+                where=modules.path,
+                hint="the model needs values that fake tensors do not have, or an unusual input",
+            ) from error
+        finally:
+            recorder.stop_watching()
+            self.built.module.zero_grad(set_to_none=True)
+        self._dissolve(recorder)
+        return Capture(
+            workload=workload,
+            environment=self._environment(),
+            tables=recorder.tables.texts(),
+            columns=recorder.tables.columns(),
+            notes=self.built.notes,
+        )
+
+    @contextlib.contextmanager
+    def _fake(self) -> Iterator[None]:
+        # Freed storages must die when the last reference goes, not when the collector runs.
+        enabled = gc.isenabled()
+        gc.collect()
+        gc.disable()
+        try:
+            with self.mode, FusedAttention():
+                yield
+        finally:
+            if enabled:
+                gc.enable()
+
+    def _run(self, workload: Workload, recorder: Recorder) -> None:
+        """Execute the phase under the recorder."""
+        with torch.set_grad_enabled(workload.phase == "train"):
+            args, kwargs = self.built.inputs(workload, self.device)
+        self._tag_module(recorder)
+        for name, tensor in tensors_under([list(args), kwargs], "arguments"):
+            recorder.tag(tensor, "kv" if self.built.is_cache(name) else "input", name)
+        if workload.phase == "train":
+            self._train(workload, recorder, args, kwargs)
+            return
+        with torch.no_grad(), recorder:
+            result = self.built.module(*args, **kwargs)
+            _tag_cache(recorder, list(self.built.cache_of(result)))
+        # The outputs and the cache are alive at the end of the step.
+        recorder.stop_watching()
+
+    def _train(
+        self, workload: Workload, recorder: Recorder, args: Any, kwargs: dict[str, Any]
+    ) -> None:
+        """Forward, backward and one AdamW step."""
+        module = self.built.module
+        trainable = [p for p in module.parameters() if p.requires_grad]
+        optimizer = _steady_adamw(trainable)
+        for parameter in trainable:
+            for key, tensor in optimizer.state[parameter].items():
+                recorder.tag(tensor, "optimizer", key)
+        with torch.enable_grad(), recorder:
+            loss = self.built.loss(module(*args, **kwargs))
+            recorder.stage = "backward"
+            loss.backward()
+            for name, parameter in module.named_parameters():
+                if parameter.grad is not None:
+                    recorder.tag(parameter.grad, "gradient", name)
+            recorder.stage, recorder.default_role = "optimizer", "activation"
+            optimizer.step()
+        recorder.stop_watching()
+
+    def _tag_module(self, recorder: Recorder) -> None:
+        """Register parameters and buffers with role, name and checkpoint format."""
+        tables = recorder.tables
+        for name, parameter in self.built.module.named_parameters():
+            storage = recorder.tag(parameter, "parameter", name)
+            stored = self.built.weights.stored(
+                name,
+                tuple(parameter.shape),
+                str(parameter.dtype).removeprefix("torch."),
+                self.owners.get(id(parameter), ""),
+            )
+            tables.stored_bytes[storage] = stored.bytes
+            tables.stored_format[storage] = tables.formats(stored.format)
+        for name, buffer in self.built.module.named_buffers():
+            recorder.tag(buffer, "buffer", name)
+
+    def _dissolve(self, recorder: Recorder) -> None:
+        """Record what composite operators dissolve into, per distinct call, inner ones too."""
+        tables = recorder.tables
+        for key, (func, template, metas) in recorder.examples.items():
+            for operator, count in dissolve(func, template, metas, self.mode).items():
+                tables.inner.append((key, tables.operators(operator), count))
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "device": f"{DEVICE_NAME} (fake, out of tree)",
+            **self.built.environment,
+        }
+
+
+def _tag_cache(recorder: Recorder, cache: list[tuple[str, torch.Tensor]]) -> None:
+    """Mark the cache's storages; they must hold the tensors, not what these are cut from."""
+    held: dict[int, float] = {}
+    for name, tensor in cache:
+        storage = recorder.tag(tensor, "kv", name)
+        held[storage] = held.get(storage, 0.0) + tensor.numel() * tensor.element_size()
+    for storage, size in held.items():
+        whole = recorder.tables.storage["bytes"][storage]
+        recorder.tables.stored_bytes[storage] = min(size, whole)
+
+
+def _steady_adamw(parameters: list[torch.nn.Parameter]) -> torch.optim.AdamW:
+    """Return AdamW as it is after its first step: its state exists."""
+    # Foreach is what PyTorch picks by itself on accelerators; fake tensors hide that they are.
+    optimizer = torch.optim.AdamW(parameters, lr=1e-4, foreach=True)
+    for parameter in parameters:
+        optimizer.state[parameter] = {
+            "step": torch.tensor(1.0),
+            "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+            "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+        }
+    return optimizer
+
+
+def _first_line(error: BaseException) -> str:
+    """Return the kind of an exception and the first line of its text."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

@@ -1,0 +1,88 @@
+"""Whether a workload's memory fits, on how many chips at least, and in which format.
+
+Must not know how the bytes were counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from crossgrade.predict.memory import MemoryNeed
+from crossgrade.predict.phase import Prediction, usable_memory
+from crossgrade.units import bytes_, percent
+from crossgrade.values.chip import Chip
+from crossgrade.values.finding import Finding
+
+
+def fit_findings(
+    memory: MemoryNeed, chip: Chip, phase: str, chips: int, least: int | None
+) -> Iterator[Finding]:
+    """Yield findings about capacity.
+
+    Args:
+        memory: what the phase needs on all chips together.
+        chip: one chip.
+        phase: phase of the workload.
+        chips: how many the prediction is for.
+        least: how many are needed at least; None where capacity is unknown.
+    """
+    usable = usable_memory(chip)
+    if least is None or usable is None or chip.memory_capacity is None:
+        yield Finding(
+            id="CG-F203", severity="note", chip=chip.name, phase=phase,
+            title="memory capacity is not published: whether it fits is unknown", place=(),
+            evidence=(f"{chip.name}: memory_capacity is absent",), hint="measure it on the chip",
+        )  # fmt: skip
+        return
+    if least > chips:
+        yield Finding(
+            id="CG-F201", severity="blocker", chip=chip.name, phase=phase,
+            title=f"needs {bytes_(memory.peak)}, {chips} chip(s) have {bytes_(usable * chips)}",
+            place=(f"weights {bytes_(memory.weights)}", f"cache {bytes_(memory.kv)}",
+                   f"activations {bytes_(memory.activations)}"),
+            evidence=_capacity(chip, usable),
+            hint=f"use at least {least} chips, or a smaller batch, context or weight format",
+            data={"peak_bytes": memory.peak, "least_chips": least},
+        )  # fmt: skip
+    elif memory.peak / (usable * chips) > 0.9:
+        yield Finding(
+            id="CG-F202", severity="note", chip=chip.name, phase=phase,
+            title=f"fits with {percent(1 - memory.peak / (usable * chips))} to spare",
+            place=(), evidence=_capacity(chip, usable),
+            hint="fragmentation and communication buffers may take more than that",
+            data={"peak_bytes": memory.peak},
+        )  # fmt: skip
+
+
+def format_findings(
+    memory: MemoryNeed, chip: Chip, phase: str, prediction: Prediction
+) -> Iterator[Finding]:
+    """Yield findings about weight formats that the chip has no engine for."""
+    usable = usable_memory(chip)
+    for wanted, used in prediction.precision_fallbacks:
+        if wanted == "fp4" and used in ("fp8", "mxfp8"):
+            continue  # 4-bit weights meet 8-bit activations: nothing is lost against the intent
+        computed = memory.peak - memory.weights + memory.weights_as_computed
+        more = f"; kept in {used} the whole needs {bytes_(computed)}"
+        if usable:
+            more += f", {max(1, -(-int(computed) // int(usable)))} chips"
+        yield Finding(
+            id="CG-F302", severity="warning", chip=chip.name, phase=phase,
+            title=f"{wanted} weights and no {wanted} engine: priced as stored in {wanted} and "
+            f"computed in {used}{more}",
+            place=tuple(memory.formats), evidence=(f"{chip.name}: no matrix peak for {wanted}",),
+            hint="needs weight-only kernels, or a checkpoint converted to a format of the chip",
+            data={"wanted": wanted, "used": used},
+        )  # fmt: skip
+
+
+def _capacity(chip: Chip, usable: float) -> tuple[str, ...]:
+    constant = chip.memory_capacity
+    if constant is None:
+        return ()
+    source = chip.source(constant.source)
+    return (
+        f"{chip.name}: {bytes_(constant.value)} per {constant.scope} "
+        f"({source.title}, {source.date})",
+        f"usable {bytes_(usable)}: assumed share {percent(usable / constant.value)}",
+    )

@@ -1,0 +1,106 @@
+"""`crossgrade assess`: any model on any described chip."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crossgrade.errors import BadOption
+
+
+def _chips(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
+    """Return the number of chips, None for `auto`."""
+    if value == "auto":
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        raise BadOption(f"--chips {value}", hint="a whole number, or auto") from None
+
+
+def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, float]:
+    """Return chip -> amount per hour."""
+    prices: dict[str, float] = {}
+    for text in value:
+        name, _, amount = text.partition("=")
+        try:
+            prices[name] = float(amount.removesuffix("/h"))
+        except ValueError:
+            raise BadOption(f"--price {text}", hint="CHIP=AMOUNT/h, such as h200=3.5/h") from None
+    return prices
+
+
+@click.command("assess", short_help="what a model needs, and how it would run, on chips")
+@click.argument("model")
+@click.option("--on", multiple=True, metavar="SPEC", help="Chip, or cpu; repeat to compare.")
+@click.option("--phase", "phases", multiple=True,
+              type=click.Choice(["prefill", "decode", "train"]),
+              help="Phase; repeatable. Default: prefill and decode.")  # fmt: skip
+@click.option("--batch", type=int, default=1, show_default=True, help="Sequences.")
+@click.option(
+    "--tokens", type=int, help="Prompt or sequence length (4096); decode: new tokens (1)."
+)
+@click.option("--context", type=int, help="Tokens already cached (decode 8192, prefill 0).")
+@click.option("--dtype", metavar="D", help="Weight format: fp32, bf16, fp16, fp8, int8, fp4, int4. "
+              "Default: the checkpoint's own.")  # fmt: skip
+@click.option("--chips", default="auto", callback=_chips, metavar="N|auto", show_default=True,
+              help="Number of chips; auto: as many as the memory needs.")  # fmt: skip
+@click.option("--price", "prices", multiple=True, callback=_prices, metavar="CHIP=AMOUNT/h",
+              help="Price of one chip per hour, any currency.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--all", "everything", is_flag=True, help="List every finding.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Folder for the record. Default: $CROSSGRADE_HOME/records, else "
+              "~/.local/share/crossgrade/records.")  # fmt: skip
+@click.option("--no-record", is_flag=True, help="Write no record.")
+@click.option("--save-captures", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Also write each capture there.")  # fmt: skip
+def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int,
+            tokens: int | None, context: int | None, dtype: str | None, chips: int | None,
+            prices: dict[str, float], as_json: bool, everything: bool, out: Path | None,
+            no_record: bool, save_captures: Path | None) -> int:  # fmt: skip
+    """Assess MODEL on chips that need not be here.
+
+    MODEL is a preset (`crossgrade models`), a Hugging Face config.json or the folder it lies in, a
+    .pt2 archive of torch.export, or package.module:factory. The last two run their code.
+
+    \b
+    crossgrade assess deepseek-v4-pro --on ascend-950dt --on h200
+    crossgrade assess ./my-model --on ascend-910b2 --phase train --tokens 2048
+    crossgrade assess my_package.model:make --on mi300x --json
+
+    Exit codes: 0 it runs; 1 blocked; 2 wrong usage or input; 3 unknown; 130 interrupted.
+    """
+    from crossgrade import api
+
+    options = api.AssessOptions(
+        on=on, phases=phases or ("prefill", "decode"), batch=batch, tokens=tokens,
+        context=context, dtype=dtype, chips=chips, prices=prices,
+    )  # fmt: skip
+    assessment = api.assess(model, options, narrate=_narrate, save_captures=save_captures)
+    if not no_record:
+        path = api.write_record(model, options, assessment, out)
+        _narrate(f"record: {path}")
+    click.echo(
+        api.render(assessment, as_json=as_json, everything=everything, **_screen()), nl=False
+    )
+    return assessment.exit_code
+
+
+def _narrate(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _screen() -> dict[str, Any]:
+    """Return how wide and how colourful the output may be."""
+    terminal = sys.stdout.isatty()
+    width = max(os.get_terminal_size(sys.stdout.fileno()).columns, 80) if terminal else 120
+    return {
+        "terminal": terminal,
+        "width": width,
+        "colour": terminal and not os.environ.get("NO_COLOR"),
+    }

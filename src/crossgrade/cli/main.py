@@ -1,0 +1,96 @@
+"""The entry point: commands by name, errors as one line or as JSON, exit codes.
+
+Commands are imported when they are used. Must not know what a command does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from crossgrade.errors import CrossgradeError
+
+COMMANDS = {
+    "assess": "what a model needs, and how it would run, on chips that need not be here",
+    "chips": "list the described chips",
+    "models": "list the shipped model configurations",
+}
+"""Command -> one line of help. The command lives in `crossgrade.cli.<name>`."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called or asked for help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in order."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"crossgrade.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="crossgrade", prog_name="crossgrade")
+def cli() -> None:
+    """Can this PyTorch model move to that accelerator, and what will it be like there?
+
+    Example: crossgrade assess deepseek-v4-pro --on ascend-950dt --on h200
+
+    Exit codes: 0 pass; 1 the verdict is negative; 2 wrong usage, input or installation; 3 unknown;
+    130 interrupted.
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command line and end the process with its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in arguments
+    try:
+        code = cli.main(args=arguments, prog_name="crossgrade", standalone_mode=False)
+        sys.stdout.flush()
+    except CrossgradeError as error:
+        _fail(error.code, error.kind, error.message, error.where, error.hint, as_json)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _fail("CG-E100", "usage", error.format_message(), "", _help_hint(error), as_json)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader went away; the rest of the output has no taker.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _help_hint(error: click.ClickException) -> str:
+    ctx = getattr(error, "ctx", None)
+    return f"`{ctx.command_path} --help` shows the options" if ctx else "`crossgrade --help`"
+
+
+def _fail(code: str, kind: str, message: str, where: str, hint: str, as_json: bool) -> None:
+    """Print a failure: JSON on stdout if asked for, else one line on stderr."""
+    if as_json:
+        body = {"code": code, "kind": kind, "message": message, "where": where, "hint": hint}
+        click.echo(json.dumps({"error": body}, ensure_ascii=False))
+        return
+    place = f" ({where})" if where else ""
+    tail = f"; hint: {hint}" if hint else ""
+    text = f"error[{code}]: {message}{place}{tail}"
+    click.echo(" ".join(text.split()), err=True)

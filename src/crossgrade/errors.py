@@ -1,0 +1,157 @@
+"""Every error that crossgrade raises on purpose.
+
+CrossgradeError                  exit 2
+  UsageError          CG-E1xx    what the user typed or passed is wrong
+    UnknownChip       CG-E101
+    UnknownModel      CG-E102
+    BadOption         CG-E103
+    UnsafeModel       CG-E104    running it would execute code from the model folder
+  InputError          CG-E2xx    a file or a model cannot be read
+    BadModelFile      CG-E201
+    UnknownArchitecture CG-E202
+    FactoryFailed     CG-E203
+    BadChipFile       CG-E204
+    BadRecord         CG-E205
+    FutureSchema      CG-E206
+    BadOperatorTable  CG-E207
+  EnvironmentError_   CG-E3xx    something is not installed here
+    MissingExtra      CG-E301
+  CaptureError        CG-E4xx    exit 3: the model was built, and could not be traced
+    CaptureFailed     CG-E401
+
+Each class has a stable code. The message says what, `where` says where, `hint` what to do.
+A user's error prints as one line and ends the program with `exit_code`; a bug is a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+ErrorKind = Literal["usage", "input", "environment", "capture"]
+"""Closed list of the `kind` field of a JSON failure."""
+
+
+class CrossgradeError(Exception):
+    """Base of the tree; never raised itself."""
+
+    code: ClassVar[str] = "CG-E000"
+    kind: ClassVar[ErrorKind] = "usage"
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+        """Store the message, the place and the hint."""
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        where = f" ({self.where})" if self.where else ""
+        hint = f"; hint: {self.hint}" if self.hint else ""
+        return f"error[{self.code}]: {self.message}{where}{hint}"
+
+
+class UsageError(CrossgradeError):
+    """What the user typed or passed is wrong."""
+
+    code = "CG-E100"
+
+
+class UnknownChip(UsageError):
+    """No chip or target has that name."""
+
+    code = "CG-E101"
+
+
+class UnknownModel(UsageError):
+    """No preset, file, folder, factory or archive has that name."""
+
+    code = "CG-E102"
+
+
+class BadOption(UsageError):
+    """An option's value makes no sense."""
+
+    code = "CG-E103"
+
+
+class UnsafeModel(UsageError):
+    """Reading the model would run code that came with it."""
+
+    code = "CG-E104"
+
+
+class InputError(CrossgradeError):
+    """A file or a model cannot be read."""
+
+    code = "CG-E200"
+    kind: ClassVar[ErrorKind] = "input"
+
+
+class BadModelFile(InputError):
+    """The model file or folder is empty, broken or not what it should be."""
+
+    code = "CG-E201"
+
+
+class UnknownArchitecture(InputError):
+    """No builder knows the architecture that the configuration names."""
+
+    code = "CG-E202"
+
+
+class FactoryFailed(InputError):
+    """The user's factory could not be imported, raised, or gave something else than a model."""
+
+    code = "CG-E203"
+
+
+class BadChipFile(InputError):
+    """A chip description breaks the schema."""
+
+    code = "CG-E204"
+
+
+class BadRecord(InputError):
+    """A record or capture file is not readable as such."""
+
+    code = "CG-E205"
+
+
+class FutureSchema(InputError):
+    """A file was written by a newer crossgrade."""
+
+    code = "CG-E206"
+
+
+class BadOperatorTable(InputError):
+    """An operator table breaks its schema."""
+
+    code = "CG-E207"
+
+
+class EnvironmentError_(CrossgradeError):
+    """Something that the command needs is not installed here."""
+
+    code = "CG-E300"
+    kind: ClassVar[ErrorKind] = "environment"
+
+
+class MissingExtra(EnvironmentError_):
+    """An optional dependency is absent or broken."""
+
+    code = "CG-E301"
+
+
+class CaptureError(CrossgradeError):
+    """The model was built, and its execution could not be followed."""
+
+    code = "CG-E400"
+    kind: ClassVar[ErrorKind] = "capture"
+    exit_code = 3
+
+
+class CaptureFailed(CaptureError):
+    """The forward pass, the backward pass or the optimiser step failed on fake tensors."""
+
+    code = "CG-E401"

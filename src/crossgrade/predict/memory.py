@@ -1,0 +1,110 @@
+"""Bytes that must be on chips at the same time, from the lifetimes of storages.
+
+Weights count in the checkpoint's own format, except in training, where arithmetic needs them as
+the module has them. Everything else counts as captured. Must not know how a capture was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossgrade.values.capture import ROLES, Capture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryNeed:
+    """Memory of one execution, bytes, on all chips together."""
+
+    weights: float
+    """Parameters and buffers, scales included."""
+    weights_as_computed: float
+    """Parameters and buffers in the format that arithmetic runs in."""
+    kv: float
+    """Cache or recurrent state alive at the end of the step."""
+    gradients: float
+    """Gradients, at the moment of peak use or the end, whichever is more."""
+    optimizer: float
+    """Optimiser state."""
+    activations: float
+    """What is alive at the peak beside the rows above."""
+    peak: float
+    """Sum of the rows: the most that is alive at once."""
+    peak_call: int
+    """Call at which the peak is reached."""
+    formats: Mapping[str, float]
+    """Bytes of parameters by checkpoint format."""
+    parameters: int
+    """Number of parameters, tied ones once."""
+
+
+def memory_need(capture: Capture) -> MemoryNeed:
+    """Return what one execution of the capture needs."""
+    c = capture.columns
+    roles, sizes, stored = c["storage_role"], c["storage_bytes"], c["storage_stored_bytes"]
+    accel = c["storage_device"] == capture.tables["devices"].index("accel")
+    fixed = np.isin(roles, [ROLES.index("parameter"), ROLES.index("buffer")]) & accel
+    is_parameter = (roles == ROLES.index("parameter")) & accel
+    computed = float(sizes[fixed].sum())
+    training = capture.workload.phase == "train"
+    weights = computed if training else float(stored[fixed].sum())
+    kv_end = _role(capture, "kv") & accel & (c["storage_died"] >= capture.calls)
+    kv = float(stored[kv_end].sum())
+    optimizer = float(sizes[_role(capture, "optimizer") & accel].sum())
+    # What is cut from a larger storage by a cache that keeps a view is not needed for long.
+    loose = accel & ~fixed & ~_role(capture, "optimizer")
+    live = _live(capture, loose, np.where(kv_end, stored, sizes))
+    peak_call = int(live.argmax()) if len(live) else 0
+    at_peak = float(live[peak_call]) if len(live) else 0.0
+    alive = loose & (c["storage_born"] <= peak_call) & (c["storage_died"] >= peak_call)
+    gradients = float(sizes[alive & _role(capture, "gradient")].sum())
+    kv_alive = float(np.where(kv_end, stored, 0.0)[alive & kv_end].sum())
+    activations = at_peak - gradients - kv_alive
+    return MemoryNeed(
+        weights=weights, weights_as_computed=computed, kv=kv, gradients=gradients,
+        optimizer=optimizer, activations=activations,
+        peak=weights + kv + gradients + optimizer + activations, peak_call=peak_call,
+        formats=_by_format(capture, is_parameter, sizes if training else stored),
+        parameters=_parameter_count(capture, is_parameter),
+    )  # fmt: skip
+
+
+def _role(capture: Capture, role: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return np.asarray(capture.columns["storage_role"] == ROLES.index(role))
+
+
+def _live(
+    capture: Capture, chosen: np.ndarray, sizes: np.ndarray
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return live bytes of the chosen storages during each call."""
+    change = np.zeros(capture.calls + 1)
+    born = np.maximum(capture.columns["storage_born"][chosen], 0)
+    died = capture.columns["storage_died"][chosen]
+    np.add.at(change, born, sizes[chosen])
+    np.add.at(change, np.minimum(died + 1, capture.calls), -sizes[chosen])
+    return np.cumsum(change)[: capture.calls]
+
+
+def _by_format(capture: Capture, chosen: np.ndarray, sizes: np.ndarray) -> dict[str, float]:
+    names = capture.tables["formats"]
+    codes = capture.columns["storage_format"]
+    totals = {
+        names[code]: float(sizes[chosen & (codes == code)].sum())
+        for code in np.unique(codes[chosen]).tolist()
+    }
+    return dict(sorted(totals.items(), key=lambda item: -item[1]))
+
+
+def _parameter_count(capture: Capture, chosen: np.ndarray) -> int:
+    """Return the number of parameter elements, each storage once."""
+    c = capture.columns
+    seen: dict[int, int] = {}
+    for value in np.flatnonzero(c["value_producer"] == -1).tolist():
+        storage = int(c["value_storage"][value])
+        if chosen[storage]:
+            seen[storage] = max(
+                seen.get(storage, 0), capture.meta(int(c["value_meta"][value])).numel
+            )
+    return sum(seen.values())

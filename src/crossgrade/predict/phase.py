@@ -1,0 +1,184 @@
+"""One phase of one workload on one chip: the prediction that a person reads.
+
+`prepare` does once per capture what does not depend on the chip; `predict` is cheap and pure.
+Must not know how it is shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossgrade.predict.assumptions import assumptions
+from crossgrade.predict.cost import CallCost
+from crossgrade.predict.kernels import Kernel, eager_kernels, fused_kernels, key_costs
+from crossgrade.predict.memory import MemoryNeed, memory_need
+from crossgrade.predict.price import BOUNDS, KernelColumns, Priced, Traffic, kernel_columns, price
+from crossgrade.predict.traffic import ideal_traffic
+from crossgrade.values.capture import Capture
+from crossgrade.values.chip import Chip
+from crossgrade.values.evidence import Band
+from crossgrade.values.layout import Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A capture with everything about it that no chip changes."""
+
+    capture: Capture
+    """The capture."""
+    costs: list[CallCost]
+    """Cost per distinct call."""
+    eager: list[Kernel]
+    """One kernel per launching call."""
+    fused: list[Kernel]
+    """Kernels of a fusing stack."""
+    eager_columns: KernelColumns
+    """The same as arrays."""
+    fused_columns: KernelColumns
+    """The same as arrays."""
+    memory: MemoryNeed
+    """Bytes needed."""
+    traffic: Traffic
+    """Exchange of an even split."""
+
+    @property
+    def flops(self) -> float:
+        """Nominal matrix operations of one execution."""
+        return sum(k.flops for k in self.eager)
+
+    @property
+    def host_reads(self) -> int:
+        """Reads of device values by the host in the captured calls."""
+        return sum(k.kind == "host" for k in self.eager)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Predicted time of one phase on one layout of one chip."""
+
+    time_s: Band
+    """One execution, s: `fused+graph` to `eager`."""
+    tokens_per_s: Band
+    """New tokens per second over all chips: `eager` to `fused+graph`."""
+    tokens_per_s_per_chip: Band
+    """The same for one chip."""
+    tokens_per_s_per_watt: Band | None
+    """The same per watt of the published power limits; None where no limit is published."""
+    binds: str
+    """What takes most of the fused time, one of BOUNDS."""
+    share_by_bound: Mapping[str, float]
+    """Share of the fused time by what binds."""
+    share_by_bound_eager: Mapping[str, float]
+    """Share of the eager time by what binds."""
+    kernels_fused: int
+    """Launches at the fused end."""
+    kernels_eager: int
+    """Launches at the eager end."""
+    network_s: Band
+    """Lower bound of collectives, s; both ends 0 on one chip."""
+    top: tuple[tuple[str, float], ...]
+    """Operator -> share of the fused time, heaviest first."""
+    precision_fallbacks: tuple[tuple[str, str], ...]
+    """Precisions that weights ask for and the chip lacks -> what is used in their place."""
+    unknown_rates: tuple[str, ...]
+    """Precisions without any published peak: their kernels are priced by memory alone."""
+
+
+def prepare(capture: Capture) -> Prepared:
+    """Return a capture with its kernels and memory need."""
+    costs = key_costs(capture)
+    eager, fused = eager_kernels(capture, costs), fused_kernels(capture, costs)
+    return Prepared(
+        capture=capture, costs=costs, eager=eager, fused=fused,
+        eager_columns=kernel_columns(eager), fused_columns=kernel_columns(fused),
+        memory=memory_need(capture), traffic=ideal_traffic(capture),
+    )  # fmt: skip
+
+
+def predict(prepared: Prepared, chip: Chip, layout: Layout) -> Prediction:
+    """Return the predicted time of one phase.
+
+    Raises:
+        ValueError: the chip's memory bandwidth is unknown.
+    """
+    low = price(prepared.fused_columns, chip, layout, prepared.traffic, "optimistic")
+    high = price(prepared.eager_columns, chip, layout, prepared.traffic, "pessimistic")
+    tokens = prepared.capture.workload.new_tokens
+    fast, slow = tokens / low.total_s, tokens / max(high.total_s, low.total_s)
+    watts = chip.power.value * layout.chips if chip.power else None
+    return Prediction(
+        time_s=_time(low.total_s, high.total_s),
+        tokens_per_s=_rate(slow, fast, "1/s"),
+        tokens_per_s_per_chip=_rate(slow / layout.chips, fast / layout.chips, "1/s"),
+        tokens_per_s_per_watt=_rate(slow / watts, fast / watts, "1/(s W)") if watts else None,
+        binds=max(BOUNDS, key=lambda name: low.by_bound_s[name]),
+        share_by_bound=_shares(low), share_by_bound_eager=_shares(high),
+        kernels_fused=low.kernels, kernels_eager=high.kernels,
+        network_s=_time(low.network_s, high.network_s),
+        top=_top(prepared.fused_columns, low),
+        precision_fallbacks=tuple(
+            sorted({(r.wanted, r.used) for r in low.rates if r.used not in (r.wanted, "unknown")})
+        ),
+        unknown_rates=tuple(sorted({r.wanted for r in low.rates if r.used == "unknown"})),
+    )  # fmt: skip
+
+
+def usable_memory(chip: Chip) -> float | None:
+    """Return bytes of a chip that a model can use; None where the capacity is unknown."""
+    if chip.memory_capacity is None:
+        return None
+    return chip.memory_capacity.value * assumptions()["usable_memory"].optimistic
+
+
+def least_chips(memory: MemoryNeed, chip: Chip) -> int | None:
+    """Return how many chips the peak needs when it divides evenly; None if capacity is unknown."""
+    usable = usable_memory(chip)
+    return None if usable is None else max(1, math.ceil(memory.peak / usable))
+
+
+def call_time_shares(prepared: Prepared, chip: Chip) -> np.ndarray:
+    """Return the share of device time per captured call on one chip, shape [calls]; views are 0.
+
+    Priced call by call at the optimistic rates, without waiting for the host.
+    """
+    priced = price(prepared.eager_columns, chip, Layout(chips=1), prepared.traffic, "optimistic")
+    shares = np.zeros(prepared.capture.calls)
+    for kernel, seconds in zip(prepared.eager, priced.device_s.tolist(), strict=True):
+        shares[kernel.calls[0]] = seconds
+    total = shares.sum()
+    return shares / total if total else shares
+
+
+def _time(low: float, high: float) -> Band:
+    return Band(
+        low=low, high=max(low, high), low_name="fused+graph", high_name="eager", unit="s",
+        kind="predicted",
+    )  # fmt: skip
+
+
+def _rate(low: float, high: float, unit: str) -> Band:
+    return Band(
+        low=low, high=high, low_name="eager", high_name="fused+graph", unit=unit, kind="predicted"
+    )
+
+
+def _shares(priced: Priced) -> dict[str, float]:
+    total = priced.total_s or 1.0
+    return {name: priced.by_bound_s[name] / total for name in BOUNDS}
+
+
+def _top(columns: KernelColumns, priced: Priced, most: int = 8) -> tuple[tuple[str, float], ...]:
+    """Return the heaviest operators and their share of the total."""
+    totals: dict[str, float] = defaultdict(float)
+    for label, kind, seconds in zip(
+        columns.labels, columns.kinds, priced.device_s.tolist(), strict=True
+    ):
+        totals[label if kind != "vector" else f"{label} (vector)"] += seconds
+    total = priced.total_s or 1.0
+    ranked = sorted(totals.items(), key=lambda item: -item[1])[:most]
+    return tuple((name, seconds / total) for name, seconds in ranked)

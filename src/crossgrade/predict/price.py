@@ -1,0 +1,161 @@
+"""Kernels + chip + layout -> time, as a band between `fused+graph` and `eager`.
+
+A kernel takes its floor plus the slowest of its engine's arithmetic and its memory traffic. Eager
+execution also waits for the host to launch. Many chips share the work evenly (ideal shards) and
+pay an alpha-beta bound for collectives. Must not know vendors or operators' names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossgrade.predict.assumptions import End, assumptions
+from crossgrade.predict.kernels import Kernel
+from crossgrade.predict.rates import Rate, matrix_rate, vector_rate
+from crossgrade.values.chip import Chip
+from crossgrade.values.layout import Layout
+
+Floats = NDArray[np.float64]
+BOUNDS = ("compute", "vector", "memory", "launch", "host", "network")
+"""What can bind a kernel; also the order of ties."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelColumns:
+    """Kernels as arrays; what of them does not depend on the chip."""
+
+    work: Floats
+    """Executed matrix operations, shape [kernels]."""
+    vector_ops: Floats
+    """Element operations, shape [kernels]."""
+    bytes: Floats
+    """Bytes moved, shape [kernels]."""
+    format: NDArray[np.int64]
+    """Row in `formats`, shape [kernels]."""
+    formats: tuple[tuple[str, str], ...]
+    """Distinct (arithmetic dtype, weight format)."""
+    is_host: NDArray[np.bool_]
+    """Whether the kernel is a read that waits for the device, shape [kernels]."""
+    labels: tuple[str, ...]
+    """Operator per kernel."""
+    kinds: tuple[str, ...]
+    """Class per kernel."""
+
+
+def kernel_columns(kernels: list[Kernel]) -> KernelColumns:
+    """Return kernels as arrays."""
+    formats: dict[tuple[str, str], int] = {}
+    rows = [formats.setdefault((k.dtype, k.weight_format), len(formats)) for k in kernels]
+    return KernelColumns(
+        work=np.array([k.work for k in kernels], dtype=np.float64),
+        vector_ops=np.array([k.vector_ops for k in kernels], dtype=np.float64),
+        bytes=np.array([k.bytes for k in kernels], dtype=np.float64),
+        format=np.array(rows, dtype=np.int64),
+        formats=tuple(formats),
+        is_host=np.array([k.kind == "host" for k in kernels], dtype=np.bool_),
+        labels=tuple(k.label for k in kernels),
+        kinds=tuple(k.kind for k in kernels),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """Time of one end of the band."""
+
+    total_s: float
+    """Time of the phase, s."""
+    device_s: Floats
+    """Time per kernel, s, shape [kernels]."""
+    bound: NDArray[np.int64]
+    """Index into BOUNDS per kernel."""
+    by_bound_s: Mapping[str, float]
+    """Time by what binds, s; adds up to `total_s`."""
+    network_s: float
+    """Part of the total that collectives take, s."""
+    rates: tuple[Rate, ...]
+    """Matrix rate per row of `KernelColumns.formats`."""
+    kernels: int
+    """Launches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What an even split over chips has to exchange per step."""
+
+    rounds: int
+    """Collectives one after another."""
+    bytes_per_round: float
+    """Payload of each, bytes."""
+
+
+def price(columns: KernelColumns, chip: Chip, layout: Layout, traffic: Traffic, end: End) -> Priced:
+    """Return the time of one execution at one end of the band.
+
+    t = floor + max(work / (P e), vector_ops / (V e), bytes / (B e)); formula of the roofline model
+    (Williams et al., CACM 2009) with a constant per launch.
+
+    Raises:
+        ValueError: the chip's memory bandwidth is unknown; ask before.
+    """
+    if chip.memory_bandwidth is None:
+        raise ValueError(f"{chip.name}: no memory bandwidth is published")
+    a = {name: row.at(end) for name, row in assumptions().items()}
+    rates = tuple(matrix_rate(chip, dtype, weights) for dtype, weights in columns.formats)
+    matrix = np.array([r.flop_per_s for r in rates])[columns.format]
+    vector = np.array([vector_rate(chip, dtype).flop_per_s for dtype, _ in columns.formats])
+    n = layout.chips
+    parts = np.stack(
+        [
+            columns.work / n / (matrix * a["matrix_efficiency"]),
+            columns.vector_ops / n / (vector[columns.format] * a["vector_efficiency"]),
+            columns.bytes / n / (chip.memory_bandwidth.value * a["memory_efficiency"]),
+        ]
+    )
+    floor, launch, sync = a["kernel_floor_s"], a["host_launch_s"], a["host_sync_s"]
+    slowest = parts.max(axis=0)
+    bound = parts.argmax(axis=0)
+    bound = np.where(slowest < floor, BOUNDS.index("launch"), bound)
+    device = floor + slowest
+    # The host runs ahead of a busy device and is waited for by an idle one.
+    waiting = device < launch
+    times = np.where(waiting, launch, device)
+    bound = np.where(waiting, BOUNDS.index("launch"), bound)
+    times = np.where(columns.is_host, sync, times)
+    bound = np.where(columns.is_host, BOUNDS.index("host"), bound)
+    network = network_s(chip, layout, traffic, end)
+    by_bound = {name: float(times[bound == i].sum()) for i, name in enumerate(BOUNDS)}
+    by_bound["network"] = network
+    return Priced(
+        total_s=float(times.sum()) + network, device_s=times, bound=bound,
+        by_bound_s=by_bound, network_s=network, rates=rates, kernels=len(columns.labels),
+    )  # fmt: skip
+
+
+def network_s(chip: Chip, layout: Layout, traffic: Traffic, end: End) -> float:
+    """Return the alpha-beta bound of the exchange, s; 0 on one chip or without a known link.
+
+    Inside a scale-up domain the hidden states are all-reduced: v bytes over m chips move
+    2 (m-1)/m v through each chip's link (Thakur et al., IJHPCA 2005). Between domains they are
+    handed on once, as a pipeline does; the chips of a domain share that transfer.
+    """
+    if layout.chips == 1:
+        return 0.0
+    a = {name: row.at(end) for name, row in assumptions().items()}
+    inside, outside = chip.link("scale-up"), chip.link("scale-out")
+    domain = inside.domain if inside and inside.domain else layout.chips
+    members = min(layout.chips, domain) if inside else 1
+    hops = -(-layout.chips // members) - 1
+    seconds = 0.0
+    if inside and members > 1:
+        volume = 2 * (members - 1) / members * traffic.bytes_per_round
+        beta = volume / (inside.bandwidth.value * a["link_efficiency"])
+        seconds += traffic.rounds * (a["collective_latency_s"] + beta)
+    if outside and hops:
+        share = traffic.bytes_per_round / members
+        beta = share / (outside.bandwidth.value * a["link_efficiency"])
+        seconds += hops * (a["collective_latency_s"] + beta)
+    return seconds

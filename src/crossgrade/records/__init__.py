@@ -1,0 +1,1 @@
+"""Results as files: codec, versions, store. Must not know what a result means; imports no torch."""

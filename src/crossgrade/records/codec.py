@@ -1,0 +1,83 @@
+"""Values <-> JSON, with a version and a digest.
+
+NaN and infinities are written as strings, because JSON has none. Must not know what a record
+means.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crossgrade.errors import BadRecord, FutureSchema
+from crossgrade.values.record import RECORD_SCHEMA, Record
+
+
+def to_json(value: Any) -> Any:
+    """Return a value as JSON objects: dataclasses by field, tuples as lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): to_json(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [to_json(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def seal(record: Record) -> Record:
+    """Return the record with its digest."""
+    return dataclasses.replace(record, digest=_digest(record))
+
+
+def _digest(record: Record) -> str:
+    body = to_json(dataclasses.replace(record, digest=""))
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def dump(record: Record, path: Path) -> None:
+    """Write a record; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        text = json.dumps(to_json(record), indent=1, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path) -> Record:
+    """Return a record from its file.
+
+    Raises:
+        BadRecord: not JSON, fields missing or unknown, or contents that do not match the digest.
+        FutureSchema: written by a newer crossgrade.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        schema = int(raw["schema"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadRecord(f"'{path}' is not a record: {error}", hint="check the path") from error
+    if schema > RECORD_SCHEMA:
+        raise FutureSchema(
+            f"'{path}' has record schema {schema}, this crossgrade reads up to {RECORD_SCHEMA}",
+            hint="upgrade crossgrade",
+        )
+    try:
+        record = Record(**raw)
+    except TypeError as error:
+        raise BadRecord(
+            f"'{path}' lacks or adds a field: {error}", hint="was it edited?"
+        ) from error
+    if record.digest != _digest(record):
+        raise BadRecord(f"'{path}' was changed after it was written", hint="run it again")
+    return record

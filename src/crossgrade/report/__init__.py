@@ -1,0 +1,1 @@
+"""Pure renderers: a value in, text out. Must not compute anything and must not import torch."""

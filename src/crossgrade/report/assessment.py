@@ -1,0 +1,212 @@
+"""An assessment as a document: the verdict first, then chips side by side, then what to act on.
+
+Must not compute: every figure stands in the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from crossgrade.report.document import Block, Document, Heading, Line, Table, Tone
+from crossgrade.units import bytes_, count, percent, seconds, si
+from crossgrade.values.assessment import (
+    Assessment,
+    ChipAssessment,
+    ClaimComparison,
+    PhaseAssessment,
+    Verdict,
+    verdict_text,
+)
+from crossgrade.values.evidence import Band
+from crossgrade.values.finding import Finding
+
+_TONE: dict[Verdict, Tone] = {
+    "runs": "good", "runs-with-findings": "warning", "needs-N-chips": "warning", "blocked": "bad",
+    "unknown": "bad",
+}  # fmt: skip
+_MOST_FINDINGS = 6
+
+
+def assessment_document(assessment: Assessment, *, everything: bool = False) -> Document:
+    """Return what a person reads; `everything` lists all findings and operators."""
+    return Document(blocks=tuple(_blocks(assessment, everything)))
+
+
+def _blocks(a: Assessment, everything: bool) -> Iterator[Block]:
+    for chip in a.chips:
+        text = verdict_text(chip.verdict, chip.least_chips)
+        yield Line(text=f"{a.model.name} on {chip.chip}: {text}", tone=_TONE[chip.verdict])
+    yield Line(
+        text=f"{count(a.parameters)} parameters; weights counted as {a.weights_format}",
+        tone="quiet",
+    )
+    for index, first in enumerate(a.chips[0].phases):
+        rows = [(chip, chip.phases[index]) for chip in a.chips]
+        yield Heading(
+            level=2,
+            text=f"{first.phase}: batch {first.batch}, {count(first.tokens)} new and "
+            f"{count(first.context)} cached tokens per sequence",
+        )
+        yield Line(
+            text=f"{count(first.calls)} calls captured, {count(first.distinct_calls)} distinct, "
+            f"{si(first.flops, 'FLOP')}",
+            tone="quiet",
+        )
+        yield _memory_table(rows)
+        yield _speed_table(rows)
+        yield _operator_table(rows)
+        yield from _claims(rows)
+    yield from _findings(a, everything)
+    yield from _closing(a)
+
+
+Rows = list[tuple[ChipAssessment, PhaseAssessment]]
+
+
+def _memory_table(rows: Rows) -> Table:
+    """Return what must fit, per chip."""
+    return Table(
+        title="memory of all chips together (exact for the format; at least N chips)",
+        columns=("chip", "weights", "cache", "gradients", "optimizer", "activations", "peak",
+                 "usable per chip", "at least"),
+        rows=tuple(
+            (
+                chip.chip, bytes_(p.memory.weights), bytes_(p.memory.kv),
+                bytes_(p.memory.gradients), bytes_(p.memory.optimizer),
+                bytes_(p.memory.activations), bytes_(p.memory.peak),
+                bytes_(p.memory.usable_per_chip) if p.memory.usable_per_chip else "unknown",
+                f"{p.memory.least_chips} chips" if p.memory.least_chips else "unknown",
+            )
+            for chip, p in rows
+        ),
+        right=frozenset(range(1, 9)),
+    )  # fmt: skip
+
+
+def _speed_table(rows: Rows) -> Table:
+    """Return predicted time and rates, per chip."""
+    priced = any(p.speed and p.speed.tokens_per_price for _, p in rows)
+    columns = ("chip", "chips", "time, fused+graph to eager", "tokens/s", "tokens/s/chip",
+               "tokens/s/W", *(("tokens per price unit",) if priced else ()), "binds")  # fmt: skip
+    cells = []
+    for chip, p in rows:
+        s = p.speed
+        if s is None:
+            cells.append((chip.chip, str(p.layout.chips), *["unknown"] * (len(columns) - 2)))
+            continue
+        price = (_range(s.tokens_per_price),) if priced else ()
+        cells.append((
+            chip.chip, str(p.layout.chips), f"{seconds(s.time_s.low)} to {seconds(s.time_s.high)}",
+            _range(s.tokens_per_s), _range(s.tokens_per_s_per_chip),
+            _range(s.tokens_per_s_per_watt), *price,
+            f"{s.binds} {percent(s.share_by_bound[s.binds])}",
+        ))  # fmt: skip
+    return Table(
+        title="speed (predicted; more than one chip: ideal shards, collectives a lower bound)",
+        columns=columns, rows=tuple(cells), right=frozenset(range(1, len(columns) - 1)),
+    )  # fmt: skip
+
+
+def _operator_table(rows: Rows) -> Table:
+    """Return operators by support level, per chip."""
+    levels = list(dict.fromkeys(f.level for _, p in rows for f in p.levels))
+    cells = []
+    for chip, p in rows:
+        known = {f.level: f for f in p.levels}
+        cells.append((
+            chip.chip, chip.operator_table,
+            *(f"{known[level].operators} ({percent(known[level].time_share)})"
+              if level in known else "-" for level in levels),
+        ))  # fmt: skip
+    return Table(
+        title="operators by support: distinct (share of predicted time)",
+        columns=("chip", "table", *levels), rows=tuple(cells),
+        right=frozenset(range(2, 2 + len(levels))),
+    )  # fmt: skip
+
+
+def _claims(rows: Rows) -> Iterator[Block]:
+    claims = [(chip, c) for chip, p in rows for c in p.claims]
+    if not claims:
+        return
+    yield Table(
+        title="published results (claimed) beside our band (predicted) for their conditions",
+        columns=("chip", "claimed", "predicted", "verdict", "conditions and source"),
+        rows=tuple(_claim_row(chip, c) for chip, c in claims),
+    )
+
+
+def _claim_row(chip: ChipAssessment, c: ClaimComparison) -> tuple[str, ...]:
+    band = c.predicted
+    where = {None: "not compared", True: "inside", False: "outside"}[c.inside]
+    if band is not None and c.inside is False:
+        where = "below our band" if c.claim.value < band.low else "above our band"
+    return (
+        chip.chip,
+        f"{seconds(c.claim.value)} per token",
+        f"{seconds(band.low)} to {seconds(band.high)}" if band else "-",
+        where,
+        f"{c.claim.chips} chips, batch {c.claim.batch}, {count(c.claim.context)} cached, "
+        f"{c.claim.weights}; {c.remark}; said by {c.claim.said_by}; {c.claim.source.url}",
+    )
+
+
+def _findings(a: Assessment, everything: bool) -> Iterator[Block]:
+    """Yield findings, equal ones of several chips and phases in one entry."""
+    merged: dict[tuple[str, str], list[Finding]] = {}
+    for chip in a.chips:
+        for p in chip.phases:
+            for f in p.findings:
+                merged.setdefault((f.id, f.title), []).append(f)
+    entries = sorted(merged.values(), key=_weight)
+    if not entries:
+        return
+    yield Heading(level=2, text=f"findings ({len(entries)})")
+    shown = entries if everything else entries[:_MOST_FINDINGS]
+    for found in shown:
+        first = found[0]
+        chips = ", ".join(dict.fromkeys(f"{f.chip} {f.phase}" for f in found))
+        tone: Tone = {"blocker": "bad", "warning": "warning"}.get(first.severity, "plain")  # type: ignore[assignment]
+        share = f" ({percent(first.time_share)} of time)" if first.time_share else ""
+        yield Line(text=f"{first.severity} {first.id}: {first.title}{share}", tone=tone)
+        yield Line(text=f"    on {chips}", tone="quiet")
+        if first.place:
+            yield Line(text=f"    at {'; '.join(first.place[:3])}", tone="quiet")
+        if everything or first.severity != "note":
+            yield Line(text=f"    because {'; '.join(first.evidence[:3])}", tone="quiet")
+        yield Line(text=f"    hint: {first.hint}")
+    if len(shown) < len(entries):
+        yield Line(text=f"... {len(entries) - len(shown)} more: add --all", tone="quiet")
+
+
+def _weight(found: list[Finding]) -> tuple[int, float, str]:
+    order = {"blocker": 0, "warning": 1, "note": 2}
+    return (order[found[0].severity], -max(f.time_share or 0 for f in found), found[0].id)
+
+
+def _closing(a: Assessment) -> Iterator[Block]:
+    yield Heading(level=2, text="how we know")
+    for note in a.notes:
+        yield Line(text=f"note: {note}")
+    versions = ", ".join(f"{k} {v}" for k, v in a.environment.items() if v)
+    yield Line(text=f"captured with {versions}", tone="quiet")
+    yield Line(
+        text="operators: read from tables and the dispatcher, not run on the chip; memory: exact "
+        "for the format and capture; speed: predicted from data sheets and assumed efficiencies, "
+        "not fitted to this chip; `--json` lists every constant with its source",
+        tone="quiet",
+    )
+
+
+def _range(band: Band | None) -> str:
+    """Return both ends of a band, or that there is none."""
+    if band is None:
+        return "unknown"
+    low, high = _number(band.low), _number(band.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def _number(value: float) -> str:
+    if value >= 100:
+        return count(value)
+    return f"{value:.3g}"

@@ -1,0 +1,239 @@
+"""The answer of `assess`: one model, some phases, some chips.
+
+Everything a renderer or a record needs, as values. Must not know how it was found out or how it
+is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from crossgrade.values.claim import Claim
+from crossgrade.values.evidence import Band, NumberClass
+from crossgrade.values.finding import Finding
+from crossgrade.values.layout import Layout
+from crossgrade.values.support import SupportLevel
+from crossgrade.values.workload import ModelRef, Phase
+
+Verdict = Literal["runs", "runs-with-findings", "needs-N-chips", "blocked", "unknown"]
+"""Closed list; `needs-N-chips` is shown with its number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryFigures:
+    """Bytes of one phase, over all chips; `exact` given the format and the capture."""
+
+    kind: NumberClass = "exact"
+    """How the figures are known."""
+    weights: float
+    """Parameters and buffers in the format below, scales included."""
+    weights_format: str
+    """Format in words, and where it stands."""
+    kv: float
+    """Cache or recurrent state at the end of the step."""
+    gradients: float
+    """Gradients alive at the peak."""
+    optimizer: float
+    """Optimiser state."""
+    activations: float
+    """Everything else alive at the peak."""
+    peak: float
+    """Sum."""
+    by_format: Mapping[str, float]
+    """Bytes of parameters by storage format."""
+    usable_per_chip: float | None
+    """Bytes of a chip that count as usable; None unknown."""
+    least_chips: int | None
+    """Chips that the peak needs when it divides evenly; None unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedFigures:
+    """Predicted time of one phase."""
+
+    time_s: Band
+    """One execution, s."""
+    tokens_per_s: Band
+    """Over all chips."""
+    tokens_per_s_per_chip: Band
+    """For one chip."""
+    tokens_per_s_per_watt: Band | None
+    """Per watt of the published power limits."""
+    tokens_per_price: Band | None
+    """Tokens per unit of the user's price; None without a price."""
+    binds: str
+    """What takes most of the time at the fused end."""
+    share_by_bound: Mapping[str, float]
+    """Share of the fused time by what binds."""
+    share_by_bound_eager: Mapping[str, float]
+    """Share of the eager time by what binds."""
+    kernels_fused: int
+    """Launches at the fused end."""
+    kernels_eager: int
+    """Launches at the eager end."""
+    network_s: Band
+    """Lower bound of collectives."""
+    top: tuple[tuple[str, float], ...]
+    """Operator -> share of the fused time."""
+    unknown_rates: tuple[str, ...]
+    """Precisions without a published peak."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelFigures:
+    """Operators of one support level."""
+
+    level: SupportLevel
+    """How they run."""
+    operators: int
+    """Distinct overloads."""
+    calls: int
+    """Calls."""
+    time_share: float
+    """Share of predicted device time, call by call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorFigures:
+    """One operator on one chip."""
+
+    op: str
+    """Overload with namespace."""
+    level: SupportLevel
+    """How it runs."""
+    calls: int
+    """Calls."""
+    call_share: float
+    """Share of launching calls."""
+    time_share: float
+    """Share of predicted device time."""
+    dtypes: tuple[str, ...]
+    """Formats of its tensors."""
+    via: str
+    """Registered operator that does the work, where it is another."""
+    inner: tuple[tuple[str, int], ...]
+    """What its calls dissolve into there."""
+    host_syncs: int
+    """Host reads that its calls cause there."""
+    limits: str
+    """Documented limits."""
+    evidence: tuple[str, ...]
+    """Table rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimComparison:
+    """A published result beside our band at the same conditions."""
+
+    claim: Claim
+    """What was said."""
+    predicted: Band | None
+    """Our band for the claim's metric and conditions; None where it cannot be formed."""
+    inside: bool | None
+    """Whether the claim lies in the band."""
+    remark: str
+    """What our figure leaves out, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseAssessment:
+    """One phase on one chip."""
+
+    phase: Phase
+    """The phase."""
+    batch: int
+    """Sequences."""
+    tokens: int
+    """New tokens per sequence."""
+    context: int
+    """Cached tokens per sequence."""
+    verdict: Verdict
+    """The answer."""
+    layout: Layout
+    """How many chips the figures are for."""
+    calls: int
+    """Captured calls."""
+    distinct_calls: int
+    """Distinct ones."""
+    flops: float
+    """Nominal matrix operations of one execution."""
+    memory: MemoryFigures
+    """Bytes."""
+    speed: SpeedFigures | None
+    """Time; None where the chip's bandwidth is unknown."""
+    levels: tuple[LevelFigures, ...]
+    """Operators by support level."""
+    operators: tuple[OperatorFigures, ...]
+    """Operators, the most time first."""
+    findings: tuple[Finding, ...]
+    """What to act on, the worst first."""
+    claims: tuple[ClaimComparison, ...]
+    """Published results."""
+    capture_digest: str
+    """SHA-256 of the capture's columns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChipAssessment:
+    """One chip."""
+
+    passed: str
+    """What the user typed."""
+    chip: str
+    """Name of the chip."""
+    title: str
+    """The vendor's name."""
+    scope: str
+    """What one chip is."""
+    operator_table: str
+    """Table and version asked."""
+    verdict: Verdict
+    """The worst of its phases."""
+    least_chips: int | None
+    """The largest need of its phases."""
+    phases: tuple[PhaseAssessment, ...]
+    """One entry per phase."""
+    constants: tuple[tuple[str, float, str, str], ...]
+    """Constants used: name, value, unit, source in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """The whole answer."""
+
+    model: ModelRef
+    """The model."""
+    parameters: int
+    """Parameters, tied ones once."""
+    weights_format: str
+    """Format that weights are counted in."""
+    environment: Mapping[str, str]
+    """Versions that shaped the capture."""
+    notes: tuple[str, ...]
+    """What was left out or decided."""
+    assumptions: tuple[tuple[str, float, float, str], ...]
+    """Assumed rates: name, optimistic, pessimistic, source."""
+    chips: tuple[ChipAssessment, ...]
+    """One entry per `--on`, in that order."""
+    verdict: Verdict
+    """The worst over the chips."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 it runs; 1 something is blocked; 3 something is unknown and nothing blocked."""
+        return {"blocked": 1, "unknown": 3}.get(self.verdict, 0)
+
+
+_RANK: tuple[Verdict, ...] = ("runs", "runs-with-findings", "needs-N-chips", "unknown", "blocked")
+
+
+def worst(verdicts: tuple[Verdict, ...]) -> Verdict:
+    """Return the worst verdict; `runs` for none."""
+    return max(verdicts, key=_RANK.index, default="runs")
+
+
+def verdict_text(verdict: Verdict, least_chips: int | None) -> str:
+    """Return the verdict with its number, such as `needs-7-chips`."""
+    return verdict.replace("N", str(least_chips)) if verdict == "needs-N-chips" else verdict

@@ -1,0 +1,39 @@
+"""One result with everything needed to believe it or get it again.
+
+Must not know how records are stored (`crossgrade.records`) or shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+RECORD_SCHEMA: Final = 1
+"""Version of the record layout; part of the file format, as is the order of the fields."""
+
+RecordKind = Literal["assessment"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A result file."""
+
+    schema: int = RECORD_SCHEMA
+    """Version first."""
+    kind: RecordKind
+    """What `data` is."""
+    created: str
+    """ISO 8601 time, UTC."""
+    passed: Mapping[str, Any]
+    """What the user gave, as given."""
+    resolved: Mapping[str, Any]
+    """What was used after defaults, aliases and detection."""
+    environment: Mapping[str, str]
+    """Versions and platform; no user or host name."""
+    verdict: str
+    """From the closed list of verdicts."""
+    data: Mapping[str, Any]
+    """The result, JSON values only."""
+    digest: str = ""
+    """SHA-256 over the canonical JSON of all other fields."""

@@ -1,0 +1,51 @@
+"""What is run: a model and a phase, with sizes and format.
+
+Must not know how to build it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Phase = Literal["prefill", "decode", "train"]
+"""prefill: a prompt is read. decode: one generation step. train: forward, backward, optimiser."""
+PHASES: tuple[Phase, ...] = ("prefill", "decode", "train")
+ModelKind = Literal["preset", "config", "factory", "pt2"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRef:
+    """Which model, as the user named it and as it was found."""
+
+    passed: str
+    """What the user typed."""
+    name: str
+    """Name to show: preset, file stem or factory."""
+    kind: ModelKind
+    """Where it comes from."""
+    runs_code: bool
+    """Whether building it executes the user's code (`module:factory`, `.pt2`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One phase of one model with its sizes."""
+
+    model: ModelRef
+    """The model."""
+    phase: Phase
+    """What it does."""
+    batch: int
+    """Sequences."""
+    tokens: int
+    """prefill: prompt length; decode: new tokens per step; train: sequence length."""
+    context: int
+    """Tokens already in the cache, per sequence."""
+    dtype: str | None
+    """Weight format that the user asked for (`bf16`, `fp8`, ...), None: the checkpoint's own."""
+
+    @property
+    def new_tokens(self) -> int:
+        """Tokens that one execution processes, over the batch."""
+        return self.batch * self.tokens

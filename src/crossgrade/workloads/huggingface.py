@@ -1,0 +1,226 @@
+"""Hugging Face configurations -> modules on the meta device, with inputs for each phase.
+
+Only classes that ship with transformers are used. `auto_map` is dropped, so code beside a
+configuration is never run and nothing asks. Must not know how execution is recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import inspect
+import io
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from crossgrade.errors import BadModelFile, MissingExtra, UnknownArchitecture
+from crossgrade.workloads.built import BuiltModel, Tensors, tensors_under
+from crossgrade.workloads.checkpoint import CheckpointFormat, from_config, from_user
+
+if TYPE_CHECKING:
+    import torch
+
+    from crossgrade.values.workload import Workload
+
+
+def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltModel:
+    """Return the module that a configuration describes, on the meta device.
+
+    Args:
+        config: the parsed `config.json`.
+        name: what to call the model in messages.
+        dtype: the user's weight format, None for the checkpoint's own.
+
+    Raises:
+        UnknownArchitecture: transformers has no class for it.
+        BadModelFile: the class refuses the configuration.
+        MissingExtra: torch or transformers is absent.
+    """
+    transformers = _transformers()
+    notes: list[str] = []
+    config = _without_code(config)
+    cls, parsed = _find_class(transformers, config, name, notes)
+    weights = from_user(dtype) if dtype else from_config(config)
+    module = _instantiate(cls, parsed, weights, name)
+    notes.extend(_left_out(config, module))
+    return BuiltModel(
+        module=module,
+        weights=weights,
+        make_inputs=_Inputs(module),
+        loss=lambda result: result["loss"] if "loss" in result else result[0],
+        cache_of=_cache_of,
+        environment={
+            "transformers": transformers.__version__,
+            "class": cls.__name__,
+            "attention": str(getattr(module.config, "_attn_implementation", "")),
+            "experts": str(getattr(module.config, "_experts_implementation", "") or ""),
+        },
+        notes=tuple(notes),
+    )
+
+
+def _transformers() -> Any:
+    """Return the library, set to stay off the network."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    try:
+        import torch  # noqa: F401
+        import transformers
+    except ImportError as error:
+        raise MissingExtra(
+            f"building a model needs torch and transformers: {error}",
+            hint="pip install 'crossgrade[torch]'",
+        ) from error
+    return transformers
+
+
+def _without_code(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration without every reference to code, at all depths."""
+    cleaned: dict[str, Any] = {}
+    for key, value in config.items():
+        if key in ("auto_map", "custom_pipelines", "trust_remote_code"):
+            continue
+        cleaned[key] = _without_code(value) if isinstance(value, Mapping) else value
+    return cleaned
+
+
+def _find_class(
+    transformers: Any, config: dict[str, Any], name: str, notes: list[str]
+) -> tuple[Any, Any]:
+    """Return the model class and the parsed configuration."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str):
+        raise BadModelFile(
+            f"{name}: the configuration has no model_type", hint="is it a model's config.json?"
+        )
+    plain = {k: v for k, v in config.items() if k != "quantization_config"}
+    for architecture in config.get("architectures") or ():
+        cls: Any = getattr(transformers, str(architecture), None)
+        own: Any = getattr(cls, "config_class", None)
+        if inspect.isclass(cls) and own is not None:
+            config_class = CONFIG_MAPPING[model_type] if model_type in CONFIG_MAPPING else own
+            if not issubclass(config_class, own):
+                config_class = own
+            if config_class.model_type != model_type:
+                notes.append(
+                    f"model_type '{model_type}' is unknown to transformers; built as "
+                    f"{cls.__name__}, which its 'architectures' names"
+                )
+                plain["model_type"] = config_class.model_type
+            return cls, _parse(config_class, plain, name)
+    if model_type in CONFIG_MAPPING:
+        parsed = _parse(CONFIG_MAPPING[model_type], plain, name)
+        for mapping in _class_mappings():
+            if type(parsed) in mapping:
+                return mapping[type(parsed)], parsed
+    close = difflib.get_close_matches(model_type, list(CONFIG_MAPPING.keys()), n=1)
+    raise UnknownArchitecture(
+        f"{name}: transformers {transformers.__version__} has no model class for "
+        f"model_type '{model_type}'",
+        hint=(f"the nearest is '{close[0]}'; " if close else "")
+        + "code that came with a model is never run; pass the model as package.module:factory",
+    )
+
+
+def _class_mappings() -> list[Any]:
+    """Return transformers' class mappings, in the order in which a language model is sought."""
+    from transformers.models.auto import modeling_auto as auto
+
+    return [
+        auto.MODEL_FOR_CAUSAL_LM_MAPPING,
+        auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+        auto.MODEL_MAPPING,
+    ]
+
+
+def _parse(config_class: Any, plain: dict[str, Any], name: str) -> Any:
+    """Return the parsed configuration."""
+    try:
+        return config_class.from_dict(plain)
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        raise BadModelFile(
+            f"{name}: {config_class.__name__} refuses the configuration: {text}",
+            hint="compare it with the model's published config.json",
+        ) from error
+
+
+def _instantiate(cls: Any, parsed: Any, weights: CheckpointFormat, name: str) -> torch.nn.Module:
+    """Return the module on the meta device, in the format that arithmetic runs in."""
+    import torch
+
+    base = getattr(torch, weights.base or "bfloat16")
+    try:
+        with torch.device("meta"), contextlib.redirect_stdout(io.StringIO()):
+            module: torch.nn.Module = cls._from_config(parsed, dtype=base)
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        raise BadModelFile(
+            f"{name}: {cls.__name__} cannot be built: {type(error).__name__}: {text}",
+            hint="sizes in the configuration contradict each other, or transformers has a fault",
+        ) from error
+    return module
+
+
+def _left_out(config: Mapping[str, Any], module: torch.nn.Module) -> Iterator[str]:
+    """Yield what the module does not contain although the checkpoint does."""
+    text = config.get("text_config") or config
+    extra = text.get("num_nextn_predict_layers") or text.get("num_mtp_modules") or 0
+    if extra and not any("mtp" in n or "nextn" in n for n, _ in module.named_modules()):
+        yield f"{extra} multi-token-prediction layer(s) of the checkpoint are not in the module"
+    if any(n.startswith(("model.visual", "model.vision")) for n, _ in module.named_modules()):
+        yield "text only: the vision tower is counted in the weights and not executed"
+
+
+class _Inputs:
+    """Makes the arguments of a language model."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._module = module
+        self._accepts = set(inspect.signature(module.forward).parameters)
+
+    def __call__(
+        self, workload: Workload, device: torch.device
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return token ids, and the cache where the phase has one."""
+        ids = self._ids(workload.batch, workload.tokens, device)
+        if workload.phase == "train":
+            return (), {"input_ids": ids, "labels": ids, "use_cache": False}
+        kwargs: dict[str, Any] = {"input_ids": ids, "use_cache": True} | self._last_only()
+        if workload.context:
+            kwargs |= self._cache(workload, device)
+        return (), kwargs
+
+    def _ids(self, batch: int, tokens: int, device: torch.device) -> torch.Tensor:
+        import torch
+
+        return torch.zeros((batch, tokens), dtype=torch.int64, device=device)
+
+    def _last_only(self) -> dict[str, Any]:
+        """Ask for the logits of the last position, as generation does."""
+        return {"logits_to_keep": 1} if "logits_to_keep" in self._accepts else {}
+
+    def _cache(self, workload: Workload, device: torch.device) -> dict[str, Any]:
+        """Return the cache as a prefill of `context` tokens leaves it."""
+        import torch
+
+        ids = self._ids(workload.batch, workload.context, device)
+        with torch.no_grad():
+            result = self._module(input_ids=ids, use_cache=True, **self._last_only())
+        for name in ("past_key_values", "cache_params"):
+            cache = getattr(result, name, None)
+            if cache is not None:
+                return {name: cache}
+        return {}
+
+
+def _cache_of(result: Any) -> Tensors:
+    """Yield the tensors of the cache that a forward pass returns."""
+    for name in ("past_key_values", "cache_params"):
+        cache = getattr(result, name, None)
+        if cache is not None:
+            yield from tensors_under(cache, name)
