@@ -76,12 +76,12 @@ class AssessOptions:
         )
         for name, value, least in sizes:
             if value is not None and not least <= value < _LARGEST:
-                raise BadOption(f"{name} {value}", hint=f"a whole number of at least {least}")
+                raise BadOption(f"{name} {value}", hint=f"a whole number from {least} to 2^31")
         if self.dtype is not None and self.dtype not in USER_DTYPES:
             raise BadOption(f"--dtype {self.dtype}", hint=f"one of {', '.join(USER_DTYPES)}")
         for chip, price in self.prices.items():
-            if not price > 0:
-                raise BadOption(f"--price {chip}={price}", hint="an amount above 0")
+            if not (0 < price < float("inf")):
+                raise BadOption(f"--price {chip}={price}", hint="a finite amount above 0")
 
 
 def models() -> tuple[str, ...]:
@@ -205,6 +205,10 @@ class _Desk:
         """Return every phase, captured and prepared."""
         return [self.prepare(self.workload(phase)) for phase in self.options.phases]
 
+    def _torch(self) -> str:
+        """Return the torch version whose operators were captured."""
+        return next(iter(self._prepared.values())).capture.environment["torch"]
+
     def prepare(self, workload: Workload) -> Prepared:
         """Return one workload, captured once."""
         if workload not in self._prepared:
@@ -233,9 +237,9 @@ class _Desk:
 
     def chip(self, passed: str, described: Chip) -> ChipAssessment:
         """Return one chip's answer."""
-        from crossgrade.chips.optables import operator_table
+        from crossgrade.chips.optables import table_for
 
-        table = operator_table(described.op_table)
+        table = table_for(described.op_table, self._torch())
         phases = tuple(
             self._phase(self.prepare(self.workload(phase)), described, table, passed)
             for phase in self.options.phases

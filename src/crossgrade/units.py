@@ -43,10 +43,10 @@ def count(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share (0 to 1) as per cent: `12 %`, `0.4 %`, `<0.1 %`."""
+    """Return a share (0 to 1) as per cent: `12 %`, `0.4 %`, `under 0.1 %`."""
     value = share * 100
     if 0 < value < 0.1:
-        return "<0.1 %"
+        return "under 0.1 %"
     return f"{value:.1f} %" if value < 10 else f"{value:.0f} %"
 
 

@@ -17,11 +17,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from crossgrade.capture.device import to_fake
 from crossgrade.capture.policies import policy_for
 
+_ALLOCATES = ("aten::empty", "aten::new_empty")
 _KEY = torch._C.DispatchKey.CompositeExplicitAutograd
 
 
 class _Counting(TorchDispatchMode):
-    """Counts what one composite call dispatches."""
+    """Counts what one composite call launches; views and allocations launch nothing."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -36,15 +37,22 @@ class _Counting(TorchDispatchMode):
     ) -> Any:
         if func.namespace in ("prim", "profiler"):
             return func(*args, **(kwargs or {}))
-        self.calls[str(func)] += 1
+        if not _is_view(func) and not func.name().startswith(_ALLOCATES):
+            self.calls[str(func)] += 1
         policy = policy_for(func, args)
         return func(*args, **(kwargs or {})) if policy is None else policy.answer(*args)
 
 
+def _is_view(func: Any) -> bool:
+    """Return whether an operator only gives another look at its input."""
+    aliases = any(r.alias_info is not None for r in func._schema.returns)
+    return aliases and not func._schema.is_mutable
+
+
 def is_composite(func: Any) -> bool:
     """Return whether PyTorch brings a composite kernel that backends may leave in place."""
-    if any(r.alias_info is not None for r in func._schema.returns) and not func._schema.is_mutable:
-        return False  # a view: no kernel is launched either way
+    if _is_view(func):
+        return False
     return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _KEY)
 
 

@@ -85,14 +85,13 @@ class CaptureSession:
         with torch.set_grad_enabled(workload.phase == "train"):
             args, kwargs = self.built.inputs(workload, self.device)
         self._tag_module(recorder)
-        for name, tensor in tensors_under([list(args), kwargs], "arguments"):
-            recorder.tag(tensor, "kv" if self.built.is_cache(name) else "input", name)
+        self._tag_inputs(recorder, args, kwargs)
         if workload.phase == "train":
             self._train(workload, recorder, args, kwargs)
             return
         with torch.no_grad(), recorder:
             result = self.built.module(*args, **kwargs)
-            _tag_cache(recorder, list(self.built.cache_of(result)))
+            self._tag_cache(recorder, list(self.built.cache_of(result)))
         # The outputs and the cache are alive at the end of the step.
         recorder.stop_watching()
 
@@ -116,6 +115,24 @@ class CaptureSession:
             recorder.stage, recorder.default_role = "optimizer", "activation"
             optimizer.step()
         recorder.stop_watching()
+
+    def _tag_inputs(self, recorder: Recorder, args: Any, kwargs: dict[str, Any]) -> None:
+        """Mark what the step is given; keep no reference: the step replaces its cache."""
+        given = list(tensors_under([list(args), kwargs], "arguments"))
+        self._tag_cache(recorder, [row for row in given if self.built.is_cache(row[0])])
+        for name, tensor in given:
+            if not self.built.is_cache(name):
+                recorder.tag(tensor, "input", name)
+
+    def _tag_cache(self, recorder: Recorder, cache: list[tuple[str, torch.Tensor]]) -> None:
+        """Mark the cache's storages; they must hold the tensors, not what these are cut from."""
+        held: dict[int, float] = {}
+        for name, tensor in cache:
+            storage = recorder.tag(tensor, "kv", name)
+            held[storage] = held.get(storage, 0.0) + tensor.numel() * tensor.element_size()
+        for storage, kept in held.items():
+            whole = recorder.tables.storage["bytes"][storage]
+            recorder.tables.stored_bytes[storage] = min(kept, whole)
 
     def _tag_module(self, recorder: Recorder) -> None:
         """Register parameters and buffers with role, name and checkpoint format."""
@@ -147,17 +164,6 @@ class CaptureSession:
             "device": f"{DEVICE_NAME} (fake, out of tree)",
             **self.built.environment,
         }
-
-
-def _tag_cache(recorder: Recorder, cache: list[tuple[str, torch.Tensor]]) -> None:
-    """Mark the cache's storages; they must hold the tensors, not what these are cut from."""
-    held: dict[int, float] = {}
-    for name, tensor in cache:
-        storage = recorder.tag(tensor, "kv", name)
-        held[storage] = held.get(storage, 0.0) + tensor.numel() * tensor.element_size()
-    for storage, size in held.items():
-        whole = recorder.tables.storage["bytes"][storage]
-        recorder.tables.stored_bytes[storage] = min(size, whole)
 
 
 def _steady_adamw(parameters: list[torch.nn.Parameter]) -> torch.optim.AdamW:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crossgrade.check.operators import OperatorUse
-from crossgrade.units import count, percent
+from crossgrade.predict.assumptions import assumptions
+from crossgrade.units import count, percent, seconds
 from crossgrade.values.finding import Finding
 
 _HEAVY = 0.01
@@ -29,7 +30,7 @@ def operator_findings(uses: tuple[OperatorUse, ...], chip: str, phase: str) -> I
             yield _one(use, chip, phase, "CG-F104", "warning",
                        f"is documented without {', '.join(_refused(use)) or 'these dtypes'}",
                        "cast before the call, and test it on the device")  # fmt: skip
-        elif use.level == "composite" and (use.host_syncs or use.time_share >= _HEAVY):
+        elif use.level == "composite" and _matters(use):
             yield _composite(use, chip, phase)
         elif use.host_syncs:
             yield _one(use, chip, phase, "CG-F106", "warning",
@@ -38,10 +39,17 @@ def operator_findings(uses: tuple[OperatorUse, ...], chip: str, phase: str) -> I
     yield from _gathered(uses, chip, phase)
 
 
+def _matters(use: OperatorUse) -> bool:
+    """Return whether a composite costs more than the copy or two that many natives are."""
+    launches = sum(n for _, n in use.inner) / use.calls
+    return use.host_syncs > 0 or (use.time_share >= _HEAVY and launches > 2)
+
+
 def _composite(use: OperatorUse, chip: str, phase: str) -> Finding:
     """Return the finding about an operator without a kernel of its own."""
     inner_calls = sum(n for _, n in use.inner)
     syncs = f", {count(use.host_syncs)} of them host synchronisations" if use.host_syncs else ""
+    cost = (_sync_cost(use.host_syncs),) if use.host_syncs else ()
     parts = ", ".join(f"{op.split('.')[1]} x{count(n)}" for op, n in use.inner[:5])
     return _one(
         use, chip, phase, "CG-F101", "warning" if use.host_syncs else "note",
@@ -49,8 +57,18 @@ def _composite(use: OperatorUse, chip: str, phase: str) -> Finding:
         f"others{syncs}",
         "use the vendor's fused operator or another implementation of this part"
         if use.host_syncs else "expect more launches than on a chip with its own kernel",
-        more=(f"dissolves into: {parts}",) if parts else (),
+        more=((f"dissolves into: {parts}", *cost) if parts else cost),
     )  # fmt: skip
+
+
+def _sync_cost(reads: int) -> str:
+    """Return what the host reads cost, in words."""
+    sync = assumptions()["host_sync_s"]
+    return (
+        f"{count(reads)} reads at {seconds(sync.optimistic)} to {seconds(sync.pessimistic)} each "
+        f"(assumed) are {seconds(reads * sync.optimistic)} to {seconds(reads * sync.pessimistic)}, "
+        "not in the predicted band"
+    )
 
 
 def _gathered(uses: tuple[OperatorUse, ...], chip: str, phase: str) -> Iterator[Finding]:

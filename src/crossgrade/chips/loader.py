@@ -84,9 +84,7 @@ def resolve_name(name: str) -> ResolvedName:
     # Two spellings of one chip are one suggestion.
     suggested = list(dict.fromkeys(aliases.get(word, word) for word in near))
     start = f"did you mean {' or '.join(suggested)}? " if suggested else ""
-    raise UnknownChip(
-        f"no chip is named `{name}`", where="chip", hint=f"{start}`crossgrade chips` lists all"
-    )
+    raise UnknownChip(f"no chip is named `{name}`", hint=f"{start}`crossgrade chips` lists all")
 
 
 def load_chip(name: str) -> Chip:

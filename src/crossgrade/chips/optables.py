@@ -25,7 +25,14 @@ from crossgrade.chips.ops.rows import (
 from crossgrade.chips.ops.table import OperatorTable, base_operator
 from crossgrade.errors import BadOption
 
-__all__ = ["OperatorRow", "OperatorTable", "backends", "base_operator", "operator_table"]
+__all__ = [
+    "OperatorRow",
+    "OperatorTable",
+    "backends",
+    "base_operator",
+    "operator_table",
+    "table_for",
+]
 
 
 def backends() -> tuple[str, ...]:
@@ -45,6 +52,23 @@ def operator_table(backend: str, *, version: str | None = None) -> OperatorTable
         BadOperatorTable: A shipped file is broken.
     """
     return load_table(backend, version=version, folder=DATA)
+
+
+def table_for(backend: str, torch_version: str) -> OperatorTable:
+    """The table of a backend for the torch that was captured, else the newest shipped one.
+
+    Args:
+        backend: A name from `backends()`.
+        torch_version: As `torch.__version__` gives it.
+
+    Raises:
+        BadOption: There is no such backend.
+    """
+    spec = read_manifest().backends.get(backend)
+    short = re.match(r"v?(\d+\.\d+)", torch_version)
+    if spec is not None and short and short.group(1) in spec.versions:
+        return operator_table(backend, version=short.group(1))
+    return operator_table(backend)
 
 
 def load_table(backend: str, *, version: str | None, folder: Path) -> OperatorTable:

@@ -53,15 +53,17 @@ def memory_need(capture: Capture) -> MemoryNeed:
     kv_end = _role(capture, "kv") & accel & (c["storage_died"] >= capture.calls)
     kv = float(stored[kv_end].sum())
     optimizer = float(sizes[_role(capture, "optimizer") & accel].sum())
-    # What is cut from a larger storage by a cache that keeps a view is not needed for long.
+    is_kv = _role(capture, "kv") & accel
     loose = accel & ~fixed & ~_role(capture, "optimizer")
-    live = _live(capture, loose, np.where(kv_end, stored, sizes))
+    # A cache needs what it stores, not the larger tensor that it may keep a view of.
+    needed = np.where(is_kv, stored, sizes)
+    live = _live(capture, loose, needed)
     peak_call = int(live.argmax()) if len(live) else 0
     at_peak = float(live[peak_call]) if len(live) else 0.0
     alive = loose & (c["storage_born"] <= peak_call) & (c["storage_died"] >= peak_call)
     gradients = float(sizes[alive & _role(capture, "gradient")].sum())
-    kv_alive = float(np.where(kv_end, stored, 0.0)[alive & kv_end].sum())
-    activations = at_peak - gradients - kv_alive
+    kv_alive = float(needed[alive & is_kv].sum())
+    activations = max(at_peak - gradients - max(kv, kv_alive), 0.0)
     return MemoryNeed(
         weights=weights, weights_as_computed=computed, kv=kv, gradients=gradients,
         optimizer=optimizer, activations=activations,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crossgrade.report.document import Block, Document, Heading, Line, Table, Tone
+from crossgrade.report.document import Block, Document, Entry, Heading, Line, Table, Tone
 from crossgrade.units import bytes_, count, percent, seconds, si
 from crossgrade.values.assessment import (
     Assessment,
@@ -64,23 +64,33 @@ Rows = list[tuple[ChipAssessment, PhaseAssessment]]
 
 
 def _memory_table(rows: Rows) -> Table:
-    """Return what must fit, per chip."""
+    """Return what must fit, per chip; parts that no chip needs are left out."""
+    parts = [
+        (title, name)
+        for title, name in (("weights", "weights"), ("cache", "kv"), ("gradients", "gradients"),
+                            ("optimizer", "optimizer"), ("activations", "activations"))
+        if any(getattr(p.memory, name) for _, p in rows)
+    ]  # fmt: skip
     return Table(
-        title="memory of all chips together (exact for the format; at least N chips)",
-        columns=("chip", "weights", "cache", "gradients", "optimizer", "activations", "peak",
-                 "usable per chip", "at least"),
+        title="memory of all chips together (exact for the format and the eager capture)",
+        columns=("chip", *(title for title, _ in parts), "peak", "usable per chip", "at least"),
         rows=tuple(
             (
-                chip.chip, bytes_(p.memory.weights), bytes_(p.memory.kv),
-                bytes_(p.memory.gradients), bytes_(p.memory.optimizer),
-                bytes_(p.memory.activations), bytes_(p.memory.peak),
+                chip.chip, *(bytes_(getattr(p.memory, name)) for _, name in parts),
+                bytes_(p.memory.peak),
                 bytes_(p.memory.usable_per_chip) if p.memory.usable_per_chip else "unknown",
-                f"{p.memory.least_chips} chips" if p.memory.least_chips else "unknown",
+                _chip_count(p.memory.least_chips),
             )
             for chip, p in rows
         ),
-        right=frozenset(range(1, 9)),
+        right=frozenset(range(1, len(parts) + 4)),
     )  # fmt: skip
+
+
+def _chip_count(chips: int | None) -> str:
+    if chips is None:
+        return "unknown"
+    return "1 chip" if chips == 1 else f"{chips} chips"
 
 
 def _speed_table(rows: Rows) -> Table:
@@ -168,13 +178,16 @@ def _findings(a: Assessment, everything: bool) -> Iterator[Block]:
         chips = ", ".join(dict.fromkeys(f"{f.chip} {f.phase}" for f in found))
         tone: Tone = {"blocker": "bad", "warning": "warning"}.get(first.severity, "plain")  # type: ignore[assignment]
         share = f" ({percent(first.time_share)} of time)" if first.time_share else ""
-        yield Line(text=f"{first.severity} {first.id}: {first.title}{share}", tone=tone)
-        yield Line(text=f"    on {chips}", tone="quiet")
+        details = [f"on {chips}"]
         if first.place:
-            yield Line(text=f"    at {'; '.join(first.place[:3])}", tone="quiet")
+            details.append(f"at {'; '.join(first.place[:3])}")
         if everything or first.severity != "note":
-            yield Line(text=f"    because {'; '.join(first.evidence[:3])}", tone="quiet")
-        yield Line(text=f"    hint: {first.hint}")
+            details.append(f"because {'; '.join(first.evidence)}")
+        yield Entry(
+            text=f"{first.severity} {first.id}: {first.title}{share}",
+            tone=tone,
+            details=(*details, f"hint: {first.hint}"),
+        )
     if len(shown) < len(entries):
         yield Line(text=f"... {len(entries) - len(shown)} more: add --all", tone="quiet")
 

@@ -32,6 +32,18 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A statement with details under it."""
+
+    text: str
+    """What it says."""
+    details: tuple[str, ...]
+    """Lines under it."""
+    tone: Tone = "plain"
+    """How it is meant; never carried by colour alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """Rows under columns."""
 
@@ -45,7 +57,7 @@ class Table:
     """Caption."""
 
 
-Block = Heading | Line | Table
+Block = Heading | Line | Entry | Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from crossgrade.report.document import Document, Heading, Line, Table
+from crossgrade.report.document import Document, Entry, Heading, Line, Table
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -17,6 +17,9 @@ def render_markdown(document: Document) -> str:
             parts.append(f"{'#' * block.level} {_cell(block.text)}")
         elif isinstance(block, Line):
             parts.append(_cell(block.text))
+        elif isinstance(block, Entry):
+            details = "".join(f"\n  - {_cell(detail)}" for detail in block.details)
+            parts.append(f"- **{_cell(block.text)}**{details}")
         else:
             parts.append(_table(block))
     return "\n\n".join(parts) + "\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 
-from crossgrade.report.document import Document, Heading, Line, Table, Tone
+from crossgrade.report.document import Document, Entry, Heading, Line, Table, Tone
 
 _STYLE: dict[Tone, str] = {
     "plain": "", "good": "green", "warning": "yellow", "bad": "bold red", "quiet": "dim",
@@ -19,6 +19,7 @@ def render_terminal(document: Document, *, width: int = 100, colour: bool = Fals
     Control characters in names are shown as `?`, so no name can drive the terminal.
     """
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table as RichTable
     from rich.text import Text
 
@@ -33,6 +34,10 @@ def render_terminal(document: Document, *, width: int = 100, colour: bool = Fals
             console.print(Text(_inert(block.text), style="bold"))
         elif isinstance(block, Line):
             console.print(Text(_inert(block.text), style=_STYLE[block.tone]))
+        elif isinstance(block, Entry):
+            console.print(Text(_inert(block.text), style=_STYLE[block.tone]))
+            for detail in block.details:
+                console.print(Padding(Text(_inert(detail)), (0, 0, 0, 4)))
         else:
             console.print(_rich(block, RichTable))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).lstrip("\n") + "\n"

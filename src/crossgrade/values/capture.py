@@ -62,7 +62,7 @@ COLUMNS: Mapping[str, str] = {
     "storage_bytes": "int64", "storage_stored_bytes": "float64", "storage_format": "int32",
     "storage_role": "int8", "storage_device": "int8", "storage_name": "int32",
     "storage_born": "int32", "storage_died": "int32",
-    # what a composite operator dissolves into, per distinct call
+    # what a composite operator launches where it is not native, per distinct call
     "inner_key": "int32", "inner_operator": "int32", "inner_count": "int32",
 }  # fmt: skip
 """Every column and its element type. `*_start` columns have one entry more than their rows."""
@@ -187,7 +187,7 @@ class Capture:
             yield self.key(index)
 
     def inner(self, key: int) -> tuple[tuple[str, int], ...]:
-        """Return what a composite key dissolves into: (operator, count) pairs; empty if not one."""
+        """Return what a composite key launches: (operator, count) pairs; empty if it is not one."""
         c = self.columns
         rows = (c["inner_key"] == key).nonzero()[0].tolist()
         names = self.tables["operators"]

@@ -102,7 +102,7 @@ def _find_class(
         cls: Any = getattr(transformers, str(architecture), None)
         own: Any = getattr(cls, "config_class", None)
         if inspect.isclass(cls) and own is not None:
-            config_class = CONFIG_MAPPING[model_type] if model_type in CONFIG_MAPPING else own
+            config_class = CONFIG_MAPPING.get(model_type, own)
             if not issubclass(config_class, own):
                 config_class = own
             if config_class.model_type != model_type:
@@ -172,6 +172,11 @@ def _left_out(config: Mapping[str, Any], module: torch.nn.Module) -> Iterator[st
     extra = text.get("num_nextn_predict_layers") or text.get("num_mtp_modules") or 0
     if extra and not any("mtp" in n or "nextn" in n for n, _ in module.named_modules()):
         yield f"{extra} multi-token-prediction layer(s) of the checkpoint are not in the module"
+    if text.get("kv_lora_rank"):
+        yield (
+            "latent attention (MLA): transformers expands the whole cache at every step; serving "
+            "stacks absorb that product, so their decode step needs less than our low end"
+        )
     if any(n.startswith(("model.visual", "model.vision")) for n, _ in module.named_modules()):
         yield "text only: the vision tower is counted in the weights and not executed"
 

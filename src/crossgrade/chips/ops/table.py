@@ -241,7 +241,9 @@ class OperatorTable:
             lines += [row.cite(soc, "1" if row.verified[soc] else "0") for row in rows]
         outsiders = outside(dtypes, allowed) | (dtypes & gone)
         if level == "native" and outsiders:
-            level = "dtype-limited"
+            # An earlier release of the same pages allows it: the sources disagree.
+            others = [r for r in every if r.torch_version != self.page and r.dtypes]
+            level = "conflict" if any(outsiders <= r.dtypes for r in others) else "dtype-limited"
             lines += _dtype_lines(rows, outsiders, every)
         return dataclasses.replace(
             found,
