@@ -54,5 +54,7 @@ def _digits(value: float, digits: int) -> str:
     """Return `value` with `digits` significant digits and no exponent."""
     if value == 0:
         return "0"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)) + 1e-9))
-    return f"{value:,.{decimals}f}"
+    # Rounded first: 0.9999 has as many decimals as 1.00, not as 0.999.
+    rounded = float(f"{value:.{digits - 1}e}")
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded)) + 1e-9))
+    return f"{rounded:,.{decimals}f}"

@@ -8,8 +8,11 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -60,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run a command line and end the process with its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in arguments
+    interrupt = _Interrupt()
     try:
         code = cli.main(args=arguments, prog_name="crossgrade", standalone_mode=False)
         sys.stdout.flush()
@@ -70,13 +74,37 @@ def main(argv: Sequence[str] | None = None) -> None:
         _fail("CG-E100", "usage", error.format_message(), "", _help_hint(error), as_json)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        interrupt.end()
     except BrokenPipeError:
         # The reader went away; the rest of the output has no taker.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception:
+        # Libraries turn an interrupt during their import into errors of their own.
+        if interrupt.came:
+            interrupt.end()
+        raise
     sys.exit(code if isinstance(code, int) else 0)
+
+
+class _Interrupt:
+    """Remembers that the user interrupted, whatever a library makes of it."""
+
+    def __init__(self) -> None:
+        self.came = False
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._handle)
+
+    def _handle(self, number: int, frame: object) -> None:
+        self.came = True
+        raise KeyboardInterrupt
+
+    def end(self) -> NoReturn:
+        """End at once with 130; files are written under temporary names, so none is half done."""
+        click.echo("interrupted", err=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)
 
 
 def _help_hint(error: click.ClickException) -> str:

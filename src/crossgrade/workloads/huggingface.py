@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from crossgrade.values.workload import Workload
 
 
+_MOST_LAYERS = 10_000
+
+
 def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltModel:
     """Return the module that a configuration describes, on the meta device.
 
@@ -40,6 +43,7 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
     transformers = _transformers()
     notes: list[str] = []
     config = _without_code(config)
+    _check_counts(config, name)
     cls, parsed = _find_class(transformers, config, name, notes)
     weights = from_user(dtype) if dtype else from_config(config)
     module = _instantiate(cls, parsed, weights, name)
@@ -84,6 +88,22 @@ def _without_code(config: Mapping[str, Any]) -> dict[str, Any]:
             continue
         cleaned[key] = _without_code(value) if isinstance(value, Mapping) else value
     return cleaned
+
+
+def _check_counts(config: Mapping[str, Any], name: str) -> None:
+    """Refuse counts of modules that would take hours to build; published models have under 1,000.
+
+    Raises:
+        BadModelFile: names the entry.
+    """
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            _check_counts(value, name)
+        counted = key.endswith(("_layers", "n_layer", "depth")) and isinstance(value, int)
+        if counted and not 0 <= value <= _MOST_LAYERS:
+            raise BadModelFile(
+                f"{name}: {key} is {value}", hint=f"a count from 0 to {_MOST_LAYERS:,}"
+            )
 
 
 def _find_class(

@@ -1,0 +1,242 @@
+"""The command as a user runs it: answers, exit codes, errors, records."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from crossgrade.cli.main import main
+from crossgrade.records.codec import load
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    """Return exit code, stdout and stderr of one command in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+def shell(*arguments: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "crossgrade", *arguments],
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=180, **options,
+    )  # fmt: skip
+
+
+SIZES = ("--tokens", "64", "--context", "64")
+
+
+def test_the_answer_comes_first_and_goes_to_stdout(capsys, dense_config):
+    code, out, err = run(capsys, "assess", str(dense_config), "--on", "h200", *SIZES)
+    assert code == 0
+    assert out.splitlines()[0].endswith("on h200: runs")
+    assert "capturing prefill" in err
+    assert "record: " in err
+    for word in ("predicted", "weights", "operators by support", "how we know"):
+        assert word in out
+
+
+def test_json_is_one_document_with_every_number_classed(capsys, dense_config):
+    code, out, _ = run(capsys, "assess", str(dense_config), "--on", "h200", "--json", *SIZES)
+    assert code == 0
+    document = json.loads(out)
+    assert set(document) == {"schema", "command", "verdict", "data"}
+    chip = document["data"]["chips"][0]
+    assert [p["phase"] for p in chip["phases"]] == ["prefill", "decode"]
+    for phase in chip["phases"]:
+        assert phase["speed"]["time_s"]["kind"] == "predicted"
+        assert phase["memory"]["kind"] == "exact"
+    assert all(url for _, _, _, url in chip["constants"])
+
+
+def test_all_three_phases_and_several_chips_in_one_run(capsys, moe_config):
+    code, out, _ = run(
+        capsys, "assess", str(moe_config), "--on", "ascend-910b2", "--on", "mi300x", "--phase",
+        "prefill", "--phase", "decode", "--phase", "train", "--json", *SIZES,
+    )  # fmt: skip
+    chips = json.loads(out)["data"]["chips"]
+    assert code == 0
+    assert [c["chip"] for c in chips] == ["ascend-910b2", "mi300x"]
+    assert [p["phase"] for p in chips[0]["phases"]] == ["prefill", "decode", "train"]
+    assert chips[0]["phases"][2]["memory"]["optimizer"] > 0
+
+
+def test_an_alias_is_resolved_and_shown(capsys, dense_config):
+    _, out, _ = run(capsys, "assess", str(dense_config), "--on", "950dt", "--json", *SIZES)
+    chip = json.loads(out)["data"]["chips"][0]
+    assert (chip["passed"], chip["chip"]) == ("950dt", "ascend-950dt")
+
+
+def test_a_chip_without_operator_table_ends_with_three(capsys, dense_config):
+    code, out, _ = run(capsys, "assess", str(dense_config), "--on", "gaudi3", *SIZES)
+    assert code == 3
+    assert "unknown" in out.splitlines()[0]
+
+
+def test_the_record_holds_what_was_passed_and_what_was_used(capsys, dense_config, tmp_path):
+    run(capsys, "assess", str(dense_config), "--on", "h200", "--out", str(tmp_path), *SIZES)
+    [path] = tmp_path.glob("*.json")
+    record = load(path)
+    assert record.kind == "assessment"
+    assert record.passed["tokens"] == 64
+    assert record.passed["dtype"] is None
+    assert record.resolved["weights"].startswith("bfloat16")
+    assert record.data["chips"][0]["phases"][0]["capture_digest"]
+
+
+def test_no_record_is_written_when_none_is_wanted(capsys, dense_config, tmp_path):
+    _, _, err = run(capsys, "assess", str(dense_config), "--on", "h200", "--no-record",
+                    "--phase", "decode", "--out", str(tmp_path), *SIZES)  # fmt: skip
+    assert "record" not in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_captures_are_saved_and_load_again(capsys, dense_config, tmp_path):
+    from crossgrade.capture.codec import load as load_capture
+
+    run(capsys, "assess", str(dense_config), "--on", "h200", "--phase", "decode", "--no-record",
+        "--save-captures", str(tmp_path), *SIZES)  # fmt: skip
+    [path] = tmp_path.glob("*.cgcap")
+    assert load_capture(path).workload.phase == "decode"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("qwen3-0.6b",), "CG-E103", "no chip given"),
+        (("qwen3-0.6b", "--on", "asend-950dt"), "CG-E101", "did you mean ascend-950dt"),
+        (("qwen3-0.6b", "--on", "cuda:0"), "CG-E101", "cuda:0"),
+        (("qwen3-0.7b", "--on", "h200"), "CG-E102", "did you mean"),
+        (("qwen3-0.6b", "--on", "h200", "--batch", "-1"), "CG-E103", "--batch -1"),
+        (("qwen3-0.6b", "--on", "h200", "--batch", "99999999999"), "CG-E103", "2^31"),
+        (("qwen3-0.6b", "--on", "h200", "--tokens", "0"), "CG-E103", "--tokens 0"),
+        (("qwen3-0.6b", "--on", "h200", "--context", "-5"), "CG-E103", "--context -5"),
+        (("qwen3-0.6b", "--on", "h200", "--dtype", "bf8"), "CG-E103", "one of"),
+        (("qwen3-0.6b", "--on", "h200", "--chips", "0"), "CG-E103", "--chips 0"),
+        (("qwen3-0.6b", "--on", "h200", "--chips", "many"), "CG-E103", "auto"),
+        (("qwen3-0.6b", "--on", "h200", "--price", "h100=3"), "CG-E103", "not among --on"),
+        (("qwen3-0.6b", "--on", "h200", "--price", "h200=nan"), "CG-E103", "above 0"),
+        (("qwen3-0.6b", "--on", "h200", "--phase", "rest"), "CG-E100", "prefill"),
+        (("qwen3-0.6b", "--on", "h200", "--bach", "1"), "CG-E100", "No such option"),
+        (("nowhere.module:make", "--on", "h200"), "CG-E203", "ModuleNotFoundError"),
+    ],
+)
+def test_bad_input_is_one_line_with_code_and_hint_and_ends_with_two(capsys, arguments, code, words):
+    ended, out, err = run(capsys, "assess", *arguments)
+    line = err.strip().splitlines()[-1]
+    assert ended == 2
+    assert out == ""
+    assert line.startswith(f"error[{code}]: ")
+    assert words in line
+    assert "hint: " in line
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("{", "CG-E201"),
+        ("[1, 2]", "CG-E201"),
+        ("{}", "CG-E201"),
+        ('{"model_type": 3}', "CG-E201"),
+        ('{"model_type": "no_such_model"}', "CG-E202"),
+        ('{"model_type": "qwen3", "hidden_size": -4}', "CG-E201"),
+        ('{"model_type": "qwen3", "num_hidden_layers": 100000000}', "CG-E201"),
+        ('{"model_type": "qwen3", "hidden_size": "wide"}', "CG-E201"),
+    ],
+)
+def test_a_broken_configuration_is_refused(capsys, tmp_path, text, code):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    ended, _, err = run(capsys, "assess", str(path), "--on", "h200")
+    assert ended == 2, err
+    assert err.strip().splitlines()[-1].startswith(f"error[{code}]")
+
+
+def test_a_failure_is_json_too_when_json_was_asked_for(capsys):
+    ended, out, err = run(capsys, "assess", "qwen3-0.6b", "--on", "h201", "--json")
+    error = json.loads(out)["error"]
+    assert ended == 2
+    assert err == ""
+    assert error["code"] == "CG-E101"
+    assert error["kind"] == "usage"
+    assert error["hint"]
+
+
+def test_nothing_in_a_model_folder_is_executed_and_nothing_prompts(tmp_path):
+    marker = tmp_path / "executed"
+    config = {"model_type": "my_model", "architectures": ["MyModel"],
+              "auto_map": {"AutoConfig": "configuration_my.MyConfig",
+                           "AutoModelForCausalLM": "modeling_my.MyModel"}}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for name in ("configuration_my.py", "modeling_my.py", "__init__.py"):
+        (tmp_path / name).write_text(f"open({str(marker)!r}, 'w').close()\n")
+    done = shell("assess", str(tmp_path), "--on", "h200", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "CG-E202" in done.stderr
+    assert not marker.exists()
+
+
+def test_an_interrupted_run_ends_with_130_and_leaves_no_half_file(tmp_path):
+    environment = os.environ | {"CROSSGRADE_HOME": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "crossgrade", "assess", "qwen3-8b", "--on", "h200"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert "building" in line
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.strip().endswith("interrupted")
+    assert not list(tmp_path.rglob("*.json"))
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_lists_of_models_and_chips(capsys):
+    code, models, _ = run(capsys, "models")
+    assert code == 0
+    assert len(models.split()) == 62
+    code, chips, _ = run(capsys, "chips", "--json")
+    assert code == 0
+    assert {"cpu", "ascend-950dt", "mi300x"} <= set(json.loads(chips)["data"])
+
+
+def test_the_library_does_what_the_command_does(dense_config):
+    import crossgrade
+    from crossgrade.api import AssessOptions
+
+    answer = crossgrade.assess(
+        str(dense_config), AssessOptions(on=("h200",), phases=("decode",), context=64)
+    )
+    assert answer.verdict == "runs"
+    assert answer.exit_code == 0
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = (
+        "import sys, crossgrade; "
+        "heavy = {'torch', 'numpy', 'rich', 'pydantic', 'duckdb', 'transformers', 'click'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_record_is_read_and_rendered_without_torch():
+    code = (
+        "import sys, crossgrade.report.terminal, crossgrade.report.assessment, "
+        "crossgrade.records.codec, crossgrade.ledger.claims, crossgrade.check.assess; "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

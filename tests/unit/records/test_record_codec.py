@@ -1,0 +1,74 @@
+"""Records: written whole, read back, refused when changed, from the future, or broken."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossgrade.errors import BadRecord, FutureSchema
+from crossgrade.records.codec import dump, load, seal, to_json
+from crossgrade.records.store import default_folder
+from crossgrade.values.record import Record
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+def record(data) -> Record:
+    return Record(kind="assessment", created="2026-11-23T00:00:00+00:00", passed={"model": "m"},
+                  resolved={}, environment={}, verdict="runs", data=to_json(data))  # fmt: skip
+
+
+@given(st.dictionaries(st.text(), VALUES))
+def test_what_is_written_is_read_back(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("r") / "a.json"
+    sealed = seal(record(data))
+    dump(sealed, path)
+    assert load(path) == sealed
+
+
+def test_a_changed_digit_is_refused(tmp_path):
+    path = tmp_path / "a.json"
+    dump(seal(record({"time_s": 1.25})), path)
+    path.write_text(path.read_text().replace("1.25", "1.24"))
+    with pytest.raises(BadRecord, match="changed"):
+        load(path)
+
+
+def test_a_record_from_the_future_is_refused_politely(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"schema": 99, "kind": "assessment", "new_field": 1}))
+    with pytest.raises(FutureSchema, match="upgrade"):
+        load(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": "x"}', "\x00"])
+def test_what_is_no_record_is_refused(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(BadRecord):
+        load(path)
+
+
+def test_numbers_that_json_lacks_are_written_as_words():
+    assert to_json([math.nan, math.inf, -math.inf]) == ["NaN", "Infinity", "-Infinity"]
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    sealed = dataclasses.replace(seal(record({})), data={"x": object()})
+    with pytest.raises(TypeError):
+        dump(sealed, tmp_path / "a.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_follows_the_environment(tmp_path):
+    assert default_folder({"CROSSGRADE_HOME": "/x"}).as_posix() == "/x/records"
+    assert default_folder({"XDG_DATA_HOME": "/y"}).as_posix() == "/y/crossgrade/records"
