@@ -1,17 +1,31 @@
 """Repeat what fake tensors said about an identical call, without asking them again.
 
 A model repeats its layers: most calls have the operator, arguments and tensor metadata of an
-earlier one. Where such a call gives fresh tensors, or the very tensors it writes, its result is
-known. Views are always asked again: they must share their input's storage. Must not know what is
-recorded.
+earlier one. What such a call gives is known: fresh tensors, views at a known distance into an
+input's storage, or the very tensors it writes. Must not know what is recorded.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """One output that is made anew."""
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+    view_of: int | None
+    """Input whose storage it shares, None for a storage of its own."""
+    offset: int
+    """Distance from that input's first element, elements of the output's dtype."""
 
 
 class Replay:
@@ -19,8 +33,10 @@ class Replay:
 
     __slots__ = ("_mode", "_outputs", "_single")
 
-    def __init__(self, mode: FakeTensorMode, outputs: list[Any], single: bool) -> None:
-        """Keep the descriptions: an index of a written input, or shape, strides, dtype, device."""
+    def __init__(
+        self, mode: FakeTensorMode, outputs: list[_Made | int], single: bool
+    ) -> None:
+        """Keep the outputs; a number is the index of the written input that is given back."""
         self._mode, self._outputs, self._single = mode, outputs, single
 
     @classmethod
@@ -30,39 +46,54 @@ class Replay:
         items = [result] if single else result
         if not isinstance(items, (list, tuple)) or not items:
             return None
-        same = {id(tensors[i]): i for i in written}
-        storages = {t.untyped_storage()._cdata for t in tensors}
-        outputs: list[Any] = []
-        for item in items:
-            if id(item) in same:
-                outputs.append(same[id(item)])
-                continue
-            plain = isinstance(item, FakeTensor) and item.layout is torch.strided
-            if not plain or item.constant is not None or item.storage_offset():
-                return None
-            address = item.untyped_storage()._cdata
-            if address in storages:
-                return None
-            storages.add(address)
-            outputs.append((tuple(item.shape), item.stride(), item.dtype, item.fake_device))
         mode = next((i.fake_mode for i in items if isinstance(i, FakeTensor)), None)
-        return None if mode is None or (written and not _known(outputs)) else cls(
-            mode, outputs, single
-        )  # fmt: skip
+        outputs = _outputs(items, tensors, written)
+        if mode is None or outputs is None:
+            return None
+        return cls(mode, outputs, single)
 
     def result(self, tensors: list[torch.Tensor]) -> Any:
         """Return the result for these tensor arguments."""
-        made = [tensors[o] if isinstance(o, int) else self._fresh(*o) for o in self._outputs]
+        made = [tensors[o] if isinstance(o, int) else self._make(o, tensors) for o in self._outputs]
         return made[0] if self._single else tuple(made)
 
-    def _fresh(
-        self, shape: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype, device: Any
-    ) -> FakeTensor:
+    def _make(self, out: _Made, tensors: list[torch.Tensor]) -> FakeTensor:
         with torch._C._DisableTorchDispatch():
-            meta = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
-        return FakeTensor(self._mode, meta, device)
+            meta = torch.empty_strided(out.shape, out.stride, dtype=out.dtype, device="meta")
+            if out.view_of is not None:
+                base = tensors[out.view_of]
+                offset = int(base.storage_offset()) + out.offset
+                meta.set_(base.untyped_storage(), offset, out.shape, out.stride)  # type: ignore[call-overload]
+        return FakeTensor(self._mode, meta, out.device)
 
 
-def _known(outputs: list[Any]) -> bool:
-    """Return whether a call that writes gives back only what it wrote."""
-    return all(isinstance(o, int) for o in outputs)
+def _outputs(
+    items: Any, tensors: list[torch.Tensor], written: list[int]
+) -> list[_Made | int] | None:
+    """Return the description of every output, None where one cannot be described."""
+    same = {id(tensors[i]): i for i in written}
+    bases = {t.untyped_storage()._cdata: i for i, t in enumerate(tensors)}
+    fresh: set[int] = set()
+    outputs: list[_Made | int] = []
+    for item in items:
+        if id(item) in same:
+            outputs.append(same[id(item)])
+            continue
+        if written or not isinstance(item, FakeTensor) or item.constant is not None:
+            return None
+        if item.layout is not torch.strided:
+            return None
+        address = item.untyped_storage()._cdata
+        base = bases.get(address)
+        offset = int(item.storage_offset())
+        if base is not None:
+            if tensors[base].dtype != item.dtype:
+                return None  # offsets count in another unit
+            offset -= int(tensors[base].storage_offset())
+        elif offset or address in fresh:
+            return None
+        fresh.add(address)
+        outputs.append(
+            _Made(tuple(item.shape), item.stride(), item.dtype, item.fake_device, base, offset)
+        )
+    return outputs

@@ -2,7 +2,8 @@
 
 `eager_kernels` launches one kernel per captured call. `fused_kernels` launches what a serving stack
 or a graph compiler launches: neighbouring vector calls that share data become one kernel, eager
-attention becomes one kernel, a cache is appended to and not copied. What a fused kernel keeps to
+attention becomes one kernel, a cache is appended to and not copied, heads shared by several queries
+are read once and not repeated in memory. What a fused kernel keeps to
 itself is not written: the storage died inside it. Must not know chips.
 """
 
@@ -16,6 +17,7 @@ from crossgrade.values.capture import ALIAS_VIEW, ROLES, Capture
 
 _PARAMETER = ROLES.index("parameter")
 _KV = ROLES.index("kv")
+_COPIES = frozenset({"clone", "copy_", "_to_copy", "repeat"})
 _SOFTMAX = frozenset({"_softmax", "_safe_softmax"})
 
 
@@ -75,7 +77,8 @@ def fused_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list
     died = capture.columns["storage_died"].tolist()
     groups: list[Kernel] = []
     open_group: Kernel | None = None
-    for kernel in _per_call(capture, costs or key_costs(capture), append_cache=True):
+    calls = list(_per_call(capture, costs or key_costs(capture), append_cache=True))
+    for kernel in without_broadcasts(calls):
         if kernel.kind == "vector" and open_group is not None and _shares(open_group, kernel):
             _absorb(open_group, kernel)
         else:
@@ -130,6 +133,35 @@ def _append(kernel: Kernel, roles: list[int]) -> None:
         kept = kernel.reads.pop(largest)
         for s in kernel.writes:
             kernel.writes[s] = max(kernel.writes[s] - kept, 0.0)
+
+
+def without_broadcasts(kernels: list[Kernel]) -> list[Kernel]:
+    """Return kernels without copies that only repeat data for a matrix kernel.
+
+    Grouped-query attention repeats keys and values per query head; a fused kernel reads the shared
+    ones. A copy goes when it writes at least 1.5 times what it reads and only matrix kernels read
+    it; these read its source in its place.
+    """
+    readers: dict[int, list[Kernel]] = {}
+    for kernel in kernels:
+        for s in kernel.reads:
+            readers.setdefault(s, []).append(kernel)
+    kept = []
+    for kernel in kernels:
+        users = [k for s in kernel.writes for k in readers.get(s, ())]
+        matrix = bool(users) and all(k.kind in ("matmul", "attention") for k in users)
+        if not (kernel.label in _COPIES and len(kernel.reads) == 1 and matrix):
+            kept.append(kernel)
+            continue
+        [(source, size)] = kernel.reads.items()
+        if sum(kernel.writes.values()) < 1.5 * size:
+            kept.append(kernel)
+            continue
+        for user in users:
+            for s in kernel.writes:
+                user.reads.pop(s, None)
+            user.reads[source] = max(user.reads.get(source, 0.0), size)
+    return kept
 
 
 def _shares(group: Kernel, kernel: Kernel) -> bool:
