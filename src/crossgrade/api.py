@@ -43,10 +43,10 @@ class AssessOptions:
 
     on: tuple[str, ...]
     """Chips, as typed."""
-    phases: tuple[Phase, ...] = ("prefill", "decode")
-    """Phases, in order."""
-    batch: int = 1
-    """Sequences."""
+    phases: tuple[Phase, ...] = ()
+    """Phases, in order; none given: prefill, and decode where the model has a cache."""
+    batch: int | None = None
+    """Sequences, None for 1."""
     tokens: int | None = None
     """Tokens per sequence, None for the phase's default."""
     context: int | None = None
@@ -66,7 +66,7 @@ class AssessOptions:
         """
         if not self.on:
             raise BadOption("no chip given", hint="add --on ascend-950dt; repeat it to compare")
-        if not self.phases or any(phase not in PHASES for phase in self.phases):
+        if any(phase not in PHASES for phase in self.phases):
             raise BadOption(f"phases {self.phases!r}", hint=f"one or more of {', '.join(PHASES)}")
         sizes = (
             ("--batch", self.batch, 1),
@@ -141,12 +141,17 @@ def assess(
     found = find_model(model)
     narrate(f"building {found.ref.name} without weights")
     built = found.build(options.dtype)
+    _check_sizes(options, built.sizes, found.ref.name)
     from crossgrade.capture.run import CaptureSession
 
     desk = _Desk(
-        session=CaptureSession(built), options=options, model=found.ref, narrate=narrate,
+        session=CaptureSession(built),
+        options=options,
+        model=found.ref,
+        narrate=narrate,
         folder=save_captures,
-    )  # fmt: skip
+        phases=options.phases or _default_phases(built.sizes),
+    )
     prepared = desk.prepared()
     assessed = tuple(desk.chip(passed, described_chip) for passed, described_chip in described)
     return Assessment(
@@ -169,6 +174,22 @@ def _check_prices(options: AssessOptions, described: Sequence[tuple[str, Chip]])
             raise BadOption(f"--price {name}: not among --on", hint=f"one of {sorted(known)}")
 
 
+def _default_phases(sizes: frozenset[str]) -> tuple[Phase, ...]:
+    """Return the phases of a model whose inputs follow these sizes."""
+    return ("prefill", "decode") if "context" in sizes else ("prefill",)
+
+
+def _check_sizes(options: AssessOptions, sizes: frozenset[str], name: str) -> None:
+    """Refuse a size that the model's own example inputs would ignore."""
+    for size in ("batch", "tokens", "context"):
+        value = getattr(options, size)
+        if value is not None and size not in sizes:
+            raise BadOption(
+                f"--{size} {value}: {name} brings its own inputs",
+                hint=f"give the factory a parameter named `{size}`, or leave the option out",
+            )
+
+
 def _assumptions() -> tuple[tuple[str, float, float, str], ...]:
     from crossgrade.predict.assumptions import assumptions
 
@@ -186,24 +207,34 @@ class _Desk:
     model: Any
     narrate: Narrate
     folder: Path | None
+    phases: tuple[Phase, ...] = ()
     _prepared: dict[Workload, Prepared] = field(default_factory=dict)
 
-    def workload(self, phase: Phase, **changes: int) -> Workload:
+    def workload(self, phase: Phase) -> Workload:
         """Return a phase with its sizes."""
         o = self.options
+        batch = 1 if o.batch is None else o.batch
         tokens = o.tokens if o.tokens is not None else DEFAULT_TOKENS[phase]
         context = o.context if o.context is not None else DEFAULT_CONTEXT[phase]
-        if len(o.phases) > 1 and phase == "decode":
+        if len(self.phases) > 1 and phase == "decode":
             # With several phases, --tokens is the prompt; decode adds one token at a time.
             tokens = 1
-        if len(o.phases) > 1 and phase != "decode" and o.context is not None:
+        if len(self.phases) > 1 and phase != "decode" and o.context is not None:
             context = 0
-        sizes = {"batch": o.batch, "tokens": tokens, "context": context} | changes
-        return Workload(model=self.model, phase=phase, dtype=o.dtype, **sizes)
+        sizes = self.session.built.sizes
+        return Workload(
+            model=self.model,
+            phase=phase,
+            dtype=o.dtype,
+            batch=batch if "batch" in sizes else 1,
+            tokens=tokens if "tokens" in sizes else 1,
+            context=context if "context" in sizes else 0,
+            item="tokens" if sizes & {"batch", "tokens"} else "executions",
+        )
 
     def prepared(self) -> list[Prepared]:
         """Return every phase, captured and prepared."""
-        return [self.prepare(self.workload(phase)) for phase in self.options.phases]
+        return [self.prepare(self.workload(phase)) for phase in self.phases]
 
     def _torch(self) -> str:
         """Return the torch version whose operators were captured."""
@@ -242,7 +273,7 @@ class _Desk:
         table = table_for(described.op_table, self._torch())
         phases = tuple(
             self._phase(self.prepare(self.workload(phase)), described, table, passed)
-            for phase in self.options.phases
+            for phase in self.phases
         )
         needs = [p.memory.least_chips for p in phases]
         return ChipAssessment(
@@ -266,9 +297,13 @@ class _Desk:
         from crossgrade.capture.codec import digest
 
         result = assess_phase(
-            prepared, described, table, chips=self.options.chips, price_per_hour=price,
+            prepared,
+            described,
+            table,
+            chips=self.options.chips,
+            price_per_hour=price,
             weights_format=self.session.built.weights.title,
-        )  # fmt: skip
+        )
         return dataclasses.replace(
             result,
             capture_digest=digest(prepared.capture),
@@ -287,9 +322,13 @@ class _Desk:
         if claim is None:
             return ()
         conditions = Workload(
-            model=self.model, phase=workload.phase, batch=claim.batch, tokens=claim.step_tokens,
-            context=claim.context, dtype=None,
-        )  # fmt: skip
+            model=self.model,
+            phase=workload.phase,
+            batch=claim.batch,
+            tokens=claim.step_tokens,
+            context=claim.context,
+            dtype=None,
+        )
         try:
             prepared = self.prepare(conditions)
         except CaptureError as error:
@@ -360,24 +399,30 @@ def write_record(
     from crossgrade.values.record import Record
 
     now = datetime.datetime.now(datetime.UTC)
-    record = seal(Record(
-        kind="assessment",
-        created=now.isoformat(timespec="seconds"),
-        passed={"model": model, **to_json(options)},
-        resolved={
-            "model": to_json(assessment.model),
-            "chips": [c.chip for c in assessment.chips],
-            "phases": [
-                {"phase": p.phase, "batch": p.batch, "tokens": p.tokens, "context": p.context}
-                for p in assessment.chips[0].phases
-            ],
-            "weights": assessment.weights_format,
-        },
-        environment={"crossgrade": __version__, "platform": platform.system(),
-                     "machine": platform.machine(), **assessment.environment},
-        verdict=assessment.verdict,
-        data=to_json(assessment),
-    ))  # fmt: skip
+    record = seal(
+        Record(
+            kind="assessment",
+            created=now.isoformat(timespec="seconds"),
+            passed={"model": model, **to_json(options)},
+            resolved={
+                "model": to_json(assessment.model),
+                "chips": [c.chip for c in assessment.chips],
+                "phases": [
+                    {"phase": p.phase, "batch": p.batch, "tokens": p.tokens, "context": p.context}
+                    for p in assessment.chips[0].phases
+                ],
+                "weights": assessment.weights_format,
+            },
+            environment={
+                "crossgrade": __version__,
+                "platform": platform.system(),
+                "machine": platform.machine(),
+                **assessment.environment,
+            },
+            verdict=assessment.verdict,
+            data=to_json(assessment),
+        )
+    )
     name = re.sub(r"[^\w.-]+", "_", assessment.model.name)
     path = (
         folder or default_folder()

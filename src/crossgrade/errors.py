@@ -5,8 +5,7 @@ CrossgradeError                  exit 2
     UnknownChip       CG-E101
     UnknownModel      CG-E102
     BadOption         CG-E103
-    UnsafeModel       CG-E104    running it would execute code from the model folder
-  InputError          CG-E2xx    a file or a model cannot be read
+    InputError          CG-E2xx    a file or a model cannot be read
     BadModelFile      CG-E201
     UnknownArchitecture CG-E202
     FactoryFailed     CG-E203
@@ -73,12 +72,6 @@ class BadOption(UsageError):
     """An option's value makes no sense."""
 
     code = "CG-E103"
-
-
-class UnsafeModel(UsageError):
-    """Reading the model would run code that came with it."""
-
-    code = "CG-E104"
 
 
 class InputError(CrossgradeError):

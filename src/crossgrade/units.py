@@ -42,6 +42,11 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def things(number: float, name: str) -> str:
+    """Return a counted noun: `1 chip`, `7 chips`."""
+    return f"{count(number)} {name}{'' if number == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     """Return a share (0 to 1) as per cent: `12 %`, `0.4 %`, `under 0.1 %`."""
     value = share * 100

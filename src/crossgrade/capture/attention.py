@@ -47,9 +47,15 @@ def _attention(
     if query.dim() != 4 or key.dim() != 4:
         with torch._C.DisableTorchFunction():
             return torch.nn.functional.scaled_dot_product_attention(
-                query, key, value, attn_mask, dropout_p, is_causal, scale=scale,
+                query,
+                key,
+                value,
+                attn_mask,
+                dropout_p,
+                is_causal,
+                scale=scale,
                 enable_gqa=enable_gqa,
-            )  # fmt: skip
+            )
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         # The slot takes an additive mask, as the composite does with a boolean one.
         attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill_(

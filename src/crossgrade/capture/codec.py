@@ -83,7 +83,7 @@ def load(path: Path) -> Capture:
         capture = _from_header(header, columns)
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
         raise BadRecord(
-            f"'{path}' is not a capture: {error}", hint="write it again with --save-capture"
+            f"'{path}' is not a capture: {error}", hint="write it again with --save-captures"
         ) from error
     if digest(capture) != header["digest"]:
         raise BadRecord(f"'{path}' was changed after it was written", hint="capture again")

@@ -29,11 +29,15 @@ def diff(before: Capture, after: Capture) -> tuple[CallDifference, ...]:
     """Return the distinct calls whose counts differ, the largest change first; empty if equal."""
     first, second = _counts(before), _counts(after)
     rows = [
-        CallDifference(operator=op, shapes=shapes, before=first[op, shapes, args],
-                       after=second[op, shapes, args])
+        CallDifference(
+            operator=op,
+            shapes=shapes,
+            before=first[op, shapes, args],
+            after=second[op, shapes, args],
+        )
         for op, shapes, args in first.keys() | second.keys()
         if first[op, shapes, args] != second[op, shapes, args]
-    ]  # fmt: skip
+    ]
     return tuple(sorted(rows, key=lambda r: (-abs(r.after - r.before), r.operator, r.shapes)))
 
 

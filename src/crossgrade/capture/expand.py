@@ -70,9 +70,11 @@ def dissolve(
     if not is_composite(func):
         return {}
     tensors = iter(
-        [to_fake(torch.empty_strided(s, st, dtype=d, device="meta"), mode, dev)
-         for s, st, d, dev in metas]
-    )  # fmt: skip
+        [
+            to_fake(torch.empty_strided(s, st, dtype=d, device="meta"), mode, dev)
+            for s, st, d, dev in metas
+        ]
+    )
     args = [_fill(v, tensors) for v in template[0]]
     kwargs = {name: _fill(v, tensors) for name, v in template[1]}
     counting = _Counting()

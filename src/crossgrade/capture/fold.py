@@ -55,12 +55,14 @@ def fold(capture: Capture) -> tuple[Fold, ...]:
         groups.setdefault((stack, stage, signature), []).append((number, calls))
     return tuple(
         Fold(
-            stack=stack, stage=STAGES[stage],
+            stack=stack,
+            stage=STAGES[stage],
             blocks=tuple(number for number, _ in members if number >= 0),
-            first=tuple(members[0][1]), calls=sum(len(calls) for _, calls in members),
+            first=tuple(members[0][1]),
+            calls=sum(len(calls) for _, calls in members),
         )
         for (stack, stage, _), members in groups.items()
-    )  # fmt: skip
+    )
 
 
 def _signature(capture: Capture, calls: list[int], inner: list[str]) -> str:

@@ -341,10 +341,14 @@ def _tensors_of(result: Any) -> list[torch.Tensor]:
 def tensors_meta(tensors: list[torch.Tensor]) -> list[tuple[Any, ...]]:
     """Return what is needed to make fake tensors like these again."""
     return [
-        (tuple(t.shape), tuple(t.stride()) if t.layout is torch.strided else (), t.dtype,
-         t.fake_device if isinstance(t, FakeTensor) else t.device)
+        (
+            tuple(t.shape),
+            tuple(t.stride()) if t.layout is torch.strided else (),
+            t.dtype,
+            t.fake_device if isinstance(t, FakeTensor) else t.device,
+        )
         for t in tensors
-    ]  # fmt: skip
+    ]
 
 
 def _process_group(func: Any, template: Any) -> str:

@@ -33,9 +33,7 @@ class Replay:
 
     __slots__ = ("_mode", "_outputs", "_single")
 
-    def __init__(
-        self, mode: FakeTensorMode, outputs: list[_Made | int], single: bool
-    ) -> None:
+    def __init__(self, mode: FakeTensorMode, outputs: list[_Made | int], single: bool) -> None:
         """Keep the outputs; a number is the index of the written input that is given back."""
         self._mode, self._outputs, self._single = mode, outputs, single
 
@@ -63,7 +61,7 @@ class Replay:
             if out.view_of is not None:
                 base = tensors[out.view_of]
                 offset = int(base.storage_offset()) + out.offset
-                meta.set_(base.untyped_storage(), offset, out.shape, out.stride)  # type: ignore[call-overload]
+                meta.set_(base.untyped_storage(), offset, out.shape, out.stride)
         return FakeTensor(self._mode, meta, out.device)
 
 

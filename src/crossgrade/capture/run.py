@@ -41,7 +41,8 @@ class CaptureSession:
         Raises:
             CaptureFailed: the model stopped on fake tensors; the message names the reason.
         """
-        self.built.module.train(workload.phase == "train")
+        if self.built.set_training is not None:
+            self.built.set_training(workload.phase == "train")
         modules = ModuleStack(self.built.module)
         recorder = Recorder(modules, {self.device.type: DEVICE_NAME})
         try:

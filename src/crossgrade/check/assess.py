@@ -11,7 +11,13 @@ from crossgrade.check.execution import execution_findings
 from crossgrade.check.fit import fit_findings, format_findings
 from crossgrade.check.numerics import numerics_findings
 from crossgrade.check.operator_findings import operator_findings
-from crossgrade.check.operators import OperatorUse, SupportTable, level_shares, operator_uses
+from crossgrade.check.operators import (
+    OperatorUse,
+    SupportTable,
+    dissolved_work,
+    level_shares,
+    operator_uses,
+)
 from crossgrade.predict.memory import MemoryNeed
 from crossgrade.predict.phase import (
     Prediction,
@@ -61,22 +67,31 @@ def assess_phase(
     least = least_chips(memory, chip)
     layout = _layout(chips or least or 1)
     priced = chip.memory_bandwidth is not None
-    prediction = predict(prepared, chip, layout) if priced else None
     uses = operator_uses(prepared, table, chip.soc, _shares(prepared, chip, priced))
+    prediction = predict(prepared, chip, layout, dissolved_work(uses)) if priced else None
     findings = _findings(prepared, chip, uses, prediction, layout, least)
     return PhaseAssessment(
-        phase=workload.phase, batch=workload.batch, tokens=workload.tokens,
-        context=workload.context, verdict=_verdict(uses, findings, chips or 1, least),
-        layout=layout, calls=prepared.capture.calls, distinct_calls=prepared.capture.keys,
-        flops=prepared.flops, memory=_memory(memory, chip, least, weights_format),
+        phase=workload.phase,
+        batch=workload.batch,
+        tokens=workload.tokens,
+        context=workload.context,
+        item=workload.item,
+        verdict=_verdict(uses, findings, chips or 1, least),
+        layout=layout,
+        calls=prepared.capture.calls,
+        distinct_calls=prepared.capture.keys,
+        flops=prepared.flops,
+        memory=_memory(memory, chip, least, weights_format),
         speed=_speed(prediction, layout, price_per_hour) if prediction else None,
         levels=tuple(
             LevelFigures(level=level, operators=n, calls=calls, time_share=share)
             for level, n, calls, share in level_shares(uses)
         ),
-        operators=tuple(_operator(use) for use in uses), findings=findings, claims=(),
+        operators=tuple(_operator(use) for use in uses),
+        findings=findings,
+        claims=(),
         capture_digest="",
-    )  # fmt: skip
+    )
 
 
 def _layout(chips: int) -> Layout:
@@ -105,11 +120,18 @@ def _findings(
         *numerics_findings(prepared, chip, phase),
     ]
     if prediction is None:
-        found.append(Finding(
-            id="CG-F402", severity="note", chip=chip.name, phase=phase,
-            title="memory bandwidth is not published: no time is predicted", place=(),
-            evidence=(f"{chip.name}: memory_bandwidth is absent",), hint="measure it on the chip",
-        ))  # fmt: skip
+        found.append(
+            Finding(
+                id="CG-F402",
+                severity="note",
+                chip=chip.name,
+                phase=phase,
+                title="memory bandwidth is not published: no time is predicted",
+                place=(),
+                evidence=(f"{chip.name}: memory_bandwidth is absent",),
+                hint="measure it on the chip",
+            )
+        )
     else:
         found.extend(format_findings(prepared.memory, chip, phase, prediction))
         found.extend(execution_findings(prepared, chip.name, phase, prediction))
@@ -136,11 +158,17 @@ def _memory(
     memory: MemoryNeed, chip: Chip, least: int | None, weights_format: str
 ) -> MemoryFigures:
     return MemoryFigures(
-        weights=memory.weights, weights_format=weights_format, kv=memory.kv,
-        gradients=memory.gradients, optimizer=memory.optimizer, activations=memory.activations,
-        peak=memory.peak, by_format=memory.formats, usable_per_chip=usable_memory(chip),
+        weights=memory.weights,
+        weights_format=weights_format,
+        kv=memory.kv,
+        gradients=memory.gradients,
+        optimizer=memory.optimizer,
+        activations=memory.activations,
+        peak=memory.peak,
+        by_format=memory.formats,
+        usable_per_chip=usable_memory(chip),
         least_chips=least,
-    )  # fmt: skip
+    )
 
 
 def _speed(prediction: Prediction, layout: Layout, price_per_hour: float | None) -> SpeedFigures:
@@ -150,20 +178,33 @@ def _speed(prediction: Prediction, layout: Layout, price_per_hour: float | None)
         per_price = Band(low=rate.low / cost, high=rate.high / cost, low_name=rate.low_name,
                          high_name=rate.high_name, unit="1/price", kind="predicted")  # fmt: skip
     return SpeedFigures(
-        time_s=prediction.time_s, tokens_per_s=prediction.tokens_per_s,
+        time_s=prediction.time_s,
+        tokens_per_s=prediction.tokens_per_s,
         tokens_per_s_per_chip=prediction.tokens_per_s_per_chip,
-        tokens_per_s_per_watt=prediction.tokens_per_s_per_watt, tokens_per_price=per_price,
-        binds=prediction.binds, share_by_bound=prediction.share_by_bound,
+        tokens_per_s_per_watt=prediction.tokens_per_s_per_watt,
+        tokens_per_price=per_price,
+        binds=prediction.binds,
+        share_by_bound=prediction.share_by_bound,
         share_by_bound_eager=prediction.share_by_bound_eager,
-        kernels_fused=prediction.kernels_fused, kernels_eager=prediction.kernels_eager,
-        network_s=prediction.network_s, top=prediction.top,
+        kernels_fused=prediction.kernels_fused,
+        kernels_eager=prediction.kernels_eager,
+        network_s=prediction.network_s,
+        top=prediction.top,
         unknown_rates=prediction.unknown_rates,
-    )  # fmt: skip
+    )
 
 
 def _operator(use: OperatorUse) -> OperatorFigures:
     return OperatorFigures(
-        op=use.op, level=use.level, calls=use.calls, call_share=use.call_share,
-        time_share=use.time_share, dtypes=use.dtypes, via=use.support.via, inner=use.inner,
-        host_syncs=use.host_syncs, limits=use.support.limits, evidence=use.support.evidence,
-    )  # fmt: skip
+        op=use.op,
+        level=use.level,
+        calls=use.calls,
+        call_share=use.call_share,
+        time_share=use.time_share,
+        dtypes=use.dtypes,
+        via=use.support.via,
+        inner=use.inner,
+        host_syncs=use.host_syncs,
+        limits=use.support.limits,
+        evidence=use.support.evidence,
+    )

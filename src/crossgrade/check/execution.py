@@ -23,29 +23,40 @@ def execution_findings(
     waiting = eager["launch"] + eager["host"]
     if waiting >= _HOST_BOUND:
         yield Finding(
-            id="CG-F401", severity="note", chip=chip, phase=phase,
+            id="CG-F401",
+            severity="note",
+            chip=chip,
+            phase=phase,
             title=f"eager execution waits for launches {percent(waiting)} of the time: "
             f"{count(prediction.kernels_eager)} kernels, {count(prediction.kernels_fused)} fused",
-            place=(), evidence=(
+            place=(),
+            evidence=(
                 f"predicted: {seconds(prediction.time_s.high)} eager, "
                 f"{seconds(prediction.time_s.low)} fused+graph",
             ),
-            hint="capture a graph or compile the step", calls=prediction.kernels_eager,
-            data={"kernels_eager": prediction.kernels_eager,
-                  "kernels_fused": prediction.kernels_fused},
-        )  # fmt: skip
+            hint="capture a graph or compile the step",
+            calls=prediction.kernels_eager,
+            data={
+                "kernels_eager": prediction.kernels_eager,
+                "kernels_fused": prediction.kernels_fused,
+            },
+        )
     marks = Counter(prepared.capture.columns["call_mark"].tolist())
     for mark, calls in sorted(marks.items()):
         text = prepared.capture.tables["marks"][mark]
         if not text or not _matters(prepared, mark):
             continue
         yield Finding(
-            id="CG-F501", severity="note", chip=chip, phase=phase,
+            id="CG-F501",
+            severity="note",
+            chip=chip,
+            phase=phase,
             title=f"{count(calls)} calls depend on data; assumed: {text}",
-            place=_places(prepared, mark), evidence=("values are not computed in a capture",),
+            place=_places(prepared, mark),
+            evidence=("values are not computed in a capture",),
             hint="figures hold for this assumption; another outcome may launch more or less",
             calls=calls,
-        )  # fmt: skip
+        )
 
 
 def _matters(prepared: Prepared, mark: int) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from crossgrade.predict.memory import MemoryNeed
 from crossgrade.predict.phase import Prediction, usable_memory
-from crossgrade.units import bytes_, percent
+from crossgrade.units import bytes_, percent, things
 from crossgrade.values.chip import Chip
 from crossgrade.values.finding import Finding
 
@@ -29,29 +29,46 @@ def fit_findings(
     usable = usable_memory(chip)
     if least is None or usable is None or chip.memory_capacity is None:
         yield Finding(
-            id="CG-F203", severity="note", chip=chip.name, phase=phase,
-            title="memory capacity is not published: whether it fits is unknown", place=(),
-            evidence=(f"{chip.name}: memory_capacity is absent",), hint="measure it on the chip",
-        )  # fmt: skip
+            id="CG-F203",
+            severity="note",
+            chip=chip.name,
+            phase=phase,
+            title="memory capacity is not published: whether it fits is unknown",
+            place=(),
+            evidence=(f"{chip.name}: memory_capacity is absent",),
+            hint="measure it on the chip",
+        )
         return
     if least > chips:
         yield Finding(
-            id="CG-F201", severity="blocker", chip=chip.name, phase=phase,
-            title=f"needs {bytes_(memory.peak)}, {chips} chip(s) have {bytes_(usable * chips)}",
-            place=(f"weights {bytes_(memory.weights)}", f"cache {bytes_(memory.kv)}",
-                   f"activations {bytes_(memory.activations)}"),
+            id="CG-F201",
+            severity="warning",
+            chip=chip.name,
+            phase=phase,
+            title=f"needs {bytes_(memory.peak)}; {things(chips, 'chip')} can hold "
+            f"{bytes_(usable * chips)}",
+            place=(
+                f"weights {bytes_(memory.weights)}",
+                f"cache {bytes_(memory.kv)}",
+                f"activations {bytes_(memory.activations)}",
+            ),
             evidence=_capacity(chip, usable),
-            hint=f"use at least {least} chips, or a smaller batch, context or weight format",
+            hint=f"use at least {things(least, 'chip')}, or a smaller batch, context or weight "
+            "format",
             data={"peak_bytes": memory.peak, "least_chips": least},
-        )  # fmt: skip
+        )
     elif memory.peak / (usable * chips) > 0.9:
         yield Finding(
-            id="CG-F202", severity="note", chip=chip.name, phase=phase,
+            id="CG-F202",
+            severity="note",
+            chip=chip.name,
+            phase=phase,
             title=f"fits with {percent(1 - memory.peak / (usable * chips))} to spare",
-            place=(), evidence=_capacity(chip, usable),
+            place=(),
+            evidence=_capacity(chip, usable),
             hint="fragmentation and communication buffers may take more than that",
             data={"peak_bytes": memory.peak},
-        )  # fmt: skip
+        )
 
 
 def format_findings(
@@ -65,15 +82,19 @@ def format_findings(
         computed = memory.peak - memory.weights + memory.weights_as_computed
         more = f"; kept in {used} the whole needs {bytes_(computed)}"
         if usable:
-            more += f", {max(1, -(-int(computed) // int(usable)))} chips"
+            more += f", {things(max(1, -(-int(computed) // int(usable))), 'chip')}"
         yield Finding(
-            id="CG-F302", severity="warning", chip=chip.name, phase=phase,
+            id="CG-F302",
+            severity="warning",
+            chip=chip.name,
+            phase=phase,
             title=f"{wanted} weights and no {wanted} engine: priced as stored in {wanted} and "
             f"computed in {used}{more}",
-            place=tuple(memory.formats), evidence=(f"{chip.name}: no matrix peak for {wanted}",),
+            place=tuple(memory.formats),
+            evidence=(f"{chip.name}: no matrix peak for {wanted}",),
             hint="needs weight-only kernels, or a checkpoint converted to a format of the chip",
             data={"wanted": wanted, "used": used},
-        )  # fmt: skip
+        )
 
 
 def _capacity(chip: Chip, usable: float) -> tuple[str, ...]:

@@ -11,15 +11,22 @@ from collections.abc import Callable, Iterator
 
 from crossgrade.predict.kernels import Kernel
 from crossgrade.predict.phase import Prepared
-from crossgrade.units import count
 from crossgrade.values.capture import CallKey
 from crossgrade.values.chip import Chip
 from crossgrade.values.finding import Finding
 
-_SCATTER = frozenset({
-    "index_add", "scatter_add", "index_put", "embedding_dense_backward", "scatter_reduce",
-    "index_put_impl", "embedding_backward", "_index_put_impl",
-})  # fmt: skip
+_SCATTER = frozenset(
+    {
+        "index_add",
+        "scatter_add",
+        "index_put",
+        "embedding_dense_backward",
+        "scatter_reduce",
+        "index_put_impl",
+        "embedding_backward",
+        "_index_put_impl",
+    }
+)
 _FLUSHED = frozenset({"exp", "log", "sqrt", "rsqrt", "div", "reciprocal", "_softmax", "softmax"})
 
 
@@ -69,10 +76,15 @@ def numerics_findings(prepared: Prepared, chip: Chip, phase: str) -> Iterator[Fi
         source = chip.source(note.source)
         calls = sum(met.values())
         yield Finding(
-            id="CG-F301", severity=note.severity, chip=chip.name, phase=phase,
-            title=f"{note.title} ({count(calls)} calls here)",
+            id="CG-F301",
+            severity=note.severity,
+            chip=chip.name,
+            phase=phase,
+            title=note.title,
             place=tuple(op for op, _ in met.most_common(5)),
             evidence=(f"{source.title}, {source.date}: {source.url}", f"rule {note.id}"),
-            hint=note.hint, calls=calls, call_share=calls / max(len(prepared.eager), 1),
-            data={"rule": note.id},
-        )  # fmt: skip
+            hint=note.hint,
+            calls=calls,
+            call_share=calls / max(len(prepared.eager), 1),
+            data={"rule": note.id, "calls": calls},
+        )

@@ -52,13 +52,18 @@ def _composite(use: OperatorUse, chip: str, phase: str) -> Finding:
     cost = (_sync_cost(use.host_syncs),) if use.host_syncs else ()
     parts = ", ".join(f"{op.split('.')[1]} x{count(n)}" for op, n in use.inner[:5])
     return _one(
-        use, chip, phase, "CG-F101", "warning" if use.host_syncs else "note",
+        use,
+        chip,
+        phase,
+        "CG-F101",
+        "warning" if use.host_syncs else "note",
         f"has no kernel there: its {count(use.calls)} calls become {count(inner_calls)} "
         f"others{syncs}",
         "use the vendor's fused operator or another implementation of this part"
-        if use.host_syncs else "expect more launches than on a chip with its own kernel",
+        if use.host_syncs
+        else "expect more launches than on a chip with its own kernel",
         more=((f"dissolves into: {parts}", *cost) if parts else cost),
-    )  # fmt: skip
+    )
 
 
 def _sync_cost(reads: int) -> str:
@@ -67,34 +72,47 @@ def _sync_cost(reads: int) -> str:
     return (
         f"{count(reads)} reads at {seconds(sync.optimistic)} to {seconds(sync.pessimistic)} each "
         f"(assumed) are {seconds(reads * sync.optimistic)} to {seconds(reads * sync.pessimistic)}, "
-        "not in the predicted band"
+        "counted in the eager end"
     )
 
 
 def _gathered(uses: tuple[OperatorUse, ...], chip: str, phase: str) -> Iterator[Finding]:
     """Yield one finding per level that only says how sure the sources are."""
     words = {
-        "unverified": ("CG-F105", "have a kernel that the vendor does not list as verified on "
-                       "this chip", "run these operators on the device before relying on them"),
-        "conflict": ("CG-F107", "are judged differently by two sources of the vendor",
-                     "run these operators on the device before relying on them"),
-        "unknown": ("CG-F108", "stand in no public operator table of this chip",
-                    "ask the vendor for the list, or run the model on the device"),
-    }  # fmt: skip
+        "unverified": (
+            "CG-F105",
+            "have a kernel that the vendor does not list as verified on this chip",
+            "run these operators on the device before relying on them",
+        ),
+        "conflict": (
+            "CG-F107",
+            "are judged differently by two sources of the vendor",
+            "run these operators on the device before relying on them",
+        ),
+        "unknown": (
+            "CG-F108",
+            "stand in no public operator table of this chip",
+            "ask the vendor for the list, or run the model on the device",
+        ),
+    }
     for level, (code, title, hint) in words.items():
         chosen = [use for use in uses if use.level == level]
         if chosen:
             names = [use.op.removeprefix("aten.") for use in chosen]
             shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
             yield Finding(
-                id=code, severity="note", chip=chip, phase=phase,
+                id=code,
+                severity="note",
+                chip=chip,
+                phase=phase,
                 title=f"{len(chosen)} operators {title}: {shown}",
                 place=tuple(names),
                 evidence=tuple(e for u in chosen[:3] for e in u.support.evidence),
-                hint=hint, calls=sum(u.calls for u in chosen),
+                hint=hint,
+                calls=sum(u.calls for u in chosen),
                 call_share=sum(u.call_share for u in chosen),
                 time_share=sum(u.time_share for u in chosen),
-            )  # fmt: skip
+            )
 
 
 def _refused(use: OperatorUse) -> list[str]:
@@ -103,17 +121,34 @@ def _refused(use: OperatorUse) -> list[str]:
 
 
 def _one(
-    use: OperatorUse, chip: str, phase: str, code: str, severity: str, title: str, hint: str,
-    *, more: tuple[str, ...] = (),
-) -> Finding:  # fmt: skip
+    use: OperatorUse,
+    chip: str,
+    phase: str,
+    code: str,
+    severity: str,
+    title: str,
+    hint: str,
+    *,
+    more: tuple[str, ...] = (),
+) -> Finding:
     """Return a finding about one operator."""
     limits = (f"documented limits: {use.support.limits}",) if use.support.limits else ()
     return Finding(
-        id=code, severity=severity,  # type: ignore[arg-type]
-        chip=chip, phase=phase, title=f"{use.op} {title}", place=use.places,
-        evidence=(*use.support.evidence, *limits, *more), hint=hint, calls=use.calls,
-        call_share=use.call_share, time_share=use.time_share,
-        data={"calls": use.calls, "host_syncs": use.host_syncs,
-              "inner_calls": sum(n for _, n in use.inner),
-              "share_of_time": percent(use.time_share)},
-    )  # fmt: skip
+        id=code,
+        severity=severity,  # type: ignore[arg-type]
+        chip=chip,
+        phase=phase,
+        title=f"{use.op} {title}",
+        place=use.places,
+        evidence=(*use.support.evidence, *limits, *more),
+        hint=hint,
+        calls=use.calls,
+        call_share=use.call_share,
+        time_share=use.time_share,
+        data={
+            "calls": use.calls,
+            "host_syncs": use.host_syncs,
+            "inner_calls": sum(n for _, n in use.inner),
+            "share_of_time": percent(use.time_share),
+        },
+    )

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from crossgrade.predict.phase import Prepared
+from crossgrade.predict.price import HostWork
 from crossgrade.values.support import Support, SupportLevel
 
 _SCALAR_READ = "aten._local_scalar_dense.default"
@@ -94,12 +95,18 @@ def operator_uses(
         own_reads = calls if op == _SCALAR_READ else 0
         uses.append(
             OperatorUse(
-                op=op, level=support.level, calls=calls, call_share=calls / launching,
-                time_share=group.time_share, dtypes=tuple(sorted(group.dtypes)), support=support,
-                inner=tuple(inner.most_common()), host_syncs=inner[_SCALAR_READ] + own_reads,
+                op=op,
+                level=support.level,
+                calls=calls,
+                call_share=calls / launching,
+                time_share=group.time_share,
+                dtypes=tuple(sorted(group.dtypes)),
+                support=support,
+                inner=tuple(inner.most_common()),
+                host_syncs=inner[_SCALAR_READ] + own_reads,
                 places=tuple(place for place, _ in group.places.most_common(3)),
             )
-        )  # fmt: skip
+        )
     return tuple(sorted(uses, key=lambda use: (-use.time_share, use.op)))
 
 
@@ -139,9 +146,11 @@ class _Resolver:
         names = self._capture.tables["operators"]
         self._inner: dict[int, dict[str, int]] = defaultdict(dict)
         for key, op, count in zip(
-            c["inner_key"].tolist(), c["inner_operator"].tolist(), c["inner_count"].tolist(),
+            c["inner_key"].tolist(),
+            c["inner_operator"].tolist(),
+            c["inner_count"].tolist(),
             strict=True,
-        ):  # fmt: skip
+        ):
             self._inner[key][names[op]] = count
         self._by_operator: dict[str, int] = {}
         for index in self._inner:
@@ -151,9 +160,11 @@ class _Resolver:
         """Return the table's answer."""
         if not op.startswith(("aten.", "prims.")):
             return Support(
-                op=op, backend=self._table.backend, level="unknown",
+                op=op,
+                backend=self._table.backend,
+                level="unknown",
                 evidence=("not an aten operator: no table lists it",),
-            )  # fmt: skip
+            )
         return self._table.support(short_name(op), soc=self._soc, dtypes=dtypes)
 
     def dissolved(self, key: int, depth: int = _DEPTH) -> Counter[str]:
@@ -175,16 +186,32 @@ class _Resolver:
         return total
 
 
+def dissolved_work(uses: tuple[OperatorUse, ...]) -> HostWork:
+    """Return what the host does beyond one launch per captured call, in eager execution."""
+    chosen = [use for use in uses if use.level == "composite" and use.inner]
+    launches = sum(n for use in chosen for op, n in use.inner if op != _SCALAR_READ)
+    reads = sum(use.host_syncs for use in chosen)
+    return HostWork(launches=max(launches - sum(u.calls for u in chosen), 0), reads=reads)
+
+
 def level_shares(uses: tuple[OperatorUse, ...]) -> Iterator[tuple[SupportLevel, int, int, float]]:
     """Yield (level, distinct operators, calls, share of time) for the levels that occur."""
     order: tuple[SupportLevel, ...] = (
-        "native", "composite", "cpu-fallback", "missing", "dtype-limited", "unverified",
-        "conflict", "unknown",
-    )  # fmt: skip
+        "native",
+        "composite",
+        "cpu-fallback",
+        "missing",
+        "dtype-limited",
+        "unverified",
+        "conflict",
+        "unknown",
+    )
     for level in order:
         chosen = [use for use in uses if use.level == level]
         if chosen:
             yield (
-                level, len(chosen), sum(u.calls for u in chosen),
+                level,
+                len(chosen),
+                sum(u.calls for u in chosen),
                 sum(u.time_share for u in chosen),
-            )  # fmt: skip
+            )

@@ -39,13 +39,13 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 @click.option("--on", multiple=True, metavar="SPEC", help="Chip, or cpu; repeat to compare.")
 @click.option("--phase", "phases", multiple=True,
               type=click.Choice(["prefill", "decode", "train"]),
-              help="Phase; repeatable. Default: prefill and decode.")  # fmt: skip
-@click.option("--batch", type=int, default=1, show_default=True, help="Sequences.")
+              help="Repeatable. Default: prefill, and decode where there is a cache.")  # fmt: skip
+@click.option("--batch", type=int, help="Sequences (1).")
 @click.option(
     "--tokens", type=int, help="Prompt or sequence length (4096); decode: new tokens (1)."
 )
 @click.option("--context", type=int, help="Tokens already cached (decode 8192, prefill 0).")
-@click.option("--dtype", metavar="D", help="Weight format: fp32, bf16, fp16, fp8, int8, fp4, int4. "
+@click.option("--dtype", metavar="D", help="fp64, fp32, bf16, fp16, fp8, int8, fp4, int4. "
               "Default: the checkpoint's own.")  # fmt: skip
 @click.option("--chips", default="auto", callback=_chips, metavar="N|auto", show_default=True,
               help="Number of chips; auto: as many as the memory needs.")  # fmt: skip
@@ -59,7 +59,7 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 @click.option("--no-record", is_flag=True, help="Write no record.")
 @click.option("--save-captures", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Also write each capture there.")  # fmt: skip
-def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int,
+def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int | None,
             tokens: int | None, context: int | None, dtype: str | None, chips: int | None,
             prices: dict[str, float], as_json: bool, everything: bool, out: Path | None,
             no_record: bool, save_captures: Path | None) -> int:  # fmt: skip
@@ -80,9 +80,15 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
     from crossgrade import api
 
     options = api.AssessOptions(
-        on=on, phases=phases or ("prefill", "decode"), batch=batch, tokens=tokens,
-        context=context, dtype=dtype, chips=chips, prices=prices,
-    )  # fmt: skip
+        on=on,
+        phases=phases,
+        batch=batch,
+        tokens=tokens,
+        context=context,
+        dtype=dtype,
+        chips=chips,
+        prices=prices,
+    )
     assessment = api.assess(model, options, narrate=_narrate, save_captures=save_captures)
     if not no_record:
         path = api.write_record(model, options, assessment, out)

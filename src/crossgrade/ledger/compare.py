@@ -17,10 +17,13 @@ from crossgrade.values.workload import Workload
 
 
 def nearest(claims: Sequence[Claim], workload: Workload) -> Claim | None:
-    """Return the claim whose context, then batch, is nearest to the workload's; None without."""
+    """Return the claim whose context, then batch, is nearest to the workload's; None without.
+
+    Among equals the first published counts.
+    """
     return min(
         claims,
-        key=lambda c: (abs(c.context - workload.context), abs(c.batch - workload.batch), c.id),
+        key=lambda c: (abs(c.context - workload.context), abs(c.batch - workload.batch)),
         default=None,
     )
 
@@ -44,7 +47,7 @@ def compare(
     gain = claim.tokens_per_step
     band = Band(low=step.low / gain, high=step.high / gain, low_name=step.low_name,
                 high_name=step.high_name, unit="s", kind="predicted")  # fmt: skip
-    remark = "ideal shards over the claim's chips"
+    remark = "ideal shards over the claim's chips, composites taken as native"
     if claim.step_tokens > 1:
         remark += (
             f"; {claim.step_tokens} tokens per step, {gain:g} kept; the drafting layers are not "

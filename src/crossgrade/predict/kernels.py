@@ -105,9 +105,15 @@ def _per_call(capture: Capture, costs: list[CallCost], *, append_cache: bool) ->
         if cost.kind in ("view", "alloc"):
             continue
         kernel = Kernel(
-            calls=[call], kind=cost.kind, label=labels[key], dtype=cost.dtype, flops=cost.flops,
-            work=cost.work, vector_ops=cost.vector_ops, has_softmax=labels[key] in _SOFTMAX,
-        )  # fmt: skip
+            calls=[call],
+            kind=cost.kind,
+            label=labels[key],
+            dtype=cost.dtype,
+            flops=cost.flops,
+            work=cost.work,
+            vector_ops=cost.vector_ops,
+            has_softmax=labels[key] in _SOFTMAX,
+        )
         matrix = cost.kind in ("matmul", "attention")
         for value, size in zip(ins[in_start[call] : in_start[call + 1]], cost.input_bytes,
                                strict=False):  # fmt: skip
@@ -225,7 +231,13 @@ def _merge_attention(before: Kernel, group: Kernel, after: Kernel, died: list[in
     writes = {s: size for k in (before, group) for s, size in k.writes.items() if died[s] > last}
     writes |= after.writes
     return Kernel(
-        calls=before.calls + group.calls + after.calls, kind="attention", label="attention",
-        dtype=before.dtype, flops=before.flops + after.flops, work=before.work + after.work,
-        vector_ops=group.vector_ops, reads=reads, writes=writes,
-    )  # fmt: skip
+        calls=before.calls + group.calls + after.calls,
+        kind="attention",
+        label="attention",
+        dtype=before.dtype,
+        flops=before.flops + after.flops,
+        work=before.work + after.work,
+        vector_ops=group.vector_ops,
+        reads=reads,
+        writes=writes,
+    )

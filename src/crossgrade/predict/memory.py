@@ -65,12 +65,17 @@ def memory_need(capture: Capture) -> MemoryNeed:
     kv_alive = float(needed[alive & is_kv].sum())
     activations = max(at_peak - gradients - max(kv, kv_alive), 0.0)
     return MemoryNeed(
-        weights=weights, weights_as_computed=computed, kv=kv, gradients=gradients,
-        optimizer=optimizer, activations=activations,
-        peak=weights + kv + gradients + optimizer + activations, peak_call=peak_call,
+        weights=weights,
+        weights_as_computed=computed,
+        kv=kv,
+        gradients=gradients,
+        optimizer=optimizer,
+        activations=activations,
+        peak=weights + kv + gradients + optimizer + activations,
+        peak_call=peak_call,
         formats=_by_format(capture, is_parameter, sizes if training else stored),
         parameters=_parameter_count(capture, is_parameter),
-    )  # fmt: skip
+    )
 
 
 def _role(capture: Capture, role: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

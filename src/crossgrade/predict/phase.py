@@ -17,7 +17,16 @@ from crossgrade.predict.assumptions import assumptions
 from crossgrade.predict.cost import CallCost
 from crossgrade.predict.kernels import Kernel, eager_kernels, fused_kernels, key_costs
 from crossgrade.predict.memory import MemoryNeed, memory_need
-from crossgrade.predict.price import BOUNDS, KernelColumns, Priced, Traffic, kernel_columns, price
+from crossgrade.predict.price import (
+    BOUNDS,
+    NO_HOST_WORK,
+    HostWork,
+    KernelColumns,
+    Priced,
+    Traffic,
+    kernel_columns,
+    price,
+)
 from crossgrade.predict.traffic import ideal_traffic
 from crossgrade.values.capture import Capture
 from crossgrade.values.chip import Chip
@@ -64,7 +73,7 @@ class Prediction:
     time_s: Band
     """One execution, s: `fused+graph` to `eager`."""
     tokens_per_s: Band
-    """New tokens per second over all chips: `eager` to `fused+graph`."""
+    """New tokens (or executions) per second over all chips: `eager` to `fused+graph`."""
     tokens_per_s_per_chip: Band
     """The same for one chip."""
     tokens_per_s_per_watt: Band | None
@@ -94,21 +103,34 @@ def prepare(capture: Capture) -> Prepared:
     costs = key_costs(capture)
     eager, fused = eager_kernels(capture, costs), fused_kernels(capture, costs)
     return Prepared(
-        capture=capture, costs=costs, eager=eager, fused=fused,
-        eager_columns=kernel_columns(eager), fused_columns=kernel_columns(fused),
-        memory=memory_need(capture), traffic=ideal_traffic(capture),
-    )  # fmt: skip
+        capture=capture,
+        costs=costs,
+        eager=eager,
+        fused=fused,
+        eager_columns=kernel_columns(eager),
+        fused_columns=kernel_columns(fused),
+        memory=memory_need(capture),
+        traffic=ideal_traffic(capture),
+    )
 
 
-def predict(prepared: Prepared, chip: Chip, layout: Layout) -> Prediction:
+def predict(
+    prepared: Prepared, chip: Chip, layout: Layout, dissolved: HostWork = NO_HOST_WORK
+) -> Prediction:
     """Return the predicted time of one phase.
+
+    Args:
+        prepared: the capture with its kernels.
+        chip: the chip.
+        layout: how many of them.
+        dissolved: what composites add there in eager execution.
 
     Raises:
         ValueError: the chip's memory bandwidth is unknown.
     """
     low = price(prepared.fused_columns, chip, layout, prepared.traffic, "optimistic")
-    high = price(prepared.eager_columns, chip, layout, prepared.traffic, "pessimistic")
-    tokens = prepared.capture.workload.new_tokens
+    high = price(prepared.eager_columns, chip, layout, prepared.traffic, "pessimistic", dissolved)
+    tokens = prepared.capture.workload.items
     fast, slow = tokens / low.total_s, tokens / max(high.total_s, low.total_s)
     watts = chip.power.value * layout.chips if chip.power else None
     return Prediction(
@@ -117,15 +139,17 @@ def predict(prepared: Prepared, chip: Chip, layout: Layout) -> Prediction:
         tokens_per_s_per_chip=_rate(slow / layout.chips, fast / layout.chips, "1/s"),
         tokens_per_s_per_watt=_rate(slow / watts, fast / watts, "1/(s W)") if watts else None,
         binds=max(BOUNDS, key=lambda name: low.by_bound_s[name]),
-        share_by_bound=_shares(low), share_by_bound_eager=_shares(high),
-        kernels_fused=low.kernels, kernels_eager=high.kernels,
+        share_by_bound=_shares(low),
+        share_by_bound_eager=_shares(high),
+        kernels_fused=low.kernels,
+        kernels_eager=high.kernels,
         network_s=_time(low.network_s, high.network_s),
         top=_top(prepared.fused_columns, low),
         precision_fallbacks=tuple(
             sorted({(r.wanted, r.used) for r in low.rates if r.used not in (r.wanted, "unknown")})
         ),
         unknown_rates=tuple(sorted({r.wanted for r in low.rates if r.used == "unknown"})),
-    )  # fmt: skip
+    )
 
 
 def usable_memory(chip: Chip) -> float | None:
@@ -156,9 +180,13 @@ def call_time_shares(prepared: Prepared, chip: Chip) -> np.ndarray:
 
 def _time(low: float, high: float) -> Band:
     return Band(
-        low=low, high=max(low, high), low_name="fused+graph", high_name="eager", unit="s",
+        low=low,
+        high=max(low, high),
+        low_name="fused+graph",
+        high_name="eager",
+        unit="s",
         kind="predicted",
-    )  # fmt: skip
+    )
 
 
 def _rate(low: float, high: float, unit: str) -> Band:

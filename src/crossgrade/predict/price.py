@@ -83,6 +83,19 @@ class Priced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostWork:
+    """What eager execution adds where composites are not native: the host launches and waits."""
+
+    launches: int = 0
+    """Launches beyond one per captured call."""
+    reads: int = 0
+    """Reads of device values by the host, beyond the captured ones."""
+
+
+NO_HOST_WORK = HostWork()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
     """What an even split over chips has to exchange per step."""
 
@@ -92,7 +105,14 @@ class Traffic:
     """Payload of each, bytes."""
 
 
-def price(columns: KernelColumns, chip: Chip, layout: Layout, traffic: Traffic, end: End) -> Priced:
+def price(
+    columns: KernelColumns,
+    chip: Chip,
+    layout: Layout,
+    traffic: Traffic,
+    end: End,
+    extra: HostWork = NO_HOST_WORK,
+) -> Priced:
     """Return the time of one execution at one end of the band.
 
     t = floor + max(work / (P e), vector_ops / (V e), bytes / (B e)); formula of the roofline model
@@ -129,10 +149,17 @@ def price(columns: KernelColumns, chip: Chip, layout: Layout, traffic: Traffic, 
     network = network_s(chip, layout, traffic, end)
     by_bound = {name: float(times[bound == i].sum()) for i, name in enumerate(BOUNDS)}
     by_bound["network"] = network
+    by_bound["launch"] += extra.launches * launch
+    by_bound["host"] += extra.reads * sync
     return Priced(
-        total_s=float(times.sum()) + network, device_s=times, bound=bound,
-        by_bound_s=by_bound, network_s=network, rates=rates, kernels=len(columns.labels),
-    )  # fmt: skip
+        total_s=sum(by_bound.values()),
+        device_s=times,
+        bound=bound,
+        by_bound_s=by_bound,
+        network_s=network,
+        rates=rates,
+        kernels=len(columns.labels) + extra.launches,
+    )
 
 
 def network_s(chip: Chip, layout: Layout, traffic: Traffic, end: End) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crossgrade.report.document import Block, Document, Entry, Heading, Line, Table, Tone
-from crossgrade.units import bytes_, count, percent, seconds, si
+from crossgrade.units import bytes_, count, percent, seconds, si, things
 from crossgrade.values.assessment import (
     Assessment,
     ChipAssessment,
@@ -21,9 +21,12 @@ from crossgrade.values.evidence import Band
 from crossgrade.values.finding import Finding
 
 _TONE: dict[Verdict, Tone] = {
-    "runs": "good", "runs-with-findings": "warning", "needs-N-chips": "warning", "blocked": "bad",
+    "runs": "good",
+    "runs-with-findings": "warning",
+    "needs-N-chips": "warning",
+    "blocked": "bad",
     "unknown": "bad",
-}  # fmt: skip
+}
 _MOST_FINDINGS = 6
 
 
@@ -44,8 +47,7 @@ def _blocks(a: Assessment, everything: bool) -> Iterator[Block]:
         rows = [(chip, chip.phases[index]) for chip in a.chips]
         yield Heading(
             level=2,
-            text=f"{first.phase}: batch {first.batch}, {count(first.tokens)} new and "
-            f"{count(first.context)} cached tokens per sequence",
+            text=f"{first.phase}: {_sizes(first)}",
         )
         yield Line(
             text=f"{count(first.calls)} calls captured, {count(first.distinct_calls)} distinct, "
@@ -60,6 +62,15 @@ def _blocks(a: Assessment, everything: bool) -> Iterator[Block]:
     yield from _closing(a)
 
 
+def _sizes(p: PhaseAssessment) -> str:
+    """Return what one execution works on, in words."""
+    if p.item == "executions":
+        return "the example inputs"
+    return (
+        f"batch {p.batch}, {count(p.tokens)} new and {count(p.context)} cached tokens per sequence"
+    )
+
+
 Rows = list[tuple[ChipAssessment, PhaseAssessment]]
 
 
@@ -67,16 +78,22 @@ def _memory_table(rows: Rows) -> Table:
     """Return what must fit, per chip; parts that no chip needs are left out."""
     parts = [
         (title, name)
-        for title, name in (("weights", "weights"), ("cache", "kv"), ("gradients", "gradients"),
-                            ("optimizer", "optimizer"), ("activations", "activations"))
+        for title, name in (
+            ("weights", "weights"),
+            ("cache", "kv"),
+            ("gradients", "gradients"),
+            ("optimizer", "optimizer"),
+            ("activations", "activations"),
+        )
         if any(getattr(p.memory, name) for _, p in rows)
-    ]  # fmt: skip
+    ]
     return Table(
         title="memory of all chips together (exact for the format and the eager capture)",
         columns=("chip", *(title for title, _ in parts), "peak", "usable per chip", "at least"),
         rows=tuple(
             (
-                chip.chip, *(bytes_(getattr(p.memory, name)) for _, name in parts),
+                chip.chip,
+                *(bytes_(getattr(p.memory, name)) for _, name in parts),
                 bytes_(p.memory.peak),
                 bytes_(p.memory.usable_per_chip) if p.memory.usable_per_chip else "unknown",
                 _chip_count(p.memory.least_chips),
@@ -84,20 +101,20 @@ def _memory_table(rows: Rows) -> Table:
             for chip, p in rows
         ),
         right=frozenset(range(1, len(parts) + 4)),
-    )  # fmt: skip
+    )
 
 
 def _chip_count(chips: int | None) -> str:
-    if chips is None:
-        return "unknown"
-    return "1 chip" if chips == 1 else f"{chips} chips"
+    return "unknown" if chips is None else things(chips, "chip")
 
 
 def _speed_table(rows: Rows) -> Table:
     """Return predicted time and rates, per chip."""
+    item = rows[0][1].item
     priced = any(p.speed and p.speed.tokens_per_price for _, p in rows)
-    columns = ("chip", "chips", "time, fused+graph to eager", "tokens/s", "tokens/s/chip",
-               "tokens/s/W", *(("tokens per price unit",) if priced else ()), "binds")  # fmt: skip
+    per_price = (f"{item} per price unit",) if priced else ()
+    rates = (f"{item}/s", f"{item}/s/chip", f"{item}/s/W", *per_price)
+    columns = ("chip", "chips", "time, fused+graph to eager", *rates, "binds")
     cells = []
     for chip, p in rows:
         s = p.speed
@@ -105,16 +122,24 @@ def _speed_table(rows: Rows) -> Table:
             cells.append((chip.chip, str(p.layout.chips), *["unknown"] * (len(columns) - 2)))
             continue
         price = (_range(s.tokens_per_price),) if priced else ()
-        cells.append((
-            chip.chip, str(p.layout.chips), f"{seconds(s.time_s.low)} to {seconds(s.time_s.high)}",
-            _range(s.tokens_per_s), _range(s.tokens_per_s_per_chip),
-            _range(s.tokens_per_s_per_watt), *price,
-            f"{s.binds} {percent(s.share_by_bound[s.binds])}",
-        ))  # fmt: skip
+        cells.append(
+            (
+                chip.chip,
+                str(p.layout.chips),
+                f"{seconds(s.time_s.low)} to {seconds(s.time_s.high)}",
+                _range(s.tokens_per_s),
+                _range(s.tokens_per_s_per_chip),
+                _range(s.tokens_per_s_per_watt),
+                *price,
+                f"{s.binds} {percent(s.share_by_bound[s.binds])}",
+            )
+        )
     return Table(
         title="speed (predicted; more than one chip: ideal shards, collectives a lower bound)",
-        columns=columns, rows=tuple(cells), right=frozenset(range(1, len(columns) - 1)),
-    )  # fmt: skip
+        columns=columns,
+        rows=tuple(cells),
+        right=frozenset(range(1, len(columns) - 1)),
+    )
 
 
 def _operator_table(rows: Rows) -> Table:
@@ -123,16 +148,24 @@ def _operator_table(rows: Rows) -> Table:
     cells = []
     for chip, p in rows:
         known = {f.level: f for f in p.levels}
-        cells.append((
-            chip.chip, chip.operator_table,
-            *(f"{known[level].operators} ({percent(known[level].time_share)})"
-              if level in known else "-" for level in levels),
-        ))  # fmt: skip
+        cells.append(
+            (
+                chip.chip,
+                chip.operator_table,
+                *(
+                    f"{known[level].operators} ({percent(known[level].time_share)})"
+                    if level in known
+                    else "-"
+                    for level in levels
+                ),
+            )
+        )
     return Table(
         title="operators by support: distinct (share of predicted time)",
-        columns=("chip", "table", *levels), rows=tuple(cells),
+        columns=("chip", "table", *levels),
+        rows=tuple(cells),
         right=frozenset(range(2, 2 + len(levels))),
-    )  # fmt: skip
+    )
 
 
 def _claims(rows: Rows) -> Iterator[Block]:

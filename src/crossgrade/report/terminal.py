@@ -8,8 +8,12 @@ import re
 from crossgrade.report.document import Document, Entry, Heading, Line, Table, Tone
 
 _STYLE: dict[Tone, str] = {
-    "plain": "", "good": "green", "warning": "yellow", "bad": "bold red", "quiet": "dim",
-}  # fmt: skip
+    "plain": "",
+    "good": "green",
+    "warning": "yellow",
+    "bad": "bold red",
+    "quiet": "dim",
+}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -25,9 +29,14 @@ def render_terminal(document: Document, *, width: int = 100, colour: bool = Fals
 
     out = io.StringIO()
     console = Console(
-        file=out, width=width, force_terminal=colour, no_color=not colour, highlight=False,
-        color_system="standard" if colour else None, legacy_windows=False,
-    )  # fmt: skip
+        file=out,
+        width=width,
+        force_terminal=colour,
+        no_color=not colour,
+        highlight=False,
+        color_system="standard" if colour else None,
+        legacy_windows=False,
+    )
     for block in document.blocks:
         if isinstance(block, Heading):
             console.print()

@@ -149,6 +149,8 @@ class PhaseAssessment:
     """New tokens per sequence."""
     context: int
     """Cached tokens per sequence."""
+    item: Literal["tokens", "executions"]
+    """What rates count."""
     verdict: Verdict
     """The answer."""
     layout: Layout

@@ -63,7 +63,7 @@ class NumericsNote:
     title: str
     """One line for a person."""
     applies_to: str
-    """Which calls it touches, one of the selectors of `crossgrade.check.numerics`."""
+    """Which calls it touches, one of `crossgrade.chips.validate.SELECTORS`."""
     severity: Literal["warning", "note"]
     """How a finding about it is graded when the workload has such calls."""
     hint: str
@@ -97,7 +97,7 @@ class Chip:
     soc: str | None
     """Key of SoC limits inside that table, such as `A2`, `A3`, `950DT`."""
     architecture: str
-    """Family for launch and efficiency assumptions, such as `ascend-22x`, `hopper`, `cdna3`."""
+    """Family for launch and efficiency assumptions, such as `ascend-220x`, `hopper`, `cdna3`."""
     peaks: tuple[Peak, ...]
     """Dense peaks by engine and precision."""
     memory_capacity: Constant | None

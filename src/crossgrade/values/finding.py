@@ -17,7 +17,7 @@ class Finding:
     """One finding of a check."""
 
     id: str
-    """Stable id, such as `CG-F101`; `crossgrade explain` prints its page."""
+    """Stable id, such as `CG-F101`; docs/reference/findings.md has its entry."""
     severity: Severity
     """How bad it is."""
     chip: str

@@ -44,8 +44,10 @@ class Workload:
     """Tokens already in the cache, per sequence."""
     dtype: str | None
     """Weight format that the user asked for (`bf16`, `fp8`, ...), None: the checkpoint's own."""
+    item: Literal["tokens", "executions"] = "tokens"
+    """What rates count: tokens, or executions where the inputs are the builder's own."""
 
     @property
-    def new_tokens(self) -> int:
-        """Tokens that one execution processes, over the batch."""
+    def items(self) -> int:
+        """Tokens (over the batch) or executions that one run of the capture stands for."""
         return self.batch * self.tokens

@@ -32,6 +32,10 @@ class BuiltModel:
     """Gives the scalar to differentiate from the module's result."""
     cache_of: Callable[[Any], Tensors]
     """Yields the tensors of the cache from the result."""
+    set_training: Callable[[bool], object] | None = None
+    """Switches between training and inference, None where the module cannot."""
+    sizes: frozenset[str] = frozenset({"batch", "tokens", "context"})
+    """Which sizes of a workload the inputs follow; the others are the builder's own."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Versions and choices that shaped the module."""
     notes: tuple[str, ...] = ()

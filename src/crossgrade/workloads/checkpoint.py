@@ -112,7 +112,7 @@ def _matches(pattern: str, name: str, module: str) -> bool:
     return module == pattern or module.startswith(pattern + ".") or f".{pattern}." in f".{name}."
 
 
-def as_module(title: str = "as the module has it") -> CheckpointFormat:
+def as_module(title: str = "the module's own formats") -> CheckpointFormat:
     """Return the format of a module that comes without a configuration."""
     return CheckpointFormat(title=title, origin="module", base=None)
 
@@ -154,9 +154,12 @@ def from_config(config: Mapping[str, Any]) -> CheckpointFormat:
     base = base or "bfloat16"
     titles.append(f"the rest {base}")
     return CheckpointFormat(
-        title=", ".join(titles), origin="quantization_config", base=base, rules=tuple(rules),
+        title=", ".join(titles),
+        origin="quantization_config",
+        base=base,
+        rules=tuple(rules),
         kept=tuple(str(k) for k in kept),
-    )  # fmt: skip
+    )
 
 
 def _quant_rules(quant: Mapping[str, Any]) -> tuple[list[QuantRule], list[str]]:

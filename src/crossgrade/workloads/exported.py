@@ -50,7 +50,12 @@ def build(path: Path, *, dtype: str | None) -> BuiltModel:
         return tuple(moved[0]), moved[1]
 
     return BuiltModel(
-        module=module, weights=from_user(dtype) if dtype else as_module(), make_inputs=inputs,
-        loss=scalar_loss, cache_of=cache_of_outputs, environment={"archive": path.name},
+        module=module,
+        weights=from_user(dtype) if dtype else as_module(),
+        make_inputs=inputs,
+        loss=scalar_loss,
+        cache_of=cache_of_outputs,
+        sizes=frozenset(),
+        environment={"archive": path.name},
         notes=("sizes are those of the archive's example inputs",),
-    )  # fmt: skip
+    )

@@ -33,7 +33,7 @@ def build(spec: str, *, dtype: str | None) -> BuiltModel:
     factory = _import(spec)
     made = _call(factory, {}, spec)
     module, args, kwargs = _unpack(made, spec)
-    takes = set(_parameters(factory)) & {"batch", "tokens", "context", "phase"}
+    takes = frozenset(_parameters(factory)) & {"batch", "tokens", "context", "phase"}
 
     def inputs(workload: Workload, device: torch.device) -> tuple[tuple[Any, ...], dict[str, Any]]:
         chosen_args, chosen_kwargs = args, kwargs
@@ -45,9 +45,16 @@ def build(spec: str, *, dtype: str | None) -> BuiltModel:
 
     notes = () if takes else ("sizes are those of the factory's example inputs",)
     return BuiltModel(
-        module=module, weights=from_user(dtype) if dtype else as_module(), make_inputs=inputs,
-        loss=scalar_loss, cache_of=cache_of_outputs, environment={"factory": spec}, notes=notes,
-    )  # fmt: skip
+        module=module,
+        weights=from_user(dtype) if dtype else as_module(),
+        make_inputs=inputs,
+        loss=scalar_loss,
+        cache_of=cache_of_outputs,
+        set_training=module.train,
+        sizes=takes - {"phase"},
+        environment={"factory": spec},
+        notes=notes,
+    )
 
 
 def _import(spec: str) -> Any:
@@ -85,12 +92,20 @@ def _parameters(factory: Any) -> tuple[str, ...]:
 def _call(factory: Any, sizes: dict[str, Any], spec: str) -> Any:
     """Return what the factory gives, on fake tensors if it can."""
     from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.utils._python_dispatch import _disable_current_modes
 
-    try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            return factory(**sizes)
-    except Exception:
-        pass  # it may read values; then it is run for real
+    # The capture's modes must not see the user's construction of a module.
+    with _disable_current_modes():
+        try:
+            with FakeTensorMode(allow_non_fake_inputs=True):
+                return factory(**sizes)
+        except Exception:
+            pass  # it may read values; then it is run for real
+        return _call_for_real(factory, sizes, spec)
+
+
+def _call_for_real(factory: Any, sizes: dict[str, Any], spec: str) -> Any:
+    """Return what the factory gives on real tensors."""
     try:
         return factory(**sizes)
     except Exception as error:

@@ -54,11 +54,12 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
         make_inputs=_Inputs(module),
         loss=lambda result: result["loss"] if "loss" in result else result[0],
         cache_of=_cache_of,
+        set_training=module.train,
         environment={
             "transformers": transformers.__version__,
             "class": cls.__name__,
             "attention": str(getattr(module.config, "_attn_implementation", "")),
-            "experts": str(getattr(module.config, "_experts_implementation", "") or ""),
+            "experts": _experts(module),
         },
         notes=tuple(notes),
     )
@@ -184,6 +185,12 @@ def _instantiate(cls: Any, parsed: Any, weights: CheckpointFormat, name: str) ->
             hint="sizes in the configuration contradict each other, or transformers has a fault",
         ) from error
     return module
+
+
+def _experts(module: torch.nn.Module) -> str:
+    """Return how transformers runs routed experts, empty for a model without any."""
+    routed = any("Experts" in type(m).__name__ for m in module.modules())
+    return str(getattr(module.config, "_experts_implementation", "") or "") if routed else ""
 
 
 def _left_out(config: Mapping[str, Any], module: torch.nn.Module) -> Iterator[str]:

@@ -160,9 +160,10 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise BadModelFile(f"cannot read '{path}': {error}", hint="check the path") from error
     except json.JSONDecodeError as error:
         raise BadModelFile(
-            f"'{path}' is not JSON: {error.msg}", where=f"line {error.lineno}",
+            f"'{path}' is not JSON: {error.msg}",
+            where=f"line {error.lineno}",
             hint="download the file again",
-        ) from error  # fmt: skip
+        ) from error
     except RecursionError as error:
         raise BadModelFile(f"'{path}' is nested too deeply", hint="is it a config?") from error
     if not isinstance(parsed, dict):

@@ -31,7 +31,7 @@ def test_a_training_step_of_a_two_layer_moe_has_96_host_synchronisations_on_npu(
     [finding] = [f for f in findings_on(moe_train, operator_table("npu"), "A2") if f.id == "CG-F101"]
     assert finding.severity == "warning"
     assert finding.data["host_syncs"] == 96
-    assert any("not in the predicted band" in line for line in finding.evidence)
+    assert any("counted in the eager end" in line for line in finding.evidence)
 
 
 def test_changing_the_row_of_the_table_alone_changes_the_finding(moe_train):

@@ -1,0 +1,306 @@
+"""The docs say what the program has, and nothing that it has not.
+
+Names come from the program itself: commands and options from click, codes from the error tree,
+finding ids from the checks, columns from the capture schema. No model is built here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+import shlex
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import get_args
+
+import click
+import pytest
+
+from crossgrade import errors
+from crossgrade.chips.loader import chip_names
+from crossgrade.cli.main import COMMANDS, cli
+from crossgrade.errors import CrossgradeError
+from crossgrade.values.assessment import Assessment, PhaseAssessment, Verdict
+from crossgrade.values.capture import COLUMNS, ROLES, STAGES, TABLES
+from crossgrade.values.finding import Severity
+from crossgrade.values.precision import USER_DTYPES
+from crossgrade.values.record import Record
+from crossgrade.values.support import SupportLevel
+from crossgrade.values.workload import PHASES
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SOURCE = ROOT / "src" / "crossgrade"
+PAGES = sorted(DOCS.rglob("*.md"))
+PUBLIC = [*PAGES, *(p for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if p.is_file())]
+DERIVE_PAGES = {"operator-tables.md", "rebuild-operator-tables.md"}
+"""Pages about `python -m crossgrade.chips.derive`, which has options of its own."""
+
+_FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+
+
+@cache
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def reference(name: str) -> str:
+    return text_of(DOCS / "reference" / name)
+
+
+def section(text: str, title: str) -> str:
+    """Return what stands below a heading, up to the next one of its rank."""
+    found = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
+    assert found, f"no heading '{title}'"
+    rest = text[found.end() :]
+    end = re.search(rf"^#{{1,{len(found.group(1))}}} ", rest, re.MULTILINE)
+    return rest[: end.start()] if end else rest
+
+
+def has(text: str, word: str) -> bool:
+    """Return whether a word stands in a code span, or begins or ends one."""
+    return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) is not None
+
+
+def error_classes(base: type[CrossgradeError] = CrossgradeError) -> set[type[CrossgradeError]]:
+    return {base}.union(*(error_classes(child) for child in base.__subclasses__()))
+
+
+def error_codes() -> set[str]:
+    return {c.code for c in error_classes() if c.__module__ == errors.__name__}
+
+
+def finding_ids() -> set[str]:
+    text = "".join(p.read_text(encoding="utf-8") for p in (SOURCE / "check").glob("*.py"))
+    return set(re.findall(r"CG-F\d{3}", text))
+
+
+def options_of(command: click.Command) -> set[str]:
+    ctx = click.Context(command, info_name=command.name)
+    return {
+        name
+        for parameter in command.get_params(ctx)
+        if isinstance(parameter, click.Option)
+        for name in (*parameter.opts, *parameter.secondary_opts)
+        if name.startswith("--")
+    }
+
+
+@cache
+def command_of(name: str) -> click.Command:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    return command
+
+
+def all_options() -> set[str]:
+    return options_of(cli).union(*(options_of(command_of(name)) for name in COMMANDS))
+
+
+# what the program has is documented ----------------------------------------------------------
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_command_and_its_options_are_documented(name):
+    body = section(reference("cli.md"), f"crossgrade {name}")
+    missing = [o for o in options_of(command_of(name)) - {"--help"} if not has(body, o)]
+    assert not missing
+
+
+def test_options_of_the_program_itself_are_documented():
+    assert [o for o in options_of(cli) if not has(reference("cli.md"), o)] == []
+
+
+@pytest.mark.parametrize("code", sorted(error_codes()))
+def test_error_is_documented(code):
+    body = section(reference("errors.md"), code)
+    names = [c.__name__ for c in error_classes() if c.code == code]
+    assert any(f"`{name}`" in body for name in names)
+
+
+@pytest.mark.parametrize("code", sorted(finding_ids()))
+def test_finding_is_documented(code):
+    body = section(reference("findings.md"), code)
+    assert "Do: " in body
+
+
+def test_severities_are_documented():
+    assert [s for s in get_args(Severity) if f"`{s}`" not in reference("findings.md")] == []
+
+
+def test_chips_are_documented():
+    assert [n for n in chip_names() if f"| `{n}` |" not in reference("chips.md")] == []
+
+
+def test_verdicts_are_documented():
+    body = section(reference("cli.md"), "Verdicts")
+    guide = text_of(DOCS / "howto" / "read-the-numbers.md")
+    assert [v for v in get_args(Verdict) if f"| `{v}` |" not in body] == []
+    assert [v for v in get_args(Verdict) if f"`{v}`" not in guide] == []
+
+
+def test_bounds_are_documented():
+    from crossgrade.predict.price import BOUNDS
+
+    body = section(text_of(DOCS / "howto" / "read-the-numbers.md"), "What binds")
+    assert [b for b in BOUNDS if f"| `{b}` |" not in body] == []
+
+
+def test_support_levels_are_documented():
+    body = section(reference("operator-tables.md"), "Levels")
+    assert [v for v in get_args(SupportLevel) if f"| `{v}` |" not in body] == []
+
+
+def test_formats_and_phases_are_documented():
+    body = section(reference("cli.md"), "crossgrade assess")
+    assert [w for w in (*USER_DTYPES, *PHASES) if f"`{w}`" not in body] == []
+
+
+def test_capture_schema_is_documented():
+    body = reference("capture.md")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", body, re.MULTILINE))
+    assert {n: rows.get(n) for n in COLUMNS} == dict(COLUMNS)
+    tables = re.findall(r"^\| `(\w+)` \|", section(body, "Tables"), re.MULTILINE)
+    assert set(tables) == set(TABLES)
+    for words in (ROLES, STAGES):
+        assert [f"{i} `{w}`" for i, w in enumerate(words) if f"{i} `{w}`" not in body] == []
+
+
+def test_policies_of_the_capture_are_documented():
+    text = text_of(SOURCE / "capture" / "policies.py")
+    body = section(reference("capture.md"), "Policies")
+    operators = re.findall(r"^    aten\.(\w+)\.\w+: Policy", text, re.MULTILINE)
+    assert operators
+    assert [o for o in operators if f"`{o}`" not in body] == []
+
+
+def test_record_fields_are_documented():
+    rows = re.findall(r"^\| `(\w+)` \|", reference("record.md"), re.MULTILINE)
+    assert rows == [f.name for f in dataclasses.fields(Record)]
+
+
+def test_fields_of_the_answer_are_documented():
+    body = section(reference("cli.md"), "JSON")
+    names = [f.name for kind in (Assessment, PhaseAssessment) for f in dataclasses.fields(kind)]
+    assert [n for n in names if f"`{n}`" not in body] == []
+
+
+def test_assumptions_are_documented_with_their_values():
+    table = tomllib.loads(text_of(SOURCE / "predict" / "assumptions.toml"))
+    body = section(text_of(DOCS / "explanation" / "prediction.md"), "Assumptions")
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \| (\S+) \| (\S+) \| .+ \|$", body, re.MULTILINE)
+    documented = {name: (unit, float(low), float(high)) for name, unit, low, high in rows}
+    assert documented == {
+        name: (row["unit"], row["optimistic"], row["pessimistic"])
+        for name, row in table.items()
+        if name != "schema"
+    }
+
+
+# what is documented exists -------------------------------------------------------------------
+@pytest.mark.parametrize("path", PUBLIC, ids=lambda p: p.name)
+def test_codes_in_the_docs_exist(path):
+    named = set(re.findall(r"CG-[EF]\d{3}", text_of(path)))
+    assert sorted(named - error_codes() - finding_ids()) == []
+
+
+def test_reference_has_no_heading_for_a_code_that_is_gone():
+    for name, known in (("errors.md", error_codes()), ("findings.md", finding_ids())):
+        headings = re.findall(r"^## (CG-\w+)$", reference(name), re.MULTILINE)
+        assert sorted(headings) == sorted(known)
+
+
+def test_reference_has_no_command_that_is_gone():
+    headings = re.findall(r"^## crossgrade (\S+)$", reference("cli.md"), re.MULTILINE)
+    assert sorted(headings) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "reference").glob("*.md")), ids=lambda p: p.name)
+def test_options_in_the_reference_exist(path):
+    known = all_options()
+    if path.name in DERIVE_PAGES | {"chips.md"}:
+        known |= derive_options() | {"--n", "--seed"}
+    assert sorted(set(_OPTION.findall(text_of(path))) - known) == []
+
+
+def derive_options() -> set[str]:
+    pytest.importorskip("yaml")
+    from crossgrade.chips.derive.__main__ import main
+
+    return options_of(main).union(*(options_of(c) for c in main.commands.values()))
+
+
+def test_derive_subcommands_are_documented():
+    pytest.importorskip("yaml")
+    from crossgrade.chips.derive.__main__ import main
+
+    guide = text_of(DOCS / "howto" / "rebuild-operator-tables.md")
+    assert re.findall(r"^\| `([\w-]+)` \|", guide, re.MULTILINE) == list(main.commands)
+    assert sorted(set(_OPTION.findall(guide)) - derive_options()) == []
+
+
+# links and command lines ---------------------------------------------------------------------
+def slug(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    plain = re.sub(r"[^\w\- ]", "", heading.strip().lower())
+    return plain.replace(" ", "-")
+
+
+def anchors(path: Path) -> set[str]:
+    return {slug(h) for h in re.findall(r"^#+ (.+)$", _FENCE.sub("", text_of(path)), re.MULTILINE)}
+
+
+@pytest.mark.parametrize("path", PUBLIC, ids=lambda p: p.name)
+def test_relative_links_resolve(path):
+    broken = []
+    for target in _LINK.findall(_FENCE.sub("", text_of(path))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (path.parent / name).resolve() if name else path
+        if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_page_is_reached_from_the_index():
+    seen, todo = set(), [DOCS / "index.md"]
+    while todo:
+        page = todo.pop()
+        if page in seen or page.suffix != ".md" or not page.is_file():
+            continue
+        seen.add(page)
+        links = [t.partition("#")[0] for t in _LINK.findall(text_of(page)) if ":" not in t]
+        todo.extend((page.parent / name).resolve() for name in links if name)
+    assert [p.name for p in PAGES if p.resolve() not in {s.resolve() for s in seen}] == []
+
+
+def command_lines(path: Path) -> list[str]:
+    """Return the `crossgrade ...` lines of the fenced blocks of a page."""
+    lines = []
+    for block in _FENCE.finditer(text_of(path)):
+        joined = block.group().replace("\\\n", " ")
+        lines += re.findall(r"^(?:\$ )?(crossgrade .+)$", joined, re.MULTILINE)
+    spans = re.findall(r"`(crossgrade assess [^`\n]+ --on [^`\n]+)`", _FENCE.sub("", text_of(path)))
+    return [line for line in [*lines, *spans] if "..." not in line and "[" not in line]
+
+
+CASES = [pytest.param(line, id=line[:60]) for p in PUBLIC for line in command_lines(p)]
+
+
+@pytest.mark.parametrize("line", CASES)
+def test_command_lines_parse(line):
+    words = shlex.split(re.split(r"\s[>|]\s|\s2>|\s&&\s", line)[0], comments=True)[1:]
+    ctx = cli.make_context("crossgrade", words[:1], resilient_parsing=True)
+    command = cli.get_command(ctx, words[0]) if not words[0].startswith("-") else cli
+    assert command is not None, f"no command '{words[0]}'"
+    with contextlib.suppress(click.exceptions.Exit):  # --help and --version end the program
+        command.make_context(words[0], words[1:], parent=ctx)
+
+
+@pytest.mark.parametrize("path", PUBLIC, ids=lambda p: p.name)
+def test_python_blocks_compile(path):
+    for block in re.findall(r"^```python\n(.*?)^```", text_of(path), re.MULTILINE | re.DOTALL):
+        compile(block, path.name, "exec")
