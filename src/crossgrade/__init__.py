@@ -8,18 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crossgrade.api import AssessOptions as AssessOptions
     from crossgrade.api import assess as assess
 
 __version__ = "0.1.0.dev0"
-__all__ = ["__version__", "assess"]
+__all__ = ["AssessOptions", "__version__", "assess"]
 
 
 def __getattr__(name: str) -> Any:
     """Load a public function on first use."""
-    if name == "assess":
-        from crossgrade.api import assess
+    if name in ("AssessOptions", "assess"):
+        from crossgrade import api
 
-        return assess
+        return getattr(api, name)
     raise AttributeError(f"module 'crossgrade' has no attribute '{name}'")
 
 
