@@ -53,9 +53,7 @@ def capture_of(path: Path, phase: str, **sizes):
     found = find_model(str(path))
     session = CaptureSession(found.build(None))
     sizes = {"batch": 1, "tokens": 32, "context": 0} | sizes
-    return prepare(
-        session.capture(Workload(model=found.ref, phase=phase, dtype=None, **sizes))
-    )
+    return prepare(session.capture(Workload(model=found.ref, phase=phase, dtype=None, **sizes)))
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ from crossgrade.values.workload import ModelRef, Workload
 
 _HEADER = "capture.json"
 _STAMP = (1980, 1, 1, 0, 0, 0)
+_UNREADABLE = (
+    OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, AttributeError, KeyError,
+    ValueError, TypeError,
+)  # fmt: skip
+"""What zipfile, json and numpy raise on damaged bytes (RuntimeError: encrypted, too deep)."""
 
 
 def digest(capture: Capture) -> str:
@@ -80,12 +86,12 @@ def load(path: Path) -> Capture:
                 name: np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
                 for name in COLUMNS
             }
-        capture = _from_header(header, columns)
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+        capture, written = _from_header(header, columns), header["digest"]
+    except _UNREADABLE as error:
         raise BadRecord(
             f"'{path}' is not a capture: {error}", hint="write it again with --save-captures"
         ) from error
-    if digest(capture) != header["digest"]:
+    if digest(capture) != written:
         raise BadRecord(f"'{path}' was changed after it was written", hint="capture again")
     return capture
 

@@ -28,7 +28,24 @@ def ensure_device() -> torch.device:
     """Return the fake accelerator's device, after registering its name once per process."""
     if torch._C._get_privateuse1_backend_name() == "privateuseone":
         _setup_privateuseone_for_python_backend(DEVICE_NAME)
+        _keep_whole()
     return torch.device(torch._C._get_privateuse1_backend_name(), 0)
+
+
+_KERNELS: list[Any] = []
+
+
+def _keep_whole() -> None:
+    """Keep operators whole that dissolve only where a device has no kernel of its own.
+
+    Accelerators register these three as PyTorch's CPU and CUDA do. Without a kernel,
+    CompositeImplicitAutograd takes them apart before a dispatch mode sees them.
+    """
+    library = torch.library.Library("aten", "IMPL")
+    _KERNELS.append(library)  # it withdraws its kernels when it dies
+    for name in ("silu_backward", "mish_backward"):
+        library.impl(name, lambda grad, x: torch.empty_like(x), "PrivateUse1")
+    library.impl("native_channel_shuffle", lambda x, groups: torch.empty_like(x), "PrivateUse1")
 
 
 def to_fake(tensor: torch.Tensor, mode: FakeTensorMode, device: torch.device) -> FakeTensor:

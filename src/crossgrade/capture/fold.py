@@ -14,7 +14,7 @@ import numpy as np
 
 from crossgrade.values.capture import STAGES, Capture
 
-_BLOCK = re.compile(r"^(.*?)\.(\d+)(?=\.|$)")
+_BLOCK = re.compile(r"^(?:(.*?)\.)?(\d+)(?=\.|$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def fold(capture: Capture) -> tuple[Fold, ...]:
     stages, modules = c["call_stage"].tolist(), c["call_module"].tolist()
     for call, module in enumerate(modules):
         found = place[module]
-        stack, number = (found.group(1), int(found.group(2))) if found else ("", -1)
+        stack, number = (found.group(1) or "", int(found.group(2))) if found else ("", -1)
         blocks.setdefault((stack, number, stages[call]), []).append(call)
     groups: dict[tuple[str, int, str], list[tuple[int, list[int]]]] = {}
     for (stack, number, stage), calls in blocks.items():

@@ -24,6 +24,8 @@ from crossgrade.values.capture import Capture
 from crossgrade.values.workload import Workload
 from crossgrade.workloads.built import BuiltModel, tensors_under
 
+ensure_device()  # before the first backward pass of the process, see _hint
+
 
 class CaptureSession:
     """One built model on the fake device; captures as many phases as asked."""
@@ -54,7 +56,7 @@ class CaptureSession:
             raise CaptureFailed(
                 f"{workload.model.name} stopped in {workload.phase}: {_first_line(error)}",
                 where=modules.path,
-                hint="the model needs values that fake tensors do not have, or an unusual input",
+                hint=_hint(error),
             ) from error
         finally:
             recorder.stop_watching()
@@ -72,7 +74,6 @@ class CaptureSession:
     def _fake(self) -> Iterator[None]:
         # Freed storages must die when the last reference goes, not when the collector runs.
         enabled = gc.isenabled()
-        gc.collect()
         gc.disable()
         try:
             with self.mode, FusedAttention():
@@ -180,6 +181,17 @@ def _steady_adamw(parameters: list[torch.nn.Parameter]) -> torch.optim.AdamW:
             "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
         }
     return optimizer
+
+
+def _hint(error: BaseException) -> str:
+    """Return what to do about a failure on fake tensors."""
+    if "device_ready_queues_" in str(error):
+        # Autograd counts devices at the first backward pass of a process, never again.
+        return (
+            "a backward pass ran in this process before crossgrade did; import "
+            "crossgrade.capture.run before it, or use a fresh process"
+        )
+    return "the model needs values that fake tensors do not have, or an unusual input"
 
 
 def _first_line(error: BaseException) -> str:

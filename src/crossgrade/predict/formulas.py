@@ -105,9 +105,12 @@ def convolution(key: CallKey, arguments: Any) -> MatrixCost:
 
 def convolution_backward(key: CallKey, arguments: Any) -> MatrixCost:
     """Return the gradients asked for, each as much as the forward convolution."""
-    grad, weight = key.inputs[0], key.inputs[2].shape
+    grad, forward_input, weight = key.inputs[0], key.inputs[1], key.inputs[2].shape
     mask = arguments[0][-1] if isinstance(arguments[0][-1], list) else [True, True, True]
-    return _same(2.0 * grad.numel * math.prod(weight[1:]) * sum(bool(m) for m in mask[:2]))
+    # Fourth from the end in both overloads: transposed, output_padding, groups, output_mask.
+    transposed = arguments[0][-4] is True
+    rows = forward_input if transposed else grad
+    return _same(2.0 * rows.numel * math.prod(weight[1:]) * sum(bool(m) for m in mask[:2]))
 
 
 def attention(key: CallKey, arguments: Any) -> MatrixCost:

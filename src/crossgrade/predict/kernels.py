@@ -17,7 +17,8 @@ from crossgrade.values.capture import ALIAS_VIEW, ROLES, Capture
 
 _PARAMETER = ROLES.index("parameter")
 _KV = ROLES.index("kv")
-_COPIES = frozenset({"clone", "copy_", "_to_copy", "repeat"})
+_COPIES = frozenset({"clone", "repeat"})
+"""Operators that copy without changing the dtype."""
 _SOFTMAX = frozenset({"_softmax", "_safe_softmax"})
 
 
@@ -78,7 +79,7 @@ def fused_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list
     groups: list[Kernel] = []
     open_group: Kernel | None = None
     calls = list(_per_call(capture, costs or key_costs(capture), append_cache=True))
-    for kernel in without_broadcasts(calls):
+    for kernel in without_broadcasts(calls, died):
         if kernel.kind == "vector" and open_group is not None and _shares(open_group, kernel):
             _absorb(open_group, kernel)
         else:
@@ -141,12 +142,12 @@ def _append(kernel: Kernel, roles: list[int]) -> None:
             kernel.writes[s] = max(kernel.writes[s] - kept, 0.0)
 
 
-def without_broadcasts(kernels: list[Kernel]) -> list[Kernel]:
+def without_broadcasts(kernels: list[Kernel], died: list[int]) -> list[Kernel]:
     """Return kernels without copies that only repeat data for a matrix kernel.
 
     Grouped-query attention repeats keys and values per query head; a fused kernel reads the shared
-    ones. A copy goes when it writes at least 1.5 times what it reads and only matrix kernels read
-    it; these read its source in its place.
+    ones. A copy goes when it writes at least 1.5 times what it reads, only matrix kernels read it
+    and it dies with the last of them; these read its source in its place.
     """
     readers: dict[int, list[Kernel]] = {}
     for kernel in kernels:
@@ -160,7 +161,9 @@ def without_broadcasts(kernels: list[Kernel]) -> list[Kernel]:
             kept.append(kernel)
             continue
         [(source, size)] = kernel.reads.items()
-        if sum(kernel.writes.values()) < 1.5 * size:
+        last = max(user.calls[-1] for user in users)
+        stays = any(died[s] > last for s in kernel.writes)
+        if stays or sum(kernel.writes.values()) < 1.5 * size:
             kept.append(kernel)
             continue
         for user in users:

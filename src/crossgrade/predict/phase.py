@@ -131,7 +131,8 @@ def predict(
     low = price(prepared.fused_columns, chip, layout, prepared.traffic, "optimistic")
     high = price(prepared.eager_columns, chip, layout, prepared.traffic, "pessimistic", dissolved)
     tokens = prepared.capture.workload.items
-    fast, slow = tokens / low.total_s, tokens / max(high.total_s, low.total_s)
+    slowest = max(high.total_s, low.total_s)
+    fast, slow = (tokens / s if s else 0.0 for s in (low.total_s, slowest))
     watts = chip.power.value * layout.chips if chip.power else None
     return Prediction(
         time_s=_time(low.total_s, high.total_s),

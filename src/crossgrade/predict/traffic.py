@@ -13,7 +13,7 @@ from crossgrade.predict.cost import base_name
 from crossgrade.predict.price import Traffic
 from crossgrade.values.capture import Capture
 
-_BLOCK = re.compile(r"^(.*?\.\d+)(?:\.|$)")
+_BLOCK = re.compile(r"^((?:.*?\.)?\d+)(?:\.|$)")
 
 
 def block_of(module: str) -> str:

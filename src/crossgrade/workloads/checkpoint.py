@@ -11,6 +11,7 @@ otherwise; that is what the published checkpoints of these methods do.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import math
 import re
@@ -106,7 +107,9 @@ _FLOATS = frozenset(d.name for d in DTYPES if d.kind == "float")
 def _matches(pattern: str, name: str, module: str) -> bool:
     """Return whether a `modules_to_not_convert` entry covers a parameter."""
     if pattern.startswith("re:"):
-        return re.match(pattern[3:], module) is not None
+        with contextlib.suppress(re.error):
+            return re.match(pattern[3:], module) is not None
+        return False
     if "*" in pattern:
         return fnmatch.fnmatch(module, pattern) or fnmatch.fnmatch(module, pattern + ".*")
     return module == pattern or module.startswith(pattern + ".") or f".{pattern}." in f".{name}."
@@ -189,8 +192,10 @@ def _group_rules(groups: Mapping[str, Any]) -> tuple[list[QuantRule], list[str]]
     """Return rules for compressed-tensors and modelopt `config_groups`."""
     rules, titles = [], []
     for group in groups.values():
-        weights = group.get("weights") or {}
-        bits, kind = int(weights.get("num_bits", 16)), str(weights.get("type", "float"))
+        weights = group.get("weights") if isinstance(group, Mapping) else None
+        if not isinstance(weights, Mapping) or not str(weights.get("num_bits")).isdigit():
+            continue
+        bits, kind = int(weights["num_bits"]), str(weights.get("type", "float"))
         name = {(8, "float"): "float8_e4m3fn", (4, "float"): "fp4", (8, "int"): "int8",
                 (4, "int"): "int4"}.get((bits, kind))  # fmt: skip
         if name is None:

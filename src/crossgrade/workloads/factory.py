@@ -72,7 +72,7 @@ def _import(spec: str) -> Any:
         found: Any = importlib.import_module(name)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise FactoryFailed(
             f"cannot import '{spec}': {type(error).__name__}: {error}",
             hint="run where `python -c 'import module'` works",
@@ -99,7 +99,7 @@ def _call(factory: Any, sizes: dict[str, Any], spec: str) -> Any:
         try:
             with FakeTensorMode(allow_non_fake_inputs=True):
                 return factory(**sizes)
-        except Exception:
+        except (Exception, SystemExit):
             pass  # it may read values; then it is run for real
         return _call_for_real(factory, sizes, spec)
 
@@ -108,7 +108,7 @@ def _call_for_real(factory: Any, sizes: dict[str, Any], spec: str) -> Any:
     """Return what the factory gives on real tensors."""
     try:
         return factory(**sizes)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise FactoryFailed(
             f"'{spec}' raised {type(error).__name__}: {error}",
             hint="call it alone in Python; it must return (module, example_args)",

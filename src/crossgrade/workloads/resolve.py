@@ -81,10 +81,15 @@ def find_model(spec: str) -> FoundModel:
         )
         return _configured(spec, name, json.loads(text), "preset")
     path = Path(spec)
-    if path.is_dir():
-        return _folder(spec, path)
-    if path.is_file():
-        return _file(spec, path)
+    try:
+        if path.is_dir():
+            return _folder(spec, path)
+        if path.is_file():
+            return _file(spec, path)
+    except OSError as error:  # the name is too long for a path, or may not be looked at
+        raise UnknownModel(
+            f"cannot look for '{spec[:80]}': {error.strerror}", hint="check the path"
+        ) from error
     if _FACTORY.match(spec):
         ref = ModelRef(passed=spec, name=spec, kind="factory", runs_code=True)
         return FoundModel(ref=ref, config=None, path=None)
@@ -127,7 +132,8 @@ _MODELOPT: dict[str, tuple[int, str, int | None]] = {
 
 def _modelopt(config: dict[str, Any]) -> dict[str, Any]:
     """Return modelopt's description in the shape of a `quantization_config`."""
-    quant = config.get("quantization") or {}
+    quant = config.get("quantization")
+    quant = quant if isinstance(quant, dict) else {}
     bits, kind, group = _MODELOPT.get(str(quant.get("quant_algo")), (16, "float", None))
     weights = {"num_bits": bits, "type": kind, "group_size": group}
     return {
@@ -163,6 +169,10 @@ def _read_config(path: Path) -> dict[str, Any]:
             f"'{path}' is not JSON: {error.msg}",
             where=f"line {error.lineno}",
             hint="download the file again",
+        ) from error
+    except ValueError as error:
+        raise BadModelFile(
+            f"'{path}' is not JSON: {error}", hint="download the file again"
         ) from error
     except RecursionError as error:
         raise BadModelFile(f"'{path}' is nested too deeply", hint="is it a config?") from error

@@ -28,7 +28,9 @@ def test_a_training_step_of_a_two_layer_moe_has_96_host_synchronisations_on_npu(
     assert use.level == "composite"
     assert use.calls == 12
     assert use.host_syncs == 96
-    [finding] = [f for f in findings_on(moe_train, operator_table("npu"), "A2") if f.id == "CG-F101"]
+    [finding] = [
+        f for f in findings_on(moe_train, operator_table("npu"), "A2") if f.id == "CG-F101"
+    ]
     assert finding.severity == "warning"
     assert finding.data["host_syncs"] == 96
     assert any("counted in the eager end" in line for line in finding.evidence)

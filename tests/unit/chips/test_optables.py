@@ -163,12 +163,14 @@ def test_soc_and_dtype_answers() -> None:
     assert table.support("topk").level == "native"
     assert table.support("topk", soc="A2", dtypes=half).level == "native"
     assert table.support("topk", soc="950DT").level == "unverified"
-    limited = table.support("gather", soc="950DT", dtypes=half | {"int64"})
+    limited = table.support("atan2", soc="A2", dtypes=half)
     assert limited.level == "dtype-limited"
     assert "bfloat16" not in (limited.dtypes or ())
-    assert limited.limits.startswith("dtypes: bool, float16")
-    # The pages of an earlier release allow what these exclude; the evidence says so.
-    assert any("[2.7.1]" in line and "which allows it" in line for line in limited.evidence)
+    # The pages of an earlier release allow what these exclude: two sources disagree.
+    disputed = table.support("gather", soc="950DT", dtypes=half | {"int64"})
+    assert disputed.level == "conflict"
+    assert disputed.limits.startswith("dtypes: bool, float16")
+    assert any("[2.7.1]" in line and "which allows it" in line for line in disputed.evidence)
     assert table.support("gather", dtypes=frozenset({"float16", "int64"})).level == "native"
 
 
