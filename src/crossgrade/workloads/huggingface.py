@@ -161,13 +161,33 @@ def _class_mappings() -> list[Any]:
 def _parse(config_class: Any, plain: dict[str, Any], name: str) -> Any:
     """Return the parsed configuration."""
     try:
-        return config_class.from_dict(plain)
+        parsed = config_class.from_dict(plain)
     except Exception as error:
         text = " ".join(str(error).split())[:200]
         raise BadModelFile(
             f"{name}: {config_class.__name__} refuses the configuration: {text}",
             hint="compare it with the model's published config.json",
         ) from error
+    _check_sizes_taken(plain, parsed, name)
+    return parsed
+
+
+def _check_sizes_taken(plain: Mapping[str, Any], parsed: Any, name: str) -> None:
+    """Refuse a configuration whose sizes the class ignores: it would build its default model.
+
+    Raises:
+        UnknownArchitecture: names the size, what was given and what would be built.
+    """
+    given = plain.get("text_config") or plain
+    taken = getattr(parsed, "text_config", None) or parsed
+    for key in ("hidden_size", "num_hidden_layers", "vocab_size"):
+        value, used = given.get(key), getattr(taken, key, None)
+        if value is not None and used is not None and value != used:
+            raise UnknownArchitecture(
+                f"{name}: {type(parsed).__name__} of transformers does not read {key} {value} from "
+                f"this layout of the file and would build {used}",
+                hint="pass the model as package.module:factory",
+            )
 
 
 def _instantiate(cls: Any, parsed: Any, weights: CheckpointFormat, name: str) -> torch.nn.Module:

@@ -209,3 +209,11 @@ def test_code_beside_a_configuration_never_runs_and_nothing_asks(tmp_path, known
     assert done.stdout.strip() == ("built" if known else "UnknownArchitecture"), done.stderr[-500:]
     assert "[y/N]" not in done.stdout + done.stderr
     assert not marker.exists()
+
+
+def test_a_layout_whose_sizes_the_class_ignores_is_refused():
+    """Step-3.7's flat file would silently become the class's default model."""
+    from crossgrade.errors import UnknownArchitecture
+
+    with pytest.raises(UnknownArchitecture, match="does not read vocab_size"):
+        find_model("step-3.7-flash").build(None)
