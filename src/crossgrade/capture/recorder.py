@@ -128,41 +128,24 @@ class Recorder(TorchDispatchMode):
     ) -> None:
         """Append one call."""
         tables = self.tables
-        call = tables.calls
         metas = tables.value["meta"]
-        in_metas = tuple([metas[v] for v in inputs])
-        outputs: list[int] = []
-        results = _tensors_of(result)
-        in_storages = {tables.value["storage"][v] for v in inputs}
-        same = {id(tensors[i]) for i in written}
-        for tensor in results:
-            before = len(tables.storage["bytes"])
-            value = self._new_value(tensor, call)
-            outputs.append(value)
-            storage = tables.value["storage"][value]
-            if id(tensor) in same:
-                tables.aliases.append(ALIAS_SAME)
-            elif storage < before and storage in in_storages:
-                tables.aliases.append(ALIAS_VIEW)
-            else:
-                tables.aliases.append(ALIAS_NONE)
-        returned = {id(t) for t in results}
-        for i in written:
-            # Written, but not returned (foreach): its next reader sees the new version.
-            if id(tensors[i]) not in returned:
-                outputs.append(self._new_value(tensors[i], call))
-                tables.aliases.append(ALIAS_SAME)
-        out_metas = tuple([metas[v] for v in outputs])
+        outputs = self._record_outputs(tensors, inputs, written, result)
         key = tables.keys(
             (
                 tables.operators(str(func)),
                 tables.arguments(self._arguments_text(template)),
-                in_metas,
-                out_metas,
+                tuple([metas[v] for v in inputs]),
+                tuple([metas[v] for v in outputs]),
             )
         )
-        if key == len(self.examples):
+        if key not in self.examples:
             self.examples[key] = (func, template, tensors_meta(tensors))
+        flags = bytearray(len(inputs))
+        for i in written:
+            flags[i] = 1
+        tables.mutated.frombytes(bytes(flags))
+        tables.inputs.append(inputs)
+        tables.outputs.append(outputs)
         module, source = self._whereabouts()
         row = tables.call
         row["key"].append(key)
@@ -171,12 +154,34 @@ class Recorder(TorchDispatchMode):
         row["stage"].append(self._stage_code[self.stage])
         row["group"].append(tables.groups(_process_group(func, template)))
         row["mark"].append(0 if policy is None else tables.marks(policy.text))
-        tables.inputs.append(inputs)
-        flags = bytearray(len(inputs))
+
+    def _record_outputs(
+        self, tensors: list[torch.Tensor], inputs: list[int], written: list[int], result: Any
+    ) -> list[int]:
+        """Give every output a value and its relation to the inputs; return the values."""
+        tables = self.tables
+        call = tables.calls
+        storages = tables.value["storage"]
+        in_storages = {storages[v] for v in inputs}
+        same = {id(tensors[i]) for i in written}
+        outputs: list[int] = []
+        for tensor in _tensors_of(result):
+            before = len(tables.storage["bytes"])
+            value = self._new_value(tensor, call)
+            outputs.append(value)
+            if id(tensor) in same:
+                tables.aliases.append(ALIAS_SAME)
+                same.discard(id(tensor))
+            elif storages[value] < before and storages[value] in in_storages:
+                tables.aliases.append(ALIAS_VIEW)
+            else:
+                tables.aliases.append(ALIAS_NONE)
         for i in written:
-            flags[i] = 1
-        tables.mutated.frombytes(bytes(flags))
-        tables.outputs.append(outputs)
+            # Written, but not returned (foreach): its next reader sees the new version.
+            if id(tensors[i]) in same:
+                outputs.append(self._new_value(tensors[i], call))
+                tables.aliases.append(ALIAS_SAME)
+        return outputs
 
     def _arguments_text(self, template: Any) -> str:
         """Return the arguments as JSON, tensors as `{"t": i}`."""

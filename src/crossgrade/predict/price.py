@@ -121,36 +121,20 @@ def price(
     Raises:
         ValueError: the chip's memory bandwidth is unknown; ask before.
     """
-    if chip.memory_bandwidth is None:
-        raise ValueError(f"{chip.name}: no memory bandwidth is published")
     a = {name: row.at(end) for name, row in assumptions().items()}
-    rates = tuple(matrix_rate(chip, dtype, weights) for dtype, weights in columns.formats)
-    matrix = np.array([r.flop_per_s for r in rates])[columns.format]
-    vector = np.array([vector_rate(chip, dtype).flop_per_s for dtype, _ in columns.formats])
-    n = layout.chips
-    parts = np.stack(
-        [
-            columns.work / n / (matrix * a["matrix_efficiency"]),
-            columns.vector_ops / n / (vector[columns.format] * a["vector_efficiency"]),
-            columns.bytes / n / (chip.memory_bandwidth.value * a["memory_efficiency"]),
-        ]
-    )
-    floor, launch, sync = a["kernel_floor_s"], a["host_launch_s"], a["host_sync_s"]
-    slowest = parts.max(axis=0)
-    bound = parts.argmax(axis=0)
-    bound = np.where(slowest < floor, BOUNDS.index("launch"), bound)
-    device = floor + slowest
+    rates, parts = _parts(columns, chip, layout, a)
+    slowest, bound = parts.max(axis=0), parts.argmax(axis=0)
+    device = a["kernel_floor_s"] + slowest
     # The host runs ahead of a busy device and is waited for by an idle one.
-    waiting = device < launch
-    times = np.where(waiting, launch, device)
+    waiting = (device < a["host_launch_s"]) | (slowest < a["kernel_floor_s"])
     bound = np.where(waiting, BOUNDS.index("launch"), bound)
-    times = np.where(columns.is_host, sync, times)
     bound = np.where(columns.is_host, BOUNDS.index("host"), bound)
+    times = np.where(columns.is_host, a["host_sync_s"], np.maximum(device, a["host_launch_s"]))
     network = network_s(chip, layout, traffic, end)
     by_bound = {name: float(times[bound == i].sum()) for i, name in enumerate(BOUNDS)}
     by_bound["network"] = network
-    by_bound["launch"] += extra.launches * launch
-    by_bound["host"] += extra.reads * sync
+    by_bound["launch"] += extra.launches * a["host_launch_s"]
+    by_bound["host"] += extra.reads * a["host_sync_s"]
     return Priced(
         total_s=sum(by_bound.values()),
         device_s=times,
@@ -160,6 +144,26 @@ def price(
         rates=rates,
         kernels=len(columns.labels) + extra.launches,
     )
+
+
+def _parts(
+    columns: KernelColumns, chip: Chip, layout: Layout, a: Mapping[str, float]
+) -> tuple[tuple[Rate, ...], Floats]:
+    """Return matrix rates by format, and time by matrix engine, vector engine, memory [3, n], s."""
+    if chip.memory_bandwidth is None:
+        raise ValueError(f"{chip.name}: no memory bandwidth is published")
+    rates = tuple(matrix_rate(chip, dtype, weights) for dtype, weights in columns.formats)
+    matrix = np.array([r.flop_per_s for r in rates])[columns.format]
+    vector = np.array([vector_rate(chip, dtype).flop_per_s for dtype, _ in columns.formats])
+    bandwidth = chip.memory_bandwidth.value * a["memory_efficiency"]
+    parts = np.stack(
+        [
+            columns.work / (matrix * a["matrix_efficiency"]),
+            columns.vector_ops / (vector[columns.format] * a["vector_efficiency"]),
+            columns.bytes / bandwidth,
+        ]
+    )
+    return rates, parts / layout.chips
 
 
 def network_s(chip: Chip, layout: Layout, traffic: Traffic, end: End) -> float:
