@@ -62,8 +62,9 @@ def memory_need(capture: Capture) -> MemoryNeed:
     at_peak = float(live[peak_call]) if len(live) else 0.0
     alive = loose & (c["storage_born"] <= peak_call) & (c["storage_died"] >= peak_call)
     gradients = float(sizes[alive & _role(capture, "gradient")].sum())
-    kv_alive = float(needed[alive & is_kv].sum())
-    activations = max(at_peak - gradients - max(kv, kv_alive), 0.0)
+    # The cache of the end of the step is alive then, so the peak is never below it. A copy that is
+    # alive beside it while the step replaces it counts as activation.
+    activations = max(at_peak - gradients - kv, 0.0)
     return MemoryNeed(
         weights=weights,
         weights_as_computed=computed,

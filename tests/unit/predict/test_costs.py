@@ -240,3 +240,20 @@ def test_empty_capture_has_no_time():
     ready = prepared(from_module(nn.Identity(), torch.empty(3)), workload("prefill"))
     assert ready.eager == []
     assert predict(ready, load_chip("h200"), Layout(chips=1)).time_s.high == 0
+
+
+def test_the_rows_of_memory_add_up_to_the_largest_live_sum(dense_config):
+    """A decode step replaces its cache layer by layer: one layer is there twice at the peak."""
+    import numpy as np
+    from tests.conftest import capture_of
+
+    ready = capture_of(dense_config, "decode", tokens=1, context=4096)
+    c, memory = ready.capture.columns, ready.memory
+    live = np.zeros(ready.capture.calls)
+    accel = c["storage_device"] == ready.capture.tables["devices"].index("accel")
+    for born, died, size in zip(
+        c["storage_born"][accel], c["storage_died"][accel], c["storage_bytes"][accel], strict=True
+    ):
+        live[max(born, 0) : died + 1] += size
+    assert memory.peak == pytest.approx(live.max())
+    assert memory.activations > memory.kv / 5  # two layers: one of them twice, for a moment
