@@ -4,7 +4,7 @@
 or a graph compiler launches: neighbouring vector calls that share data become one kernel, eager
 attention becomes one kernel, a cache is appended to and not copied, heads shared by several queries
 are read once and not repeated in memory. What a fused kernel keeps to
-itself is not written: the storage died inside it. Must not know chips.
+itself is not written: nobody reads it later. Must not know chips.
 """
 
 from __future__ import annotations
@@ -75,19 +75,35 @@ def eager_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list
 
 def fused_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list[Kernel]:
     """Return the kernels of a fusing stack."""
-    died = capture.columns["storage_died"].tolist()
+    until = needed_until(capture)
     groups: list[Kernel] = []
     open_group: Kernel | None = None
     calls = list(_per_call(capture, costs or key_costs(capture), append_cache=True))
-    for kernel in without_broadcasts(calls, died):
+    for kernel in without_broadcasts(calls, until):
         if kernel.kind == "vector" and open_group is not None and _shares(open_group, kernel):
             _absorb(open_group, kernel)
         else:
             groups.append(kernel)
             open_group = kernel if kernel.kind == "vector" else None
     for group in groups:
-        _drop_internal(group, died)
-    return _fuse_attention(groups, died)
+        _drop_internal(group, until)
+    return _fuse_attention(groups, until)
+
+
+def needed_until(capture: Capture) -> list[int]:
+    """Return per storage the last call that reads it, or the number of calls if alive at the end.
+
+    Not when it was freed: a variable of the model's code often outlives the last use of its data.
+    """
+    c = capture.columns
+    end = capture.calls
+    until = [end if d >= end else -1 for d in c["storage_died"].tolist()]
+    storage = c["value_storage"].tolist()
+    starts, flat = c["call_input_start"].tolist(), c["call_input"].tolist()
+    for call in range(end):
+        for value in flat[starts[call] : starts[call + 1]]:
+            until[storage[value]] = max(until[storage[value]], call)
+    return until
 
 
 def _per_call(capture: Capture, costs: list[CallCost], *, append_cache: bool) -> Iterator[Kernel]:
@@ -142,12 +158,12 @@ def _append(kernel: Kernel, roles: list[int]) -> None:
             kernel.writes[s] = max(kernel.writes[s] - kept, 0.0)
 
 
-def without_broadcasts(kernels: list[Kernel], died: list[int]) -> list[Kernel]:
+def without_broadcasts(kernels: list[Kernel], until: list[int]) -> list[Kernel]:
     """Return kernels without copies that only repeat data for a matrix kernel.
 
     Grouped-query attention repeats keys and values per query head; a fused kernel reads the shared
     ones. A copy goes when it writes at least 1.5 times what it reads, only matrix kernels read it
-    and it dies with the last of them; these read its source in its place.
+    and nobody needs it after them; these read its source in its place.
     """
     readers: dict[int, list[Kernel]] = {}
     for kernel in kernels:
@@ -162,7 +178,7 @@ def without_broadcasts(kernels: list[Kernel], died: list[int]) -> list[Kernel]:
             continue
         [(source, size)] = kernel.reads.items()
         last = max(user.calls[-1] for user in users)
-        stays = any(died[s] > last for s in kernel.writes)
+        stays = any(until[s] > last for s in kernel.writes)
         if stays or sum(kernel.writes.values()) < 1.5 * size:
             kept.append(kernel)
             continue
@@ -190,14 +206,14 @@ def _absorb(group: Kernel, kernel: Kernel) -> None:
         group.writes[s] = max(group.writes.get(s, 0.0), size)
 
 
-def _drop_internal(kernel: Kernel, died: list[int]) -> None:
-    """Forget writes to storages that die inside the kernel."""
+def _drop_internal(kernel: Kernel, until: list[int]) -> None:
+    """Forget writes to storages that nobody needs after the kernel."""
     if len(kernel.calls) > 1:
         last = kernel.calls[-1]
-        kernel.writes = {s: size for s, size in kernel.writes.items() if died[s] > last}
+        kernel.writes = {s: size for s, size in kernel.writes.items() if until[s] > last}
 
 
-def _fuse_attention(kernels: list[Kernel], died: list[int]) -> list[Kernel]:
+def _fuse_attention(kernels: list[Kernel], until: list[int]) -> list[Kernel]:
     """Merge matmul, softmax group, matmul into one attention kernel where data flows through."""
     fused: list[Kernel] = []
     i = 0
@@ -214,7 +230,7 @@ def _fuse_attention(kernels: list[Kernel], died: list[int]) -> list[Kernel]:
             and any(s in group.reads for s in before.writes)
             and any(s in after.reads for s in group.writes)
         ):
-            fused[-1] = _merge_attention(before, group, after, died)
+            fused[-1] = _merge_attention(before, group, after, until)
             i += 2
         else:
             fused.append(group)
@@ -222,7 +238,7 @@ def _fuse_attention(kernels: list[Kernel], died: list[int]) -> list[Kernel]:
     return fused
 
 
-def _merge_attention(before: Kernel, group: Kernel, after: Kernel, died: list[int]) -> Kernel:
+def _merge_attention(before: Kernel, group: Kernel, after: Kernel, until: list[int]) -> Kernel:
     """Return one kernel for three; scores stay inside where nobody else keeps them."""
     last = after.calls[-1]
     inside = {s for k in (before, group) for s in k.writes}
@@ -231,7 +247,7 @@ def _merge_attention(before: Kernel, group: Kernel, after: Kernel, died: list[in
         for s, size in kernel.reads.items():
             if s not in inside:
                 reads[s] = max(reads.get(s, 0.0), size)
-    writes = {s: size for k in (before, group) for s, size in k.writes.items() if died[s] > last}
+    writes = {s: size for k in (before, group) for s, size in k.writes.items() if until[s] > last}
     writes |= after.writes
     return Kernel(
         calls=before.calls + group.calls + after.calls,
