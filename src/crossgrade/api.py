@@ -6,14 +6,16 @@ needs it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossgrade.errors import BadOption, CaptureError
+from crossgrade.errors import BadOption, CannotWrite, CaptureError
 from crossgrade.values.assessment import (
     Assessment,
     ChipAssessment,
@@ -64,6 +66,11 @@ class AssessOptions:
         Raises:
             BadOption: names the option, the value and what is allowed.
         """
+        if self.phases == ("train",) and self.context:
+            raise BadOption(f"--context {self.context}: a training step caches nothing")
+        for name, given in (("--on", self.on), ("--phase", self.phases)):
+            if len(set(given)) < len(given):
+                raise BadOption(f"{name} names one thing twice: {', '.join(given)}")
         if not self.on:
             raise BadOption("no chip given", hint="add --on ascend-950dt; repeat it to compare")
         if any(phase not in PHASES for phase in self.phases):
@@ -136,6 +143,19 @@ def assess(
     options.check()
     described = [(name, chip(name)) for name in options.on]
     _check_prices(options, described)
+    with contextlib.redirect_stdout(sys.stderr):
+        # Results alone go to stdout; the user's factory may print.
+        return _assess(model, options, described, narrate, save_captures)
+
+
+def _assess(
+    model: str,
+    options: AssessOptions,
+    described: Sequence[tuple[str, Chip]],
+    narrate: Narrate,
+    save_captures: Path | None,
+) -> Assessment:
+    """Build, capture and judge; the options are checked and the chips are known."""
     from crossgrade.workloads.resolve import find_model
 
     found = find_model(model)
@@ -219,7 +239,7 @@ class _Desk:
         if len(self.phases) > 1 and phase == "decode":
             # With several phases, --tokens is the prompt; decode adds one token at a time.
             tokens = 1
-        if len(self.phases) > 1 and phase != "decode" and o.context is not None:
+        if phase == "train" or (len(self.phases) > 1 and phase != "decode"):
             context = 0
         sizes = self.session.built.sizes
         return Workload(
@@ -259,11 +279,17 @@ class _Desk:
         from crossgrade.capture.codec import save
 
         assert self.folder is not None
-        self.folder.mkdir(parents=True, exist_ok=True)
         w = capture.workload
         stem = re.sub(r"[^\w.-]+", "_", w.model.name)
         path = self.folder / f"{stem}-{w.phase}-b{w.batch}-t{w.tokens}-c{w.context}.cgcap"
-        save(capture, path)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save(capture, path)
+        except OSError as error:
+            raise CannotWrite(
+                f"cannot write the capture '{path}': {error.strerror}",
+                hint="--save-captures names another folder",
+            ) from error
         self.narrate(f"capture: {path}")
 
     def chip(self, passed: str, described: Chip) -> ChipAssessment:

@@ -13,6 +13,7 @@ CrossgradeError                  exit 2
     BadRecord         CG-E205
     FutureSchema      CG-E206
     BadOperatorTable  CG-E207
+    CannotWrite       CG-E208
   EnvironmentError_   CG-E3xx    something is not installed here
     MissingExtra      CG-E301
   CaptureError        CG-E4xx    exit 3: the model was built, and could not be traced
@@ -121,6 +122,12 @@ class BadOperatorTable(InputError):
     """An operator table breaks its schema."""
 
     code = "CG-E207"
+
+
+class CannotWrite(InputError):
+    """A record or capture cannot be written where it was wanted."""
+
+    code = "CG-E208"
 
 
 class EnvironmentError_(CrossgradeError):

@@ -240,3 +240,41 @@ def test_a_record_is_read_and_rendered_without_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_folder_that_cannot_be_written_does_not_cost_the_answer(capsys, dense_config, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    code, out, err = run(capsys, "assess", str(dense_config), "--on", "h200", "--phase", "decode",
+                         "--out", str(blocked / "below"), *SIZES)  # fmt: skip
+    assert code == 2
+    assert "on h200: runs" in out
+    assert "error[CG-E208]" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--on", "h200", "--on", "h200"),
+        ("--on", "h200", "--phase", "train", "--context", "64"),
+        ("--on", "h200", "--phase", "train", "--phase", "train"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(capsys, arguments):
+    code, _, err = run(capsys, "assess", "qwen3-0.6b", *arguments)
+    assert code == 2
+    assert "error[CG-E103]" in err
+
+
+def test_a_factory_that_prints_does_not_spoil_json(capsys, tmp_path, monkeypatch):
+    (tmp_path / "loud_factory.py").write_text(
+        "import torch\nprint('HELLO')\n"
+        "def make():\n    print('HELLO')\n    return torch.nn.Linear(8, 8), (torch.zeros(2, 8),)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code, out, err = run(capsys, "assess", "loud_factory:make", "--on", "h200", "--json")
+    assert code == 0
+    assert json.loads(out)["command"] == "assess"
+    assert "HELLO" in err

@@ -41,6 +41,18 @@ def execution_findings(
                 "kernels_fused": prediction.kernels_fused,
             },
         )
+    if prediction.unknown_rates:
+        names = ", ".join(prediction.unknown_rates)
+        yield Finding(
+            id="CG-F403",
+            severity="warning",
+            chip=chip,
+            phase=phase,
+            title=f"no peak is published for {names}: its arithmetic counts as free",
+            place=(),
+            evidence=(f"{chip}: no engine for {names} in the description",),
+            hint="the time is too short by what this arithmetic takes; measure it on the chip",
+        )
     marks = Counter(prepared.capture.columns["call_mark"].tolist())
     for mark, calls in sorted(marks.items()):
         text = prepared.capture.tables["marks"][mark]

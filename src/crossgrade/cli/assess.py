@@ -90,12 +90,12 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
         prices=prices,
     )
     assessment = api.assess(model, options, narrate=_narrate, save_captures=save_captures)
-    if not no_record:
-        path = api.write_record(model, options, assessment, out)
-        _narrate(f"record: {path}")
     click.echo(
         api.render(assessment, as_json=as_json, everything=everything, **_screen()), nl=False
     )
+    if not no_record:
+        # After the answer: a folder that cannot be written must not cost it.
+        _narrate(f"record: {api.write_record(model, options, assessment, out)}")
     return assessment.exit_code
 
 

@@ -46,6 +46,8 @@ class Kernel:
     """Storage -> bytes read from memory."""
     writes: dict[int, float] = field(default_factory=dict)
     """Storage -> bytes written to memory."""
+    reads_parameter: bool = False
+    """Whether it multiplies by a parameter."""
     has_softmax: bool = False
     """Whether a softmax is inside."""
 
@@ -75,10 +77,11 @@ def eager_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list
 
 def fused_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list[Kernel]:
     """Return the kernels of a fusing stack."""
-    until = needed_until(capture)
+    costs = costs or key_costs(capture)
+    until = needed_until(capture, costs)
     groups: list[Kernel] = []
     open_group: Kernel | None = None
-    calls = list(_per_call(capture, costs or key_costs(capture), append_cache=True))
+    calls = list(_per_call(capture, costs, append_cache=True))
     for kernel in without_broadcasts(calls, until):
         if kernel.kind == "vector" and open_group is not None and _shares(open_group, kernel):
             _absorb(open_group, kernel)
@@ -90,17 +93,20 @@ def fused_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list
     return _fuse_attention(groups, until)
 
 
-def needed_until(capture: Capture) -> list[int]:
+def needed_until(capture: Capture, costs: list[CallCost]) -> list[int]:
     """Return per storage the last call that reads it, or the number of calls if alive at the end.
 
     Not when it was freed: a variable of the model's code often outlives the last use of its data.
+    Views read nothing.
     """
     c = capture.columns
     end = capture.calls
     until = [end if d >= end else -1 for d in c["storage_died"].tolist()]
     storage = c["value_storage"].tolist()
     starts, flat = c["call_input_start"].tolist(), c["call_input"].tolist()
-    for call in range(end):
+    for call, key in enumerate(c["call_key"].tolist()):
+        if costs[key].kind == "view":
+            continue
         for value in flat[starts[call] : starts[call + 1]]:
             until[storage[value]] = max(until[storage[value]], call)
     return until
@@ -135,6 +141,7 @@ def _per_call(capture: Capture, costs: list[CallCost], *, append_cache: bool) ->
         for value, size in zip(ins[in_start[call] : in_start[call + 1]], cost.input_bytes,
                                strict=False):  # fmt: skip
             s = storage[value]
+            kernel.reads_parameter |= roles[s] == _PARAMETER
             if roles[s] == _PARAMETER and inference:
                 size *= stored[s] / whole[s] if whole[s] else 1.0
                 if matrix and formats[s]:
@@ -227,6 +234,9 @@ def _fuse_attention(kernels: list[Kernel], until: list[int]) -> list[Kernel]:
             and after is not None
             and before.kind == "matmul"
             and after.kind == "matmul"
+            # Scores and values are activations; a router before its experts is no attention.
+            and not before.reads_parameter
+            and not after.reads_parameter
             and any(s in group.reads for s in before.writes)
             and any(s in after.reads for s in group.writes)
         ):

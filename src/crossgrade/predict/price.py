@@ -169,9 +169,9 @@ def _parts(
 def network_s(chip: Chip, layout: Layout, traffic: Traffic, end: End) -> float:
     """Return the alpha-beta bound of the exchange, s; 0 on one chip or without a known link.
 
-    Inside a scale-up domain the hidden states are all-reduced: v bytes over m chips move
-    2 (m-1)/m v through each chip's link (Thakur et al., IJHPCA 2005). Between domains they are
-    handed on once, as a pipeline does; the chips of a domain share that transfer.
+    Each scale-up domain takes its share of the tokens and all-reduces their hidden states: v bytes
+    over m chips move 2 (m-1)/m v through each chip's link (Thakur et al., IJHPCA 2005). Between
+    domains they are handed on once, as a pipeline does; the chips of a domain share that transfer.
     """
     if layout.chips == 1:
         return 0.0
@@ -179,14 +179,15 @@ def network_s(chip: Chip, layout: Layout, traffic: Traffic, end: End) -> float:
     inside, outside = chip.link("scale-up"), chip.link("scale-out")
     domain = inside.domain if inside and inside.domain else layout.chips
     members = min(layout.chips, domain) if inside else 1
-    hops = -(-layout.chips // members) - 1
+    domains = -(-layout.chips // members)
+    payload = traffic.bytes_per_round / domains
     seconds = 0.0
     if inside and members > 1:
-        volume = 2 * (members - 1) / members * traffic.bytes_per_round
+        volume = 2 * (members - 1) / members * payload
         beta = volume / (inside.bandwidth.value * a["link_efficiency"])
         seconds += traffic.rounds * (a["collective_latency_s"] + beta)
-    if outside and hops:
-        share = traffic.bytes_per_round / members
+    if outside and domains > 1:
+        share = payload / members
         beta = share / (outside.bandwidth.value * a["link_efficiency"])
-        seconds += hops * (a["collective_latency_s"] + beta)
+        seconds += (domains - 1) * (a["collective_latency_s"] + beta)
     return seconds

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crossgrade.errors import BadRecord, FutureSchema
+from crossgrade.errors import BadRecord, CannotWrite, FutureSchema
 from crossgrade.values.record import RECORD_SCHEMA, Record
 
 
@@ -44,7 +44,21 @@ def _digest(record: Record) -> str:
 
 
 def dump(record: Record, path: Path) -> None:
-    """Write a record; the file appears whole or not at all."""
+    """Write a record; the file appears whole or not at all.
+
+    Raises:
+        CannotWrite: the folder cannot be made or written.
+    """
+    try:
+        _dump(record, path)
+    except OSError as error:
+        raise CannotWrite(
+            f"cannot write the record '{path}': {error.strerror}",
+            hint="--out names another folder, --no-record writes none",
+        ) from error
+
+
+def _dump(record: Record, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

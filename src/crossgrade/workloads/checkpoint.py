@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from crossgrade.errors import BadModelFile
 from crossgrade.values.precision import DTYPES, USER_DTYPES
 
 _BYTES = {d.name: d.bytes for d in DTYPES}
@@ -130,7 +131,7 @@ def from_user(dtype: str) -> CheckpointFormat:
     if _BYTES[stored] >= 2:
         return CheckpointFormat(title=f"{dtype} throughout", origin="--dtype", base=stored)
     if _BYTES[stored] == 1:
-        rule = QuantRule(format=stored, block=(1, 1 << 40), scale_bytes=4)
+        rule = QuantRule(format=stored, block=(1, _WHOLE_ROW), scale_bytes=4)
         title = f"{dtype} weights with a scale per row, the rest bf16"
     else:
         rule = QuantRule(format=stored, block=(32,), scale_bytes=1)
@@ -172,7 +173,7 @@ def _quant_rules(quant: Mapping[str, Any]) -> tuple[list[QuantRule], list[str]]:
     if isinstance(groups, Mapping) and groups:
         return _group_rules(groups)
     if method == "fp8":
-        block = tuple(quant.get("weight_block_size") or ())
+        block = _sizes(quant.get("weight_block_size"))
         scale = 1.0 if quant.get("scale_fmt") == "ue8m0" else 4.0
         shown = f"in {'x'.join(map(str, block))} blocks" if block else "with a scale per tensor"
         rule = QuantRule(format="float8_e4m3fn", block=block, scale_bytes=scale)
@@ -180,11 +181,11 @@ def _quant_rules(quant: Mapping[str, Any]) -> tuple[list[QuantRule], list[str]]:
     if method == "mxfp4":
         rule = QuantRule(format="fp4", block=(32,), scale_bytes=1, experts_only=True)
         return [rule], ["mxfp4 experts in groups of 32"]
-    if method in ("awq", "gptq") and int(quant.get("bits", 4)) == 4:
-        group = int(quant.get("group_size", 128))
+    if method in ("awq", "gptq") and quant.get("bits", 4) == 4:
+        group = _group_size(quant.get("group_size", 128))
         # A half-precision scale and a packed 4-bit zero point per group.
         rule = QuantRule(format="int4", block=(group,), scale_bytes=2.5)
-        return [rule], [f"int4 ({method}) in groups of {group}"]
+        return [rule], [f"int4 ({method}) {_grouped(group)}"]
     return [], [f"quantisation '{method}' is not understood, counted as unquantised"]
 
 
@@ -201,12 +202,52 @@ def _group_rules(groups: Mapping[str, Any]) -> tuple[list[QuantRule], list[str]]
         if name is None:
             continue
         size = weights.get("group_size")
-        block = (int(size),) if size else ()
-        scale = 1.0 if weights.get("scale_dtype") == "torch.uint8" else 2.0
+        if size is None and weights.get("strategy") == "channel":
+            size = -1
+        block = (_group_size(size),) if size is not None else ()
+        # mxfp4 and nvfp4 keep one byte per group; others a half-precision number.
+        scale = 1.0 if name == "fp4" or weights.get("scale_dtype") == "torch.uint8" else 2.0
         rules.append(QuantRule(format=name, block=block, scale_bytes=scale))
-        shown = f"in groups of {size}" if size else "with a scale per tensor"
-        titles.append(f"{name} {shown}")
+        titles.append(f"{name} {_grouped(block[0]) if block else 'with a scale per tensor'}")
     return rules, titles
+
+
+_WHOLE_ROW = 1 << 40
+"""A group as long as any row: one scale per output channel."""
+
+
+def _grouped(size: int) -> str:
+    return "with a scale per row" if size == _WHOLE_ROW else f"in groups of {size}"
+
+
+def _group_size(value: Any) -> int:
+    """Return elements per scale; -1 stands for a whole row.
+
+    Raises:
+        BadModelFile: not a whole number above 0.
+    """
+    if value == -1:
+        return _WHOLE_ROW
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise BadModelFile(
+            f"quantization_config: group or block size {value!r}", hint="a whole number above 0"
+        )
+    return value
+
+
+def _sizes(value: Any) -> tuple[int, ...]:
+    """Return a block's sizes, empty where none is given.
+
+    Raises:
+        BadModelFile: not a list of whole numbers above 0.
+    """
+    if value is None:
+        return ()
+    if not isinstance(value, (list, tuple)):
+        raise BadModelFile(
+            f"quantization_config: weight_block_size {value!r}", hint="a list such as [128, 128]"
+        )
+    return tuple(_group_size(v) for v in value)
 
 
 def _config_dtype(config: Mapping[str, Any]) -> str | None:

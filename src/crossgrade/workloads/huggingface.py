@@ -48,6 +48,11 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
     weights = from_user(dtype) if dtype else from_config(config)
     module = _instantiate(cls, parsed, weights, name)
     notes.extend(_left_out(config, module))
+    if dtype is None and "fp8" in name.lower() and not weights.rules:
+        notes.append(
+            "the name says FP8 and the configuration names no quantisation (modelopt keeps it in "
+            "hf_quant_config.json): weights are counted unquantised; --dtype fp8 counts them as fp8"
+        )
     return BuiltModel(
         module=module,
         weights=weights,

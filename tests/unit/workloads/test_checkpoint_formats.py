@@ -145,3 +145,41 @@ def test_module_without_configuration_is_as_it_is():
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "bool"])
 def test_integer_parameters_keep_their_format(dtype):
     assert from_config({"torch_dtype": "float16"}).stored("t", (3,), dtype, "Table").format == dtype
+
+
+@pytest.mark.parametrize(
+    "quant",
+    [
+        {"quant_method": "fp8", "weight_block_size": [0, 128]},
+        {"quant_method": "fp8", "weight_block_size": "128"},
+        {"quant_method": "awq", "bits": 4, "group_size": 0},
+        {"quant_method": "gptq", "bits": 4, "group_size": "wide"},
+    ],
+)
+def test_impossible_group_sizes_are_refused(quant):
+    from crossgrade.errors import BadModelFile
+    from crossgrade.workloads.checkpoint import from_config
+
+    with pytest.raises(BadModelFile, match="quantization_config"):
+        from_config({"quantization_config": quant})
+
+
+def test_a_group_of_minus_one_is_a_scale_per_row():
+    from crossgrade.workloads.checkpoint import from_config
+
+    quant = {"quant_method": "gptq", "bits": 4, "group_size": -1}
+    stored = from_config({"quantization_config": quant}).stored(
+        "model.layers.0.mlp.up_proj.weight", (64, 1024), "bfloat16", "Linear"
+    )
+    assert stored.bytes == 64 * 1024 / 2 + 64 * 2.5
+
+
+def test_nvfp4_keeps_one_byte_per_sixteen_values():
+    from crossgrade.workloads.checkpoint import from_config
+
+    weights = {"num_bits": 4, "type": "float", "group_size": 16}
+    quant = {"config_groups": {"group_0": {"weights": weights}}}
+    stored = from_config({"quantization_config": quant}).stored(
+        "model.layers.0.mlp.up_proj.weight", (64, 1024), "bfloat16", "Linear"
+    )
+    assert stored.bytes == pytest.approx(64 * 1024 * 0.5625)

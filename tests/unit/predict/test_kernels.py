@@ -1,0 +1,65 @@
+"""What a fusing stack launches, and what it is not taken for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from tests.conftest import capture_of, small_config
+
+from crossgrade.chips.loader import load_chip
+from crossgrade.predict.price import Traffic, network_s
+from crossgrade.values.layout import Layout
+
+
+@pytest.fixture(scope="module")
+def gpt_oss(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gpt-oss")
+    config = small_config("gpt-oss-20b", layer_types=["sliding_attention", "full_attention"])
+    (folder / "config.json").write_text(json.dumps(config))
+    return capture_of(folder, "decode", tokens=1, context=512, batch=4)
+
+
+def test_heads_that_queries_share_are_not_repeated_in_memory(gpt_oss):
+    """Eager attention repeats keys and values; its variables outlive their last use."""
+    eager = [k.label for k in gpt_oss.eager]
+    assert eager.count("clone") >= 4
+    assert "clone" not in [k.label for k in gpt_oss.fused]
+    cache = gpt_oss.memory.kv
+    for kernel in gpt_oss.fused:
+        if kernel.kind == "attention":
+            assert kernel.bytes < cache
+
+
+def test_eager_attention_becomes_one_kernel_per_layer(gpt_oss):
+    attention = [k for k in gpt_oss.fused if k.kind == "attention"]
+    assert len(attention) == 2
+    for kernel in attention:
+        labels = {gpt_oss.capture.key(int(gpt_oss.capture.columns["call_key"][c])).operator
+                  for c in kernel.calls}  # fmt: skip
+        assert "aten._softmax.default" in labels
+        assert "aten._grouped_mm.default" not in labels
+
+
+def test_a_router_before_its_experts_is_no_attention(moe_decode):
+    """Mixtral's attention is one operator already; router and experts stay what they are."""
+    assert not any(k.label == "attention" for k in moe_decode.fused)
+    experts = [k for k in moe_decode.fused if k.label == "_grouped_mm"]
+    assert len(experts) == 4
+    assert all(k.weight_format == "bfloat16" for k in experts)
+
+
+def test_more_domains_share_the_exchange_and_do_not_repeat_it():
+    chip = load_chip("h200")
+    traffic = Traffic(rounds=100, bytes_per_round=1e9)
+    eight = network_s(chip, Layout(chips=8, kind="ideal-shards"), traffic, "optimistic")
+    many = network_s(chip, Layout(chips=128, kind="ideal-shards"), traffic, "optimistic")
+    assert many < eight / 8
+    assert network_s(chip, Layout(chips=1), traffic, "optimistic") == 0.0
+
+
+def test_without_links_no_exchange_is_made_up():
+    chip = dataclasses.replace(load_chip("h200"), links=())
+    layout = Layout(chips=16, kind="ideal-shards")
+    assert network_s(chip, layout, Traffic(rounds=1, bytes_per_round=1e9), "pessimistic") == 0.0
