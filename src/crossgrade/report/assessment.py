@@ -214,8 +214,9 @@ def _findings(a: Assessment, everything: bool) -> Iterator[Block]:
         details = [f"on {chips}"]
         if first.place:
             details.append(f"at {'; '.join(first.place[:3])}")
-        if everything or first.severity != "note":
-            details.append(f"because {'; '.join(first.evidence)}")
+        if first.evidence:
+            shown_lines = first.evidence if everything else first.evidence[:4]
+            details.append(f"because {'; '.join(shown_lines)}")
         yield Entry(
             text=f"{first.severity} {first.id}: {first.title}{share}",
             tone=tone,
