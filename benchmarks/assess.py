@@ -196,6 +196,19 @@ def _imports(runs: int) -> None:
     print(f"import crossgrade, added     {(package - bare) * 1e3:7.1f} ms")
     print(f"import crossgrade.api, added {(api - bare) * 1e3:7.1f} ms")
     print(f"crossgrade --help, whole     {shown * 1e3:7.1f} ms")
+    for title, statement in (
+        (
+            "chip description, loaded",
+            "from crossgrade.chips.loader import load_chip as f; a = 'h200'",
+        ),
+        (
+            "operator table, loaded",
+            "from crossgrade.chips.optables import operator_table as f; a = 'npu'",
+        ),
+    ):
+        before = _fastest([sys.executable, "-c", statement], runs)
+        after = _fastest([sys.executable, "-c", f"{statement}; f(a)"], runs)
+        print(f"{title:<28} {(after - before) * 1e3:7.1f} ms")
     print(f"least of {runs} runs each")
 
 

@@ -64,6 +64,8 @@ def assess_phase(
     """
     memory = prepared.memory
     workload = prepared.capture.workload
+    if workload.phase == "train":
+        weights_format = f"{', '.join(memory.formats)} as the module computes (training)"
     least = least_chips(memory, chip)
     layout = _layout(chips or least or 1)
     priced = chip.memory_bandwidth is not None

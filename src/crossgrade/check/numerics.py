@@ -27,6 +27,10 @@ _SCATTER = frozenset(
         "_index_put_impl",
     }
 )
+_ORDERING = frozenset({
+    "sort", "argsort", "topk", "max", "min", "amax", "amin", "argmax", "argmin", "eq", "ne", "lt",
+    "le", "gt", "ge", "searchsorted", "bucketize", "unique",
+})  # fmt: skip
 _FLUSHED = frozenset({"exp", "log", "sqrt", "rsqrt", "div", "reciprocal", "_softmax", "softmax"})
 
 
@@ -50,6 +54,9 @@ SELECTORS: dict[str, Callable[[Kernel, CallKey], bool]] = {
     "bf16-vector": lambda kernel, key: kernel.kind == "vector" and _has(key, "bfloat16"),
     "int64-vector": lambda kernel, key: kernel.kind == "vector" and _has(key, "int64"),
     "int32-vector": lambda kernel, key: kernel.kind == "vector" and _has(key, "int32"),
+    "int-order": lambda kernel, key: (
+        kernel.label.rstrip("_") in _ORDERING and _has(key, "int32", "int64")
+    ),
     "fp16-or-fp32-vector": lambda kernel, key: (
         kernel.kind == "vector"
         and kernel.label.rstrip("_") in _FLUSHED

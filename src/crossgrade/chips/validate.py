@@ -24,7 +24,7 @@ SCHEMA = 1
 
 Selector = Literal[
     "conv-fp32", "matmul-fp32", "fp64", "fp16-or-fp32-vector", "bf16-vector", "int64-vector",
-    "int32-vector", "fp8", "scatter-like", "any",
+    "int32-vector", "int-order", "fp8", "scatter-like", "any",
 ]  # fmt: skip
 """Which calls a numerics note touches; explained in docs/reference/chips.md."""
 

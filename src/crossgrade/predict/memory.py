@@ -25,7 +25,7 @@ class MemoryNeed:
     kv: float
     """Cache or recurrent state alive at the end of the step."""
     gradients: float
-    """Gradients, at the moment of peak use or the end, whichever is more."""
+    """Gradients alive at the moment of peak use."""
     optimizer: float
     """Optimiser state."""
     activations: float
@@ -35,7 +35,7 @@ class MemoryNeed:
     peak_call: int
     """Call at which the peak is reached."""
     formats: Mapping[str, float]
-    """Bytes of parameters by checkpoint format."""
+    """Bytes of parameters by checkpoint format; in training by the dtype of the module."""
     parameters: int
     """Number of parameters, tied ones once."""
 
@@ -74,7 +74,9 @@ def memory_need(capture: Capture) -> MemoryNeed:
         activations=activations,
         peak=weights + kv + gradients + optimizer + activations,
         peak_call=peak_call,
-        formats=_by_format(capture, is_parameter, sizes if training else stored),
+        formats=_by_dtype(capture, is_parameter)
+        if training
+        else _by_format(capture, is_parameter, stored),
         parameters=_parameter_count(capture, is_parameter),
     )
 
@@ -102,6 +104,20 @@ def _by_format(capture: Capture, chosen: np.ndarray, sizes: np.ndarray) -> dict[
         names[code]: float(sizes[chosen & (codes == code)].sum())
         for code in np.unique(codes[chosen]).tolist()
     }
+    return dict(sorted(totals.items(), key=lambda item: -item[1]))
+
+
+def _by_dtype(capture: Capture, chosen: np.ndarray) -> dict[str, float]:
+    """Return bytes of the chosen storages by the dtype that the module computes in."""
+    c = capture.columns
+    seen: dict[int, str] = {}
+    for value in np.flatnonzero(c["value_producer"] == -1).tolist():
+        storage = int(c["value_storage"][value])
+        if chosen[storage]:
+            seen.setdefault(storage, capture.meta(int(c["value_meta"][value])).dtype)
+    totals: dict[str, float] = {}
+    for storage, dtype in seen.items():
+        totals[dtype] = totals.get(dtype, 0.0) + float(c["storage_bytes"][storage])
     return dict(sorted(totals.items(), key=lambda item: -item[1]))
 
 

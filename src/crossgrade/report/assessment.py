@@ -54,6 +54,12 @@ def _blocks(a: Assessment, everything: bool) -> Iterator[Block]:
             f"{si(first.flops, 'FLOP')}",
             tone="quiet",
         )
+        if first.phase == "train":
+            yield Line(
+                text=f"weights counted as {first.memory.weights_format}; AdamW keeps its state in "
+                "the same format, without fp32 master weights",
+                tone="quiet",
+            )
         yield _memory_table(rows)
         yield _speed_table(rows)
         yield _operator_table(rows)

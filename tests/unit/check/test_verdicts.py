@@ -110,3 +110,10 @@ def test_the_worst_verdict_wins():
     assert worst(("runs", "needs-N-chips", "runs-with-findings")) == "needs-N-chips"
     assert worst(("unknown", "blocked", "runs")) == "blocked"
     assert worst(()) == "runs"
+
+
+def test_training_counts_weights_as_the_module_computes(moe_train):
+    result = assessed(moe_train, load_chip("h200"))
+    assert set(result.memory.by_format) == {"bfloat16"}
+    assert "as the module computes" in result.memory.weights_format
+    assert sum(result.memory.by_format.values()) <= result.memory.weights

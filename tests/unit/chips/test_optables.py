@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -473,19 +472,9 @@ def test_every_remark_and_slot_names_operators_that_exist() -> None:
             assert set(remark.ops) <= every
 
 
-def test_loading_is_fast_and_imports_neither_torch_nor_yaml() -> None:
+def test_loading_imports_neither_torch_nor_yaml() -> None:
     code = (
         "import sys; from crossgrade.chips.optables import operator_table;"
         "operator_table('npu'); assert not {'torch', 'yaml', 'numpy', 'click'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    import crossgrade.chips.optables as optables
-
-    best = 1.0
-    for _ in range(3):
-        optables._load.cache_clear()
-        optables._csv.cache_clear()
-        start = time.perf_counter()
-        operator_table("npu")
-        best = min(best, time.perf_counter() - start)
-    assert best < 0.05

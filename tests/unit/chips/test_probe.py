@@ -47,12 +47,6 @@ class TestProbe:
         assert 1e8 < chip.memory_bandwidth.value < 1e14
         assert chip.memory_capacity.value > 1e8
 
-    def test_takes_little_time(self):
-        start = time.perf_counter()
-        probe_cpu(date="2026-11-23")
-        # 0.8 s on a quiet machine; the rest is for one that also runs other tests.
-        assert time.perf_counter() - start < 5
-
     def test_bf16_only_where_the_isa_has_it(self):
         with_it = probe_cpu(
             date="2026-11-23", host=host(flags=frozenset({"avx512_bf16"})), budget_s=0.02
