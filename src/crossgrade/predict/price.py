@@ -77,7 +77,7 @@ class Priced:
     network_s: float
     """Part of the total that collectives take, s."""
     rates: tuple[Rate, ...]
-    """Matrix rate per row of `KernelColumns.formats`."""
+    """Matrix rates of the formats that matrix work is done in."""
     kernels: int
     """Launches."""
 
@@ -141,7 +141,7 @@ def price(
         bound=bound,
         by_bound_s=by_bound,
         network_s=network,
-        rates=rates,
+        rates=tuple(rates[i] for i in np.unique(columns.format[columns.work > 0]).tolist()),
         kernels=len(columns.labels) + extra.launches,
     )
 

@@ -117,3 +117,10 @@ def test_training_counts_weights_as_the_module_computes(moe_train):
     assert set(result.memory.by_format) == {"bfloat16"}
     assert "as the module computes" in result.memory.weights_format
     assert sum(result.memory.by_format.values()) <= result.memory.weights
+
+
+def test_matrix_work_without_a_peak_is_a_finding(moe_decode):
+    bare = dataclasses.replace(load_chip("h200"), peaks=())
+    [finding] = [f for f in assessed(moe_decode, bare).findings if f.id == "CG-F403"]
+    assert "bf16" in finding.title
+    assert "CG-F403" not in {f.id for f in assessed(moe_decode, load_chip("h200")).findings}

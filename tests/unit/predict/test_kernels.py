@@ -9,7 +9,8 @@ import pytest
 from tests.conftest import capture_of, small_config
 
 from crossgrade.chips.loader import load_chip
-from crossgrade.predict.price import Traffic, network_s
+from crossgrade.predict.kernels import Kernel
+from crossgrade.predict.price import Traffic, kernel_columns, network_s, price
 from crossgrade.values.layout import Layout
 
 
@@ -63,3 +64,13 @@ def test_without_links_no_exchange_is_made_up():
     chip = dataclasses.replace(load_chip("h200"), links=())
     layout = Layout(chips=16, kind="ideal-shards")
     assert network_s(chip, layout, Traffic(rounds=1, bytes_per_round=1e9), "pessimistic") == 0.0
+
+
+def test_integer_work_on_the_vector_engine_asks_for_no_matrix_peak():
+    """No chip quotes a matrix peak for int32, and counting needs none."""
+    counting = Kernel(calls=[0], kind="vector", label="cumsum", dtype="int32", vector_ops=1e6)
+    product = Kernel(calls=[1], kind="matmul", label="mm", dtype="bfloat16", work=1e12)
+    chip, layout = load_chip("h200"), Layout(chips=1)
+    idle = Traffic(rounds=0, bytes_per_round=0.0)
+    priced = price(kernel_columns([counting, product]), chip, layout, idle, "optimistic")
+    assert [rate.used for rate in priced.rates] == ["bf16"]
