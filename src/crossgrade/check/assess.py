@@ -66,7 +66,7 @@ def assess_phase(
     workload = prepared.capture.workload
     if workload.phase == "train":
         weights_format = f"{', '.join(memory.formats)} as the module computes (training)"
-    least = least_chips(memory, chip)
+    least = least_chips(memory.peak_fused, chip)
     layout = _layout(chips or least or 1)
     priced = chip.memory_bandwidth is not None
     uses = operator_uses(prepared, table, chip.soc, _shares(prepared, chip, priced))
@@ -165,11 +165,14 @@ def _memory(
         kv=memory.kv,
         gradients=memory.gradients,
         optimizer=memory.optimizer,
-        activations=memory.activations,
-        peak=memory.peak,
+        activations_eager=memory.activations_eager,
+        activations_fused=memory.activations_fused,
+        peak_eager=memory.peak_eager,
+        peak_fused=memory.peak_fused,
         by_format=memory.formats,
         usable_per_chip=usable_memory(chip),
         least_chips=least,
+        least_chips_eager=least_chips(memory.peak_eager, chip),
     )
 
 

@@ -5,6 +5,7 @@ Must not know how the bytes were counted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from crossgrade.predict.memory import MemoryNeed
@@ -45,29 +46,44 @@ def fit_findings(
             severity="warning",
             chip=chip.name,
             phase=phase,
-            title=f"needs {bytes_(memory.peak)}; {things(chips, 'chip')} can hold "
+            title=f"needs {bytes_(memory.peak_fused)}; {things(chips, 'chip')} can hold "
             f"{bytes_(usable * chips)}",
             place=(
                 f"weights {bytes_(memory.weights)}",
                 f"cache {bytes_(memory.kv)}",
-                f"activations {bytes_(memory.activations)}",
+                f"activations {bytes_(memory.activations_fused)}",
             ),
             evidence=_capacity(chip, usable),
             hint=f"use at least {things(least, 'chip')}, or a smaller batch, context or weight "
             "format",
-            data={"peak_bytes": memory.peak, "least_chips": least},
+            data={"peak_bytes": memory.peak_fused, "least_chips": least},
         )
-    elif memory.peak / (usable * chips) > 0.9:
+    elif memory.peak_fused / (usable * chips) > 0.9:
         yield Finding(
             id="CG-F202",
             severity="note",
             chip=chip.name,
             phase=phase,
-            title=f"fits with {percent(1 - memory.peak / (usable * chips))} to spare",
+            title=f"fits with {percent(1 - memory.peak_fused / (usable * chips))} to spare",
             place=(),
             evidence=_capacity(chip, usable),
             hint="fragmentation and communication buffers may take more than that",
-            data={"peak_bytes": memory.peak},
+            data={"peak_bytes": memory.peak_fused},
+        )
+    eager = max(1, math.ceil(memory.peak_eager / usable))
+    if eager > max(chips, least):
+        yield Finding(
+            id="CG-F204",
+            severity="note",
+            chip=chip.name,
+            phase=phase,
+            title=f"eager execution needs {things(eager, 'chip')}: its activations take "
+            f"{bytes_(memory.activations_eager)}, with fused kernels "
+            f"{bytes_(memory.activations_fused)}",
+            place=(),
+            evidence=_capacity(chip, usable),
+            hint="run with fused attention or torch.compile, or in shorter pieces of the prompt",
+            data={"peak_bytes": memory.peak_eager, "least_chips": eager},
         )
 
 
@@ -79,7 +95,7 @@ def format_findings(
     for wanted, used in prediction.precision_fallbacks:
         if wanted == "fp4" and used in ("fp8", "mxfp8"):
             continue  # 4-bit weights meet 8-bit activations: nothing is lost against the intent
-        computed = memory.peak - memory.weights + memory.weights_as_computed
+        computed = memory.peak_fused - memory.weights + memory.weights_as_computed
         more = f"; kept in {used} the whole needs {bytes_(computed)}"
         if usable:
             more += f", {things(max(1, -(-int(computed) // int(usable))), 'chip')}"

@@ -2,17 +2,21 @@
 
 `eager_kernels` launches one kernel per captured call. `fused_kernels` launches what a serving stack
 or a graph compiler launches: neighbouring vector calls that share data become one kernel, eager
-attention becomes one kernel, a cache is appended to and not copied, heads shared by several queries
-are read once and not repeated in memory. What a fused kernel keeps to
-itself is not written: nobody reads it later. Must not know chips.
+attention becomes one kernel that skips what a mask hides, a cache is appended to and not copied,
+heads shared by several queries are read once and not repeated in memory, latents are not expanded
+where multiplying the queries costs less. What a fused kernel keeps to itself is not written, and
+what nobody reads is not computed. Must not know chips.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
-from crossgrade.predict.cost import CallClass, CallCost, base_name, call_cost
+from crossgrade.predict.attention import fuse_attention
+from crossgrade.predict.cost import CallCost, base_name, call_cost
+from crossgrade.predict.kernel import Kernel
+from crossgrade.predict.latent import absorb_latents
+from crossgrade.predict.masks import MaskReader
 from crossgrade.values.capture import ALIAS_VIEW, ROLES, Capture
 
 _PARAMETER = ROLES.index("parameter")
@@ -20,41 +24,6 @@ _KV = ROLES.index("kv")
 _COPIES = frozenset({"clone", "repeat"})
 """Operators that copy without changing the dtype."""
 _SOFTMAX = frozenset({"_softmax", "_safe_softmax"})
-
-
-@dataclass(slots=True, kw_only=True)
-class Kernel:
-    """One launch: what it computes and what it moves."""
-
-    calls: list[int]
-    """Captured calls it stands for, in order."""
-    kind: CallClass
-    """`matmul`, `attention`, `vector`, `host` or `collective`."""
-    label: str
-    """Operator that gives it its name."""
-    dtype: str
-    """Format of the arithmetic as captured."""
-    weight_format: str = ""
-    """Checkpoint format of the parameter that a matrix kernel multiplies by, empty without."""
-    flops: float = 0.0
-    """Nominal matrix operations."""
-    work: float = 0.0
-    """Executed matrix operations."""
-    vector_ops: float = 0.0
-    """Element operations."""
-    reads: dict[int, float] = field(default_factory=dict)
-    """Storage -> bytes read from memory."""
-    writes: dict[int, float] = field(default_factory=dict)
-    """Storage -> bytes written to memory."""
-    reads_parameter: bool = False
-    """Whether it multiplies by a parameter."""
-    has_softmax: bool = False
-    """Whether a softmax is inside."""
-
-    @property
-    def bytes(self) -> float:
-        """Bytes moved."""
-        return sum(self.reads.values()) + sum(self.writes.values())
 
 
 def key_costs(capture: Capture) -> list[CallCost]:
@@ -82,7 +51,8 @@ def fused_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list
     groups: list[Kernel] = []
     open_group: Kernel | None = None
     calls = list(_per_call(capture, costs, append_cache=True))
-    for kernel in without_broadcasts(calls, until):
+    launched, moved = without_broadcasts(calls, until)
+    for kernel in launched:
         if kernel.kind == "vector" and open_group is not None and _shares(open_group, kernel):
             _absorb(open_group, kernel)
         else:
@@ -90,7 +60,8 @@ def fused_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list
             open_group = kernel if kernel.kind == "vector" else None
     for group in groups:
         _drop_internal(group, until)
-    return _fuse_attention(groups, until)
+    fused = fuse_attention(groups, capture, until, MaskReader(capture), moved)
+    return without_dead(absorb_latents(fused, capture, until), until, capture.calls)
 
 
 def needed_until(capture: Capture, costs: list[CallCost]) -> list[int]:
@@ -157,16 +128,21 @@ def _per_call(capture: Capture, costs: list[CallCost], *, append_cache: bool) ->
 
 
 def _append(kernel: Kernel, roles: list[int]) -> None:
-    """Turn `cache = cat(cache, new)` into writing `new` only."""
-    if any(roles[s] == _KV for s in kernel.writes) and len(kernel.reads) > 1:
-        largest = max(kernel.reads, key=lambda s: kernel.reads[s])
-        kept = kernel.reads.pop(largest)
+    """Turn `cache = cat(cache, new)` into writing `new` only; a cache that begins is copied."""
+    old = [s for s in kernel.reads if roles[s] == _KV]
+    if any(roles[s] == _KV for s in kernel.writes) and old:
+        kept = kernel.reads.pop(max(old, key=lambda s: kernel.reads[s]))
+        kernel.vector_ops *= 1 - min(kept / max(sum(kernel.writes.values()), 1.0), 1.0)
         for s in kernel.writes:
             kernel.writes[s] = max(kernel.writes[s] - kept, 0.0)
 
 
-def without_broadcasts(kernels: list[Kernel], until: list[int]) -> list[Kernel]:
+def without_broadcasts(
+    kernels: list[Kernel], until: list[int]
+) -> tuple[list[Kernel], dict[int, int]]:
     """Return kernels without copies that only repeat data for a matrix kernel.
+
+    Also returned: storage of a copy that went -> the storage that is read in its place.
 
     Grouped-query attention repeats keys and values per query head; a fused kernel reads the shared
     ones. A copy goes when it writes at least 1.5 times what it reads, only matrix kernels read it
@@ -176,7 +152,8 @@ def without_broadcasts(kernels: list[Kernel], until: list[int]) -> list[Kernel]:
     for kernel in kernels:
         for s in kernel.reads:
             readers.setdefault(s, []).append(kernel)
-    kept = []
+    kept: list[Kernel] = []
+    moved: dict[int, int] = {}
     for kernel in kernels:
         users = [k for s in kernel.writes for k in readers.get(s, ())]
         matrix = bool(users) and all(k.kind in ("matmul", "attention") for k in users)
@@ -189,11 +166,12 @@ def without_broadcasts(kernels: list[Kernel], until: list[int]) -> list[Kernel]:
         if stays or sum(kernel.writes.values()) < 1.5 * size:
             kept.append(kernel)
             continue
+        moved |= dict.fromkeys(kernel.writes, source)
         for user in users:
             for s in kernel.writes:
                 user.reads.pop(s, None)
             user.reads[source] = max(user.reads.get(source, 0.0), size)
-    return kept
+    return kept, moved
 
 
 def _shares(group: Kernel, kernel: Kernel) -> bool:
@@ -220,53 +198,16 @@ def _drop_internal(kernel: Kernel, until: list[int]) -> None:
         kernel.writes = {s: size for s, size in kernel.writes.items() if until[s] > last}
 
 
-def _fuse_attention(kernels: list[Kernel], until: list[int]) -> list[Kernel]:
-    """Merge matmul, softmax group, matmul into one attention kernel where data flows through."""
-    fused: list[Kernel] = []
-    i = 0
-    while i < len(kernels):
-        group = kernels[i]
-        before = fused[-1] if fused else None
-        after = kernels[i + 1] if i + 1 < len(kernels) else None
-        if (
-            group.has_softmax
-            and before is not None
-            and after is not None
-            and before.kind == "matmul"
-            and after.kind == "matmul"
-            # Scores and values are activations; a router before its experts is no attention.
-            and not before.reads_parameter
-            and not after.reads_parameter
-            and any(s in group.reads for s in before.writes)
-            and any(s in after.reads for s in group.writes)
-        ):
-            fused[-1] = _merge_attention(before, group, after, until)
-            i += 2
-        else:
-            fused.append(group)
-            i += 1
-    return fused
+def without_dead(kernels: list[Kernel], until: list[int], end: int) -> list[Kernel]:
+    """Return kernels without vector work whose results nobody reads and nobody keeps.
 
-
-def _merge_attention(before: Kernel, group: Kernel, after: Kernel, until: list[int]) -> Kernel:
-    """Return one kernel for three; scores stay inside where nobody else keeps them."""
-    last = after.calls[-1]
-    inside = {s for k in (before, group) for s in k.writes}
-    reads = before.reads.copy()
-    for kernel in (group, after):
-        for s, size in kernel.reads.items():
-            if s not in inside:
-                reads[s] = max(reads.get(s, 0.0), size)
-    writes = {s: size for k in (before, group) for s, size in k.writes.items() if until[s] > last}
-    writes |= after.writes
-    return Kernel(
-        calls=before.calls + group.calls + after.calls,
-        kind="attention",
-        label="attention",
-        dtype=before.dtype,
-        flops=before.flops + after.flops,
-        work=before.work + after.work,
-        vector_ops=group.vector_ops,
-        reads=reads,
-        writes=writes,
-    )
+    A mask that a kernel works out from positions by itself leaves its makers without a reader.
+    """
+    wanted = {s for s, last in enumerate(until) if last >= end}
+    kept: list[Kernel] = []
+    for kernel in reversed(kernels):
+        if kernel.kind == "vector" and not any(s in wanted for s in kernel.writes):
+            continue
+        wanted.update(kernel.reads)
+        kept.append(kernel)
+    return kept[::-1]

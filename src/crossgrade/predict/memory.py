@@ -1,16 +1,19 @@
 """Bytes that must be on chips at the same time, from the lifetimes of storages.
 
-Weights count in the checkpoint's own format, except in training, where arithmetic needs them as
-the module has them. Everything else counts as captured. Must not know how a capture was made.
+Twice: as eager execution keeps them, and as fused kernels do, which write less and keep it no
+longer than somebody reads it. Weights count in the checkpoint's own format, except in training,
+where arithmetic needs them as the module has them. Everything else counts as captured. Must not
+know how a capture was made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from crossgrade.predict.kernel import Kernel
 from crossgrade.values.capture import ROLES, Capture
 
 
@@ -28,20 +31,29 @@ class MemoryNeed:
     """Gradients alive at the moment of peak use."""
     optimizer: float
     """Optimiser state."""
-    activations: float
-    """What is alive at the peak beside the rows above."""
-    peak: float
+    activations_eager: float
+    """What is alive at the peak beside the rows above, in eager execution."""
+    activations_fused: float
+    """The same where fused kernels run: their inner tensors are never in memory."""
+    peak_eager: float
     """Sum of the rows: the most that is alive at once."""
+    peak_fused: float
+    """Sum of the rows with the fused activations."""
     peak_call: int
-    """Call at which the peak is reached."""
+    """Call at which the eager peak is reached."""
     formats: Mapping[str, float]
     """Bytes of parameters by checkpoint format; in training by the dtype of the module."""
     parameters: int
     """Number of parameters, tied ones once."""
 
 
-def memory_need(capture: Capture) -> MemoryNeed:
-    """Return what one execution of the capture needs."""
+def memory_need(capture: Capture, fused: Sequence[Kernel]) -> MemoryNeed:
+    """Return what one execution of the capture needs.
+
+    Args:
+        capture: the execution.
+        fused: kernels of a fusing stack, in order.
+    """
     c = capture.columns
     roles, sizes, stored = c["storage_role"], c["storage_bytes"], c["storage_stored_bytes"]
     accel = c["storage_device"] == capture.tables["devices"].index("accel")
@@ -65,14 +77,19 @@ def memory_need(capture: Capture) -> MemoryNeed:
     # The cache of the end of the step is alive then, so the peak is never below it. A copy that is
     # alive beside it while the step replaces it counts as activation.
     activations = max(at_peak - gradients - kv, 0.0)
+    fused_peak = _fused_peak(capture, fused, loose & ~is_kv)
+    activations_fused = min(max(fused_peak - gradients, 0.0), activations)
+    rows = weights + kv + gradients + optimizer
     return MemoryNeed(
         weights=weights,
         weights_as_computed=computed,
         kv=kv,
         gradients=gradients,
         optimizer=optimizer,
-        activations=activations,
-        peak=weights + kv + gradients + optimizer + activations,
+        activations_eager=activations,
+        activations_fused=activations_fused,
+        peak_eager=rows + activations,
+        peak_fused=rows + activations_fused,
         peak_call=peak_call,
         formats=_by_dtype(capture, is_parameter)
         if training
@@ -95,6 +112,32 @@ def _live(
     np.add.at(change, born, sizes[chosen])
     np.add.at(change, np.minimum(died + 1, capture.calls), -sizes[chosen])
     return np.cumsum(change)[: capture.calls]
+
+
+def _fused_peak(capture: Capture, kernels: Sequence[Kernel], chosen: np.ndarray) -> float:
+    """Return the most that is alive of the chosen storages while fused kernels run, bytes.
+
+    A storage is there from the first kernel that writes it to the last that reads it. Caches are
+    not chosen: they are updated in place. Storages below zero are made by the lowering itself.
+    """
+    sizes, died = capture.columns["storage_bytes"].tolist(), capture.columns["storage_died"]
+    kept = (died >= capture.calls).tolist()
+    born: dict[int, int] = {}
+    last: dict[int, int] = {}
+    size: dict[int, float] = {}
+    for index, kernel in enumerate(kernels):
+        for s, written in (*kernel.writes.items(), *dict.fromkeys(kernel.reads, 0.0).items()):
+            if s >= 0 and not chosen[s]:
+                continue
+            # Read before anybody wrote it: it came from outside and was there from the start.
+            born.setdefault(s, index if s in kernel.writes else 0)
+            last[s] = len(kernels) if s >= 0 and kept[s] else index
+            size[s] = max(size.get(s, 0.0), float(sizes[s]) if s >= 0 else written)
+    change = np.zeros(len(kernels) + 2)
+    for s, first in born.items():
+        change[first] += size[s]
+        change[last[s] + 1] -= size[s]
+    return float(np.cumsum(change).max(initial=0.0))
 
 
 def _by_format(capture: Capture, chosen: np.ndarray, sizes: np.ndarray) -> dict[str, float]:

@@ -15,7 +15,8 @@ import numpy as np
 
 from crossgrade.predict.assumptions import assumptions
 from crossgrade.predict.cost import CallCost
-from crossgrade.predict.kernels import Kernel, eager_kernels, fused_kernels, key_costs
+from crossgrade.predict.kernel import Kernel
+from crossgrade.predict.kernels import eager_kernels, fused_kernels, key_costs
 from crossgrade.predict.memory import MemoryNeed, memory_need
 from crossgrade.predict.price import (
     BOUNDS,
@@ -109,7 +110,7 @@ def prepare(capture: Capture) -> Prepared:
         fused=fused,
         eager_columns=kernel_columns(eager),
         fused_columns=kernel_columns(fused),
-        memory=memory_need(capture),
+        memory=memory_need(capture, fused),
         traffic=ideal_traffic(capture),
     )
 
@@ -160,10 +161,10 @@ def usable_memory(chip: Chip) -> float | None:
     return chip.memory_capacity.value * assumptions()["usable_memory"].optimistic
 
 
-def least_chips(memory: MemoryNeed, chip: Chip) -> int | None:
-    """Return how many chips the peak needs when it divides evenly; None if capacity is unknown."""
+def least_chips(peak: float, chip: Chip) -> int | None:
+    """Return how many chips a peak in bytes needs when it divides evenly; None if unknown."""
     usable = usable_memory(chip)
-    return None if usable is None else max(1, math.ceil(memory.peak / usable))
+    return None if usable is None else max(1, math.ceil(peak / usable))
 
 
 def call_time_shares(prepared: Prepared, chip: Chip) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossgrade.predict.assumptions import End, assumptions
-from crossgrade.predict.kernels import Kernel
+from crossgrade.predict.kernel import Kernel
 from crossgrade.predict.rates import Rate, matrix_rate, vector_rate
 from crossgrade.values.chip import Chip
 from crossgrade.values.layout import Layout

@@ -89,18 +89,19 @@ def _memory_table(rows: Rows) -> Table:
             ("cache", "kv"),
             ("gradients", "gradients"),
             ("optimizer", "optimizer"),
-            ("activations", "activations"),
+            ("activations, fused", "activations_fused"),
+            ("eager", "activations_eager"),
         )
         if any(getattr(p.memory, name) for _, p in rows)
     ]
     return Table(
-        title="memory of all chips together (exact for the format and the eager capture)",
-        columns=("chip", *(title for title, _ in parts), "peak", "usable per chip", "at least"),
+        title="memory of all chips together (exact; with fused kernels predicted, which decides)",
+        columns=("chip", *(t for t, _ in parts), "peak, fused", "usable per chip", "at least"),
         rows=tuple(
             (
                 chip.chip,
                 *(bytes_(getattr(p.memory, name)) for _, name in parts),
-                bytes_(p.memory.peak),
+                bytes_(p.memory.peak_fused),
                 bytes_(p.memory.usable_per_chip) if p.memory.usable_per_chip else "unknown",
                 _chip_count(p.memory.least_chips),
             )

@@ -23,10 +23,10 @@ Verdict = Literal["runs", "runs-with-findings", "needs-N-chips", "blocked", "unk
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryFigures:
-    """Bytes of one phase, over all chips; `exact` given the format and the capture."""
+    """Bytes of one phase, over all chips."""
 
     kind: NumberClass = "exact"
-    """How the figures are known."""
+    """How the figures are known, given the format and the capture; fused ones are predicted."""
     weights: float
     """Parameters and buffers in the format below, scales included."""
     weights_format: str
@@ -37,16 +37,22 @@ class MemoryFigures:
     """Gradients alive at the peak."""
     optimizer: float
     """Optimiser state."""
-    activations: float
-    """Everything else alive at the peak."""
-    peak: float
-    """Sum."""
+    activations_eager: float
+    """Everything else alive at the peak of eager execution."""
+    activations_fused: float
+    """The same where fused kernels run; predicted."""
+    peak_eager: float
+    """Sum with eager activations."""
+    peak_fused: float
+    """Sum with fused activations; it decides how many chips are needed. Predicted."""
     by_format: Mapping[str, float]
     """Bytes of parameters by storage format."""
     usable_per_chip: float | None
     """Bytes of a chip that count as usable; None unknown."""
     least_chips: int | None
-    """Chips that the peak needs when it divides evenly; None unknown."""
+    """Chips that the fused peak needs when it divides evenly; None unknown."""
+    least_chips_eager: int | None
+    """Chips that the eager peak needs; None unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

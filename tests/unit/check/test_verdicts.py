@@ -31,7 +31,7 @@ def test_a_model_that_fits_runs(moe_decode):
 
 
 def test_too_little_memory_needs_more_chips_and_giving_them_settles_it(moe_decode):
-    small = shrunk(load_chip("h200"), moe_decode.memory.peak / 2.5)
+    small = shrunk(load_chip("h200"), moe_decode.memory.peak_fused / 2.5)
     auto = assessed(moe_decode, small)
     assert auto.verdict == "needs-N-chips"
     assert verdict_text(auto.verdict, auto.memory.least_chips) == "needs-3-chips"

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import capture_of, small_config
 
 from crossgrade.chips.loader import load_chip
-from crossgrade.predict.kernels import Kernel
+from crossgrade.predict.kernel import Kernel
 from crossgrade.predict.price import Traffic, kernel_columns, network_s, price
 from crossgrade.values.layout import Layout
 

@@ -115,7 +115,7 @@ def captured_peak(name, phase):
     """Return the most bytes that are alive at once in a capture of the factory's own sizes."""
     sizes = inspect.signature(getattr(truthmodels, name)).parameters
     given = {k: sizes[k].default for k in ("batch", "tokens") if k in sizes}
-    return prepared(from_factory(name), workload(phase, **given)).memory.peak
+    return prepared(from_factory(name), workload(phase, **given)).memory.peak_eager
 
 
 def measured_peak(name, phase):

@@ -1,0 +1,218 @@
+"""Absorb the product that expands a latent cache (multi-head latent attention, MLA).
+
+Attention over keys `K = C W_k` and values `V = C W_v`, with a latent `C` of few elements per
+position, is the same as attention over `C` with queries `Q W_k^T`, followed by `W_v`
+(DeepSeek-V2, arXiv:2405.04434, section 2.1.2). A stack takes whichever costs less: the second
+where there are few queries and many keys. Found in the graph: a product of an activation and a
+parameter whose result goes to nothing but one attention, directly or through copies. Must not
+know models or chips. Tensors that only the absorbed form has get storage ids below zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from crossgrade.predict.cost import base_name
+from crossgrade.predict.kernel import AttentionShape, Kernel
+from crossgrade.values.capture import DTYPES_BYTES, Capture
+
+_COPIES = frozenset({"copy", "cat", "clone", "_to_copy"})
+
+
+@dataclass(slots=True, kw_only=True)
+class _Expansion:
+    """A product that only makes keys, values or both out of a latent."""
+
+    product: Kernel
+    """The product."""
+    copies: list[Kernel]
+    """Copies between it and the attention."""
+    latent: int
+    """Storage of the latent."""
+    rank: int
+    """Elements of the latent per position."""
+    features: int
+    """Elements that are made of it, per position and head."""
+    for_keys: bool
+    """Whether keys are made of it."""
+    for_values: bool
+    """Whether values are made of it."""
+
+
+def absorb_latents(kernels: list[Kernel], capture: Capture, until: list[int]) -> list[Kernel]:
+    """Return kernels in which attention reads latents where that costs less arithmetic."""
+    graph = _Graph(kernels, capture, until)
+    gone: set[int] = set()
+    before: dict[int, list[Kernel]] = {}
+    after: dict[int, list[Kernel]] = {}
+    for kernel in kernels:
+        if kernel.attention is None:
+            continue
+        found = list(graph.expansions(kernel))
+        made = _absorbed(kernel, kernel.attention, found) if found else None
+        if made is None:
+            continue
+        gone |= {id(k) for e in found for k in (e.product, *e.copies)}
+        before[id(kernel)], after[id(kernel)] = made
+    result: list[Kernel] = []
+    for kernel in kernels:
+        if id(kernel) not in gone:
+            result += [*before.get(id(kernel), ()), kernel, *after.get(id(kernel), ())]
+    return result
+
+
+class _Graph:
+    """Who writes and who reads each storage."""
+
+    def __init__(self, kernels: list[Kernel], capture: Capture, until: list[int]) -> None:
+        self._capture, self._until = capture, until
+        self._writers: dict[int, list[Kernel]] = {}
+        self._readers: dict[int, list[Kernel]] = {}
+        for kernel in kernels:
+            for s in kernel.writes:
+                self._writers.setdefault(s, []).append(kernel)
+            for s in kernel.reads:
+                self._readers.setdefault(s, []).append(kernel)
+
+    def expansions(self, attention: Kernel) -> Iterator[_Expansion]:
+        """Yield the products whose results only this attention uses."""
+        shape = attention.attention
+        assert shape is not None
+        found: dict[int, _Expansion] = {}
+        for storage, is_key in ((shape.key_storage, True), (shape.value_storage, False)):
+            for product, copies in self._sources(storage, attention):
+                known = found.get(id(product)) or self._expansion(product, shape)
+                if known is None:
+                    return
+                known.copies += [k for k in copies if all(k is not c for c in known.copies)]
+                known.for_keys |= is_key
+                known.for_values |= not is_key
+                found[id(product)] = known
+        for expansion in found.values():
+            members = [attention, *expansion.copies]
+            made = [s for k in (expansion.product, *expansion.copies) for s in k.writes]
+            if all(self._only(s, members, shape.last_call) for s in made):
+                yield expansion
+
+    def _sources(self, storage: int, attention: Kernel) -> Iterator[tuple[Kernel, list[Kernel]]]:
+        """Yield products with a parameter that a storage comes from, and the copies between."""
+        for writer in self._writers.get(storage, ()):
+            if writer.kind == "matmul" and writer.reads_parameter and len(writer.calls) == 1:
+                yield writer, []
+            elif writer.kind == "vector" and self._copies_only(writer):
+                for s in writer.reads:
+                    for product in self._writers.get(s, ()):
+                        if product.kind == "matmul" and product.reads_parameter:
+                            yield product, [writer]
+
+    def _copies_only(self, kernel: Kernel) -> bool:
+        operators, columns = self._capture.tables["operators"], self._capture.columns
+        names = (
+            base_name(operators[int(columns["key_operator"][int(columns["call_key"][call])])])
+            for call in kernel.calls
+        )
+        return all(name.rstrip("_") in _COPIES for name in names)
+
+    def _expansion(self, product: Kernel, shape: AttentionShape) -> _Expansion | None:
+        """Return a product [positions, rank] x [rank, heads * features], if it is one."""
+        c = self._capture.columns
+        call = product.calls[0]
+        key = self._capture.key(int(c["call_key"][call]))
+        values = self._capture.inputs_of(call)
+        if base_name(key.operator) not in ("mm", "addmm", "linear"):
+            return None
+        position = 1 if base_name(key.operator) == "addmm" else 0
+        rank, features = key.inputs[position].shape[-1], key.outputs[0].shape[-1]
+        positions = key.inputs[position].numel // max(rank, 1)
+        # Eager products keep the heads in the batch, so only the product of both is known.
+        heads, left = divmod(shape.batch * shape.heads * shape.keys, max(positions, 1))
+        if not positions or left or not heads or features % heads:
+            return None
+        return _Expansion(
+            product=product,
+            copies=[],
+            latent=int(c["value_storage"][values[position]]),
+            rank=rank,
+            features=features // heads,
+            for_keys=False,
+            for_values=False,
+        )
+
+    def _only(self, storage: int, members: list[Kernel], last: int) -> bool:
+        """Return whether nobody but the members reads a storage, and nobody keeps it."""
+        readers = self._readers.get(storage, ())
+        return self._until[storage] <= last and all(
+            any(reader is m for m in members) for reader in readers
+        )
+
+
+def _absorbed(
+    kernel: Kernel, shape: AttentionShape, found: list[_Expansion]
+) -> tuple[list[Kernel], list[Kernel]] | None:
+    """Change an attention to read latents; return the products before and after it.
+
+    None, and no change, where expanding costs less.
+    """
+    key_size, value_size = shape.key_size, shape.value_size
+    for e in found:
+        from_values = shape.value_size if e.for_values else 0
+        if e.for_keys:
+            key_size += e.rank - (e.features - from_values)
+        if e.for_values:
+            value_size = e.rank
+    seen = kernel.work / kernel.flops if kernel.flops else 1.0
+    flops = 2.0 * shape.pairs * (key_size + value_size)
+    rows = shape.batch * shape.heads * shape.queries
+    small = sum(2.0 * rows * e.rank * e.features for e in found)
+    if small + flops * seen >= kernel.work + sum(e.product.work for e in found):
+        return None
+    before: list[Kernel] = []
+    after: list[Kernel] = []
+    for e in found:
+        made = {s for k in (e.product, *e.copies) for s in k.writes}
+        carried = [e.product.reads, *(k.reads for k in e.copies)]
+        kernel.reads = {s: size for s, size in kernel.reads.items() if s not in made}
+        for reads in carried:
+            for s, size in reads.items():
+                if s not in made and (reads is not e.product.reads or s == e.latent):
+                    kernel.reads[s] = max(kernel.reads.get(s, 0.0), size * shape.keys_read)
+        kernel.calls = sorted({*kernel.calls, *(c for k in e.copies for c in k.calls)})
+        values = shape.value_size / e.features if e.for_values else 0.0
+        for share, sink, is_key in ((1.0 - values, before, True), (values, after, False)):
+            if share > 0:
+                sink.append(_small_product(kernel, e, rows, share, is_key=is_key))
+    kernel.flops, kernel.work = flops, flops * seen
+    return before, after
+
+
+def _small_product(
+    attention: Kernel, e: _Expansion, rows: int, share: float, *, is_key: bool
+) -> Kernel:
+    """Return the product with queries, or with results, that takes the place of an expansion.
+
+    It has the parameter's part for keys or for values, and writes what attention reads in its
+    place, or reads what attention writes: `rank` elements per query and head.
+    """
+    work = 2.0 * rows * e.rank * e.features * share
+    latent = -2 * e.product.calls[0] - (1 if is_key else 2)
+    size = rows * e.rank * DTYPES_BYTES[attention.dtype]
+    reads = {s: size_ * share for s, size_ in e.product.reads.items() if s != e.latent}
+    if is_key:
+        writes = {latent: size}
+        attention.reads[latent] = size
+    else:
+        writes, attention.writes = attention.writes, {latent: size}
+        reads[latent] = size
+    return Kernel(
+        calls=list(e.product.calls),
+        kind="matmul",
+        label="absorbed",
+        dtype=e.product.dtype,
+        weight_format=e.product.weight_format,
+        flops=work,
+        work=work,
+        reads=reads,
+        writes=writes,
+        reads_parameter=True,
+    )
