@@ -389,9 +389,10 @@ def render(
         import json
 
         from crossgrade.records.codec import to_json
+        from crossgrade.values.number_kinds import NUMBER_KINDS
 
-        body = {"schema": 1, "command": "assess", "verdict": assessment.verdict,
-                "data": to_json(assessment)}  # fmt: skip
+        data = to_json(assessment) | {"number_kinds": to_json(NUMBER_KINDS)}
+        body = {"schema": 1, "command": "assess", "verdict": assessment.verdict, "data": data}
         return json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     from crossgrade.report.assessment import assessment_document
 

@@ -86,7 +86,7 @@ def _gathered(uses: tuple[OperatorUse, ...], chip: str, phase: str) -> Iterator[
         ),
         "conflict": (
             "CG-F107",
-            "are judged differently by two sources of the vendor",
+            "are listed differently by two documents or releases of the vendor",
             "run these operators on the device before relying on them",
         ),
         "unknown": (

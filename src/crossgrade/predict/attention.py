@@ -1,11 +1,13 @@
-"""Attention as one kernel: eager products and softmax merged, masked scores skipped.
+"""Attention as one kernel: products and what lies between merged, masked scores skipped.
 
-A kernel of a serving stack does not read a mask that follows from positions; it leaves out what
-the mask hides. Must not know chips, models, or whether a latent is absorbed.
+An indexer, which reduces its scores without a softmax, is merged in the same way. A kernel of a
+serving stack does not read a mask that follows from positions; it leaves out what the mask hides.
+Must not know chips, models, or whether a latent is absorbed.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 
@@ -24,7 +26,7 @@ def fuse_attention(
     capture: Capture,
     until: list[int],
     masks: MaskReader,
-    moved: dict[int, int],
+    moved: dict[int, tuple[int, ...]],
 ) -> list[Kernel]:
     """Return kernels in which each attention is one, priced for what its mask leaves.
 
@@ -33,34 +35,94 @@ def fuse_attention(
         capture: where they come from.
         until: per storage the last call that needs it.
         masks: works out masks.
-        moved: storage that a kernel no longer reads -> the one read in its place.
+        moved: storage that a kernel no longer reads -> those read in its place.
     """
-    fused: list[Kernel] = []
-    i = 0
-    while i < len(kernels):
-        group = kernels[i]
-        before = fused[-1] if fused else None
-        after = kernels[i + 1] if i + 1 < len(kernels) else None
-        if before is not None and after is not None and _is_attention(before, group, after):
-            merged = _merge(before, group, after, until)
-            merged.attention = _merged_shape(before, after, capture, moved)
-            _skip_hidden(merged, list(_masks_between(group, capture, masks)), capture)
-            fused[-1] = merged
-            i += 2
+    places: list[Kernel | None] = list(kernels)
+    written: dict[int, int] = {}
+    for i in range(len(places)):
+        group = places[i]
+        if group is None:
             continue
-        if group.label == _SLOT:
-            group.attention = _slot_shape(group, capture, moved)
-        if group.label in _MASK_AT:
+        if group.kind == "vector":
+            b = _producer(group, places, written)
+            before = places[b] if b is not None else None
+            if b is not None and before is not None and _undisturbed(places, b, i):
+                a = _consumer(i, places, before)
+                after = places[a] if a is not None else None
+                if a is not None and after is not None and _is_attention(before, group, after):
+                    merged = _merge(before, group, after, until)
+                    merged.attention = _merged_shape(before, after, capture, moved)
+                    _skip_hidden(merged, list(_masks_between(group, capture, masks)), capture)
+                    places[b] = places[i] = None
+                    places[a] = merged
+                    continue
+                if _is_reduced(before, group, capture, until):
+                    places[b] = None
+                    group = places[i] = _reduced(before, group)
+        elif group.label in _MASK_AT:
+            if group.label == _SLOT:
+                group.attention = _slot_shape(group, capture, moved)
             _skip_hidden(group, list(_mask_of_slot(group, capture, masks)), capture)
-        fused.append(group)
-        i += 1
-    return fused
+        written |= dict.fromkeys(group.writes, i)
+    return [kernel for kernel in places if kernel is not None]
+
+
+def _producer(group: Kernel, places: list[Kernel | None], written: dict[int, int]) -> int | None:
+    """Return the place of the last product of activations that a group reads."""
+    found = {written[s] for s in group.reads if s in written}
+    for i in sorted(found, reverse=True):
+        kernel = places[i]
+        if kernel is None or kernel.kind != "matmul" or kernel.reads_parameter:
+            continue
+        if len(kernel.calls) == 1:  # what was merged already is not merged again
+            return i
+    return None
+
+
+_FARTHEST = 64
+"""Kernels between a group and the product that reads it, at most; a bound on the search alone."""
+
+
+def _consumer(i: int, places: list[Kernel | None], before: Kernel) -> int | None:
+    """Return the place of the kernel that first reads a group, if what lies between allows it.
+
+    Nothing between may touch what the group and the product before it write, or write what they
+    read.
+    """
+    group = places[i]
+    assert group is not None
+    made = before.writes.keys() | group.writes.keys()
+    needed = before.reads.keys() | group.reads.keys()
+    for a in range(i + 1, min(i + _FARTHEST, len(places))):
+        kernel = places[a]
+        if kernel is None:
+            continue
+        if group.writes.keys() & kernel.reads.keys():
+            return a
+        if made & (kernel.reads.keys() | kernel.writes.keys()) or needed & kernel.writes.keys():
+            return None
+    return None
+
+
+def _undisturbed(places: list[Kernel | None], b: int, i: int) -> bool:
+    """Return whether the product at `b` may run as late as the group at `i`."""
+    before = places[b]
+    assert before is not None
+    return not any(
+        kernel is not None
+        and (
+            before.writes.keys() & kernel.reads.keys()
+            or (before.reads.keys() | before.writes.keys()) & kernel.writes.keys()
+        )
+        for kernel in places[b + 1 : i]
+    )
 
 
 def _is_attention(before: Kernel, group: Kernel, after: Kernel) -> bool:
-    """Return whether data flows through two products and a softmax between them."""
+    """Return whether data flows through two products and a softmax, or a reduction, of scores."""
     return (
-        group.has_softmax
+        (group.has_softmax or _shrinks(before, after))
+        and group.kind == "vector"
         and before.kind == "matmul"
         and after.kind == "matmul"
         # Scores and values are activations; a router before its experts is no attention.
@@ -71,9 +133,45 @@ def _is_attention(before: Kernel, group: Kernel, after: Kernel) -> bool:
     )
 
 
+def _shrinks(first: Kernel, last: Kernel) -> bool:
+    """Return whether what is written at the end is at most a fourth of what a product makes."""
+    return sum(last.writes.values()) * 4 <= sum(first.writes.values())
+
+
+_REDUCTIONS = frozenset({"sum", "mean", "amax"})
+
+
+def _is_reduced(before: Kernel, group: Kernel, capture: Capture, until: list[int]) -> bool:
+    """Return whether a vector group is all that reads a product, and reduces it."""
+    operators, c = capture.tables["operators"], capture.columns
+    names = {
+        base_name(operators[int(c["key_operator"][int(c["call_key"][k])])]) for k in group.calls
+    }
+    return (
+        bool(names & _REDUCTIONS)
+        and all(until[s] <= max(group.calls) for s in before.writes)
+        and _shrinks(before, group)
+    )
+
+
+def _reduced(before: Kernel, group: Kernel) -> Kernel:
+    """Return a product that reduces its result before it is written."""
+    reads = before.reads.copy()
+    for s, size in group.reads.items():
+        if s not in before.writes:
+            reads[s] = max(size, reads.get(s, 0.0))
+    return dataclasses.replace(
+        before,
+        calls=before.calls + group.calls,
+        vector_ops=before.vector_ops + group.vector_ops,
+        reads=reads,
+        writes=group.writes,
+    )
+
+
 def _merge(before: Kernel, group: Kernel, after: Kernel, until: list[int]) -> Kernel:
     """Return one kernel for three; scores stay inside where nobody else keeps them."""
-    last = after.calls[-1]
+    last = max(after.calls)
     inside = {s for k in (before, group) for s in k.writes}
     reads = before.reads.copy()
     for kernel in (group, after):
@@ -84,19 +182,19 @@ def _merge(before: Kernel, group: Kernel, after: Kernel, until: list[int]) -> Ke
     writes |= after.writes
     return Kernel(
         calls=before.calls + group.calls + after.calls,
-        kind="attention",
-        label="attention",
+        kind="attention" if group.has_softmax else "matmul",
+        label="attention" if group.has_softmax else before.label,
         dtype=before.dtype,
         flops=before.flops + after.flops,
         work=before.work + after.work,
-        vector_ops=group.vector_ops,
+        vector_ops=before.vector_ops + group.vector_ops,
         reads=reads,
         writes=writes,
     )
 
 
 def _merged_shape(
-    before: Kernel, after: Kernel, capture: Capture, moved: dict[int, int]
+    before: Kernel, after: Kernel, capture: Capture, moved: dict[int, tuple[int, ...]]
 ) -> AttentionShape | None:
     """Return the sizes of products [b, s_q, d] x [b, d, s_k] and [b, s_q, s_k] x [b, s_k, d_v]."""
     first, second = _operands(before, capture), _operands(after, capture)
@@ -114,13 +212,15 @@ def _merged_shape(
         keys=key[2],
         key_size=query[2],
         value_size=value[2],
-        key_storage=moved.get(key_storage, key_storage),
-        value_storage=moved.get(value_storage, value_storage),
+        key_storages=moved.get(key_storage, (key_storage,)),
+        value_storages=moved.get(value_storage, (value_storage,)),
         last_call=after.calls[-1],
     )
 
 
-def _slot_shape(kernel: Kernel, capture: Capture, moved: dict[int, int]) -> AttentionShape | None:
+def _slot_shape(
+    kernel: Kernel, capture: Capture, moved: dict[int, tuple[int, ...]]
+) -> AttentionShape | None:
     """Return the sizes of fused attention; operands are [batch, heads, positions, size]."""
     operands = _operands(kernel, capture)
     (_, query), (key_storage, key), (value_storage, value) = operands[:3]
@@ -131,8 +231,8 @@ def _slot_shape(kernel: Kernel, capture: Capture, moved: dict[int, int]) -> Atte
         keys=key[2],
         key_size=query[3],
         value_size=value[3],
-        key_storage=moved.get(key_storage, key_storage),
-        value_storage=moved.get(value_storage, value_storage),
+        key_storages=moved.get(key_storage, (key_storage,)),
+        value_storages=moved.get(value_storage, (value_storage,)),
         last_call=kernel.calls[-1],
     )
 
@@ -192,7 +292,7 @@ def _skip_hidden(kernel: Kernel, found: list[tuple[int, Visible]], capture: Capt
     shape = kernel.attention
     if shape is not None:
         shape.keys_read = min(visible.keys for _, visible in found)
-        for storage in {shape.key_storage, shape.value_storage} & kernel.reads.keys():
+        for storage in {*shape.key_storages, *shape.value_storages} & kernel.reads.keys():
             kernel.reads[storage] *= shape.keys_read
     for value, _ in found:
         kernel.reads.pop(int(capture.columns["value_storage"][value]), None)

@@ -26,10 +26,10 @@ class AttentionShape:
     """Elements of a key per head."""
     value_size: int
     """Elements of a value per head."""
-    key_storage: int
-    """Storage that the keys are read from."""
-    value_storage: int
-    """Storage that the values are read from."""
+    key_storages: tuple[int, ...]
+    """Storages that the keys are read from."""
+    value_storages: tuple[int, ...]
+    """Storages that the values are read from."""
     last_call: int
     """Call after which nothing of it is computed."""
     keys_read: float = 1.0

@@ -1,11 +1,12 @@
 """Calls -> the kernels that would be launched, in the two ends of the band.
 
 `eager_kernels` launches one kernel per captured call. `fused_kernels` launches what a serving stack
-or a graph compiler launches: neighbouring vector calls that share data become one kernel, eager
-attention becomes one kernel that skips what a mask hides, a cache is appended to and not copied,
-heads shared by several queries are read once and not repeated in memory, latents are not expanded
-where multiplying the queries costs less. What a fused kernel keeps to itself is not written, and
-what nobody reads is not computed. Must not know chips.
+or a graph compiler launches. Products read narrow operands and no widened copies of them; weights
+are converted ahead of time; vector calls that share data become one kernel; attention becomes one
+kernel that skips what a mask hides; a cache is appended to and not copied; data that only repeats
+or joins is read where it lies; latents are not expanded where multiplying the queries costs less.
+What a fused kernel keeps to itself is not written, and what nobody reads is not computed. Must not
+know chips.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from collections.abc import Iterator
 
 from crossgrade.predict.attention import fuse_attention
 from crossgrade.predict.cost import CallCost, base_name, call_cost
+from crossgrade.predict.grouping import group_vectors
 from crossgrade.predict.kernel import Kernel
 from crossgrade.predict.latent import absorb_latents
 from crossgrade.predict.masks import MaskReader
+from crossgrade.predict.narrow import CASTS, narrow_products, without_casts_of_weights
 from crossgrade.values.capture import ALIAS_VIEW, ROLES, Capture
 
 _PARAMETER = ROLES.index("parameter")
@@ -48,18 +51,12 @@ def fused_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list
     """Return the kernels of a fusing stack."""
     costs = costs or key_costs(capture)
     until = needed_until(capture, costs)
-    groups: list[Kernel] = []
-    open_group: Kernel | None = None
     calls = list(_per_call(capture, costs, append_cache=True))
-    launched, moved = without_broadcasts(calls, until)
-    for kernel in launched:
-        if kernel.kind == "vector" and open_group is not None and _shares(open_group, kernel):
-            _absorb(open_group, kernel)
-        else:
-            groups.append(kernel)
-            open_group = kernel if kernel.kind == "vector" else None
-    for group in groups:
-        _drop_internal(group, until)
+    calls = narrow_products(calls, capture, until)
+    if capture.workload.phase != "train":
+        calls = without_casts_of_weights(calls, capture)
+    calls, moved = without_copies(calls, until)
+    groups = group_vectors(calls, capture, until)
     fused = fuse_attention(groups, capture, until, MaskReader(capture), moved)
     return without_dead(absorb_latents(fused, capture, until), until, capture.calls)
 
@@ -93,6 +90,7 @@ def _per_call(capture: Capture, costs: list[CallCost], *, append_cache: bool) ->
     whole, stored = c["storage_bytes"].tolist(), c["storage_stored_bytes"].tolist()
     formats, names = c["storage_format"].tolist(), capture.tables["formats"]
     inference = capture.workload.phase != "train"
+    weights = {s for s, role in enumerate(roles) if role == _PARAMETER}
     labels = [base_name(capture.tables["operators"][o]) for o in c["key_operator"].tolist()]
     for call, key in enumerate(keys):
         cost = costs[key]
@@ -112,7 +110,7 @@ def _per_call(capture: Capture, costs: list[CallCost], *, append_cache: bool) ->
         for value, size in zip(ins[in_start[call] : in_start[call + 1]], cost.input_bytes,
                                strict=False):  # fmt: skip
             s = storage[value]
-            kernel.reads_parameter |= roles[s] == _PARAMETER
+            kernel.reads_parameter |= s in weights
             if roles[s] == _PARAMETER and inference:
                 size *= stored[s] / whole[s] if whole[s] else 1.0
                 if matrix and formats[s]:
@@ -124,6 +122,8 @@ def _per_call(capture: Capture, costs: list[CallCost], *, append_cache: bool) ->
             kernel.writes[s] = max(kernel.writes.get(s, 0.0), size)
         if append_cache and labels[key] == "cat":
             _append(kernel, roles)
+        if labels[key] in CASTS and kernel.reads.keys() <= weights:
+            weights |= kernel.writes.keys()  # a weight in another format is a weight
         yield kernel
 
 
@@ -137,65 +137,65 @@ def _append(kernel: Kernel, roles: list[int]) -> None:
             kernel.writes[s] = max(kernel.writes[s] - kept, 0.0)
 
 
-def without_broadcasts(
+def without_copies(
     kernels: list[Kernel], until: list[int]
-) -> tuple[list[Kernel], dict[int, int]]:
-    """Return kernels without copies that only repeat data for a matrix kernel.
-
-    Also returned: storage of a copy that went -> the storage that is read in its place.
+) -> tuple[list[Kernel], dict[int, tuple[int, ...]]]:
+    """Return kernels without copies that only repeat or join data for products of activations.
 
     Grouped-query attention repeats keys and values per query head; a fused kernel reads the shared
     ones. A copy goes when it writes at least 1.5 times what it reads, only matrix kernels read it
-    and nobody needs it after them; these read its source in its place.
+    and nobody needs it after them; these read its source in its place. So does what only joins
+    pieces, such as a window and a compressed cache, for products that read no parameter.
+    Also returned: storage of a copy that went -> the storages that are read in its place.
     """
     readers: dict[int, list[Kernel]] = {}
     for kernel in kernels:
-        for s in kernel.reads:
+        for s in _sources(kernel):
             readers.setdefault(s, []).append(kernel)
-    kept: list[Kernel] = []
-    moved: dict[int, int] = {}
-    for kernel in kernels:
-        users = [k for s in kernel.writes for k in readers.get(s, ())]
-        matrix = bool(users) and all(k.kind in ("matmul", "attention") for k in users)
-        if not (kernel.label in _COPIES and len(kernel.reads) == 1 and matrix):
-            kept.append(kernel)
+    gone: set[int] = set()
+    moved: dict[int, tuple[int, ...]] = {}
+    for kernel in reversed(kernels):  # a copy of a copy: the last one goes first
+        users = [k for s in kernel.writes for k in readers.get(s, ()) if id(k) not in gone]
+        if not _only_copies(kernel, users):
             continue
-        [(source, size)] = kernel.reads.items()
         last = max(user.calls[-1] for user in users)
-        stays = any(until[s] > last for s in kernel.writes)
-        if stays or sum(kernel.writes.values()) < 1.5 * size:
-            kept.append(kernel)
+        if any(until[s] > last for s in kernel.writes):
             continue
-        moved |= dict.fromkeys(kernel.writes, source)
+        gone.add(id(kernel))
+        for s in kernel.writes:
+            moved[s] = (*moved.get(s, ()), *_sources(kernel))
         for user in users:
             for s in kernel.writes:
                 user.reads.pop(s, None)
-            user.reads[source] = max(user.reads.get(source, 0.0), size)
-    return kept, moved
+            for source, size in _sources(kernel).items():
+                user.reads[source] = max(user.reads.get(source, 0.0), size)
+                readers.setdefault(source, []).append(user)
+    return [kernel for kernel in kernels if id(kernel) not in gone], _resolved(moved)
 
 
-def _shares(group: Kernel, kernel: Kernel) -> bool:
-    """Return whether a call reads what the group wrote or reads."""
-    return any(s in group.writes or s in group.reads for s in kernel.reads)
+def _sources(kernel: Kernel) -> dict[int, float]:
+    """Return what a kernel reads; a tensor that it only writes is named there with no bytes."""
+    return {s: size for s, size in kernel.reads.items() if size > 0 or s not in kernel.writes}
 
 
-def _absorb(group: Kernel, kernel: Kernel) -> None:
-    """Add a vector call to a group; what the group wrote is not read from memory."""
-    group.calls.extend(kernel.calls)
-    group.vector_ops += kernel.vector_ops
-    group.has_softmax |= kernel.has_softmax
-    for s, size in kernel.reads.items():
-        if s not in group.writes:
-            group.reads[s] = max(group.reads.get(s, 0.0), size)
-    for s, size in kernel.writes.items():
-        group.writes[s] = max(group.writes.get(s, 0.0), size)
+def _resolved(moved: dict[int, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
+    """Return storages that are read in place of others, through copies of copies."""
+
+    def sources(s: int) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(m for t in moved[s] for m in sources(t))) if s in moved else (s,)
+
+    return {s: sources(s) for s in moved}
 
 
-def _drop_internal(kernel: Kernel, until: list[int]) -> None:
-    """Forget writes to storages that nobody needs after the kernel."""
-    if len(kernel.calls) > 1:
-        last = kernel.calls[-1]
-        kernel.writes = {s: size for s, size in kernel.writes.items() if until[s] > last}
+def _only_copies(kernel: Kernel, users: list[Kernel]) -> bool:
+    """Return whether a kernel repeats or joins data and only matrix kernels read it."""
+    if not users or not all(user.kind in ("matmul", "attention") for user in users):
+        return False
+    sizes = list(_sources(kernel).values())
+    if kernel.label in _COPIES:
+        return len(sizes) == 1 and sum(kernel.writes.values()) >= 1.5 * sizes[0]
+    joins = kernel.label == "cat" if len(sizes) > 1 else kernel.label == "copy_"
+    return joins and not any(user.reads_parameter for user in users)
 
 
 def without_dead(kernels: list[Kernel], until: list[int], end: int) -> list[Kernel]:

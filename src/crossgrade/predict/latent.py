@@ -4,8 +4,8 @@ Attention over keys `K = C W_k` and values `V = C W_v`, with a latent `C` of few
 position, is the same as attention over `C` with queries `Q W_k^T`, followed by `W_v`
 (DeepSeek-V2, arXiv:2405.04434, section 2.1.2). A stack takes whichever costs less: the second
 where there are few queries and many keys. Found in the graph: a product of an activation and a
-parameter whose result goes to nothing but one attention, directly or through copies. Must not
-know models or chips. Tensors that only the absorbed form has get storage ids below zero.
+parameter whose result goes to nothing but one attention. Tensors that only the absorbed form has
+get storage ids below zero. Must not know models or chips.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from crossgrade.predict.cost import base_name
 from crossgrade.predict.kernel import AttentionShape, Kernel
 from crossgrade.values.capture import DTYPES_BYTES, Capture
 
-_COPIES = frozenset({"copy", "cat", "clone", "_to_copy"})
-
 
 @dataclass(slots=True, kw_only=True)
 class _Expansion:
@@ -26,8 +24,6 @@ class _Expansion:
 
     product: Kernel
     """The product."""
-    copies: list[Kernel]
-    """Copies between it and the attention."""
     latent: int
     """Storage of the latent."""
     rank: int
@@ -53,7 +49,7 @@ def absorb_latents(kernels: list[Kernel], capture: Capture, until: list[int]) ->
         made = _absorbed(kernel, kernel.attention, found) if found else None
         if made is None:
             continue
-        gone |= {id(k) for e in found for k in (e.product, *e.copies)}
+        gone |= {id(e.product) for e in found}
         before[id(kernel)], after[id(kernel)] = made
     result: list[Kernel] = []
     for kernel in kernels:
@@ -80,42 +76,24 @@ class _Graph:
         shape = attention.attention
         assert shape is not None
         found: dict[int, _Expansion] = {}
-        for storage, is_key in ((shape.key_storage, True), (shape.value_storage, False)):
-            for product, copies in self._sources(storage, attention):
+        operands = [(s, True) for s in shape.key_storages]
+        operands += [(s, False) for s in shape.value_storages]
+        for storage, is_key in operands:
+            for product in self._writers.get(storage, ()):
                 known = found.get(id(product)) or self._expansion(product, shape)
                 if known is None:
-                    return
-                known.copies += [k for k in copies if all(k is not c for c in known.copies)]
+                    continue
                 known.for_keys |= is_key
                 known.for_values |= not is_key
                 found[id(product)] = known
         for expansion in found.values():
-            members = [attention, *expansion.copies]
-            made = [s for k in (expansion.product, *expansion.copies) for s in k.writes]
-            if all(self._only(s, members, shape.last_call) for s in made):
+            if all(self._only(s, attention, shape.last_call) for s in expansion.product.writes):
                 yield expansion
-
-    def _sources(self, storage: int, attention: Kernel) -> Iterator[tuple[Kernel, list[Kernel]]]:
-        """Yield products with a parameter that a storage comes from, and the copies between."""
-        for writer in self._writers.get(storage, ()):
-            if writer.kind == "matmul" and writer.reads_parameter and len(writer.calls) == 1:
-                yield writer, []
-            elif writer.kind == "vector" and self._copies_only(writer):
-                for s in writer.reads:
-                    for product in self._writers.get(s, ()):
-                        if product.kind == "matmul" and product.reads_parameter:
-                            yield product, [writer]
-
-    def _copies_only(self, kernel: Kernel) -> bool:
-        operators, columns = self._capture.tables["operators"], self._capture.columns
-        names = (
-            base_name(operators[int(columns["key_operator"][int(columns["call_key"][call])])])
-            for call in kernel.calls
-        )
-        return all(name.rstrip("_") in _COPIES for name in names)
 
     def _expansion(self, product: Kernel, shape: AttentionShape) -> _Expansion | None:
         """Return a product [positions, rank] x [rank, heads * features], if it is one."""
+        if product.kind != "matmul" or not product.reads_parameter or len(product.calls) > 1:
+            return None
         c = self._capture.columns
         call = product.calls[0]
         key = self._capture.key(int(c["call_key"][call]))
@@ -131,7 +109,6 @@ class _Graph:
             return None
         return _Expansion(
             product=product,
-            copies=[],
             latent=int(c["value_storage"][values[position]]),
             rank=rank,
             features=features // heads,
@@ -139,12 +116,10 @@ class _Graph:
             for_values=False,
         )
 
-    def _only(self, storage: int, members: list[Kernel], last: int) -> bool:
-        """Return whether nobody but the members reads a storage, and nobody keeps it."""
+    def _only(self, storage: int, attention: Kernel, last: int) -> bool:
+        """Return whether nobody but the attention reads a storage, and nobody keeps it."""
         readers = self._readers.get(storage, ())
-        return self._until[storage] <= last and all(
-            any(reader is m for m in members) for reader in readers
-        )
+        return self._until[storage] <= last and all(reader is attention for reader in readers)
 
 
 def _absorbed(
@@ -170,14 +145,9 @@ def _absorbed(
     before: list[Kernel] = []
     after: list[Kernel] = []
     for e in found:
-        made = {s for k in (e.product, *e.copies) for s in k.writes}
-        carried = [e.product.reads, *(k.reads for k in e.copies)]
-        kernel.reads = {s: size for s, size in kernel.reads.items() if s not in made}
-        for reads in carried:
-            for s, size in reads.items():
-                if s not in made and (reads is not e.product.reads or s == e.latent):
-                    kernel.reads[s] = max(kernel.reads.get(s, 0.0), size * shape.keys_read)
-        kernel.calls = sorted({*kernel.calls, *(c for k in e.copies for c in k.calls)})
+        kernel.reads = {s: n for s, n in kernel.reads.items() if s not in e.product.writes}
+        size = e.product.reads[e.latent] * shape.keys_read
+        kernel.reads[e.latent] = max(kernel.reads.get(e.latent, 0.0), size)
         values = shape.value_size / e.features if e.for_values else 0.0
         for share, sink, is_key in ((1.0 - values, before, True), (values, after, False)):
             if share > 0:

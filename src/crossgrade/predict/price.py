@@ -100,9 +100,15 @@ class Traffic:
     """What an even split over chips has to exchange per step."""
 
     rounds: int
-    """Collectives one after another."""
+    """All-reduces one after another, where tensors are split."""
     bytes_per_round: float
     """Payload of each, bytes."""
+    routed_rounds: int = 0
+    """All-to-alls one after another, where experts are split; 0 without routed experts."""
+    routed_bytes: float = 0.0
+    """Rows that go to experts and back, bytes together."""
+    sequences: int = 1
+    """Sequences; an all-to-all needs as many as chips to split the rest evenly."""
 
 
 def price(
@@ -169,16 +175,35 @@ def _parts(
 def network_s(chip: Chip, layout: Layout, traffic: Traffic, end: End) -> float:
     """Return the alpha-beta bound of the exchange, s; 0 on one chip or without a known link.
 
-    Each scale-up domain takes its share of the tokens and all-reduces their hidden states: v bytes
-    over m chips move 2 (m-1)/m v through each chip's link (Thakur et al., IJHPCA 2005). Between
-    domains they are handed on once, as a pipeline does; the chips of a domain share that transfer.
+    The cheaper of two splits at the optimistic end, the all-reduce of tensor parallelism at the
+    other, which every model allows.
     """
     if layout.chips == 1:
         return 0.0
     a = {name: row.at(end) for name, row in assumptions().items()}
+    reduced = _all_reduce_s(chip, layout, traffic, a)
+    if end == "pessimistic" or not traffic.routed_rounds or traffic.sequences < layout.chips:
+        return reduced
+    return min(reduced, _all_to_all_s(chip, layout, traffic, a))
+
+
+def _domain(chip: Chip, layout: Layout) -> int:
+    """Return how many of the chips a scale-up domain joins."""
+    inside = chip.link("scale-up")
+    if inside is None:
+        return 1
+    return min(layout.chips, inside.domain or layout.chips)
+
+
+def _all_reduce_s(chip: Chip, layout: Layout, traffic: Traffic, a: Mapping[str, float]) -> float:
+    """Return the time of all-reduces, s.
+
+    Each scale-up domain takes its share of the tokens and all-reduces their hidden states: v bytes
+    over m chips move 2 (m-1)/m v through each chip's link (Thakur et al., IJHPCA 2005). Between
+    domains they are handed on once, as a pipeline does; the chips of a domain share that transfer.
+    """
     inside, outside = chip.link("scale-up"), chip.link("scale-out")
-    domain = inside.domain if inside and inside.domain else layout.chips
-    members = min(layout.chips, domain) if inside else 1
+    members = _domain(chip, layout)
     domains = -(-layout.chips // members)
     payload = traffic.bytes_per_round / domains
     seconds = 0.0
@@ -191,3 +216,20 @@ def network_s(chip: Chip, layout: Layout, traffic: Traffic, end: End) -> float:
         beta = share / (outside.bandwidth.value * a["link_efficiency"])
         seconds += (domains - 1) * (a["collective_latency_s"] + beta)
     return seconds
+
+
+def _all_to_all_s(chip: Chip, layout: Layout, traffic: Traffic, a: Mapping[str, float]) -> float:
+    """Return the time of all-to-alls, s.
+
+    Each of n chips sends (n-1)/n of its n-th of the rows; of these (m-1)/n stay in its domain of m
+    and go through the scale-up link, the others through the scale-out link at the same time.
+    """
+    inside, outside = chip.link("scale-up"), chip.link("scale-out")
+    n, m = layout.chips, _domain(chip, layout)
+    share = traffic.routed_bytes / n
+    times = [0.0]
+    if inside and m > 1:
+        times.append(share * (m - 1) / n / (inside.bandwidth.value * a["link_efficiency"]))
+    if outside and n > m:
+        times.append(share * (n - m) / n / (outside.bandwidth.value * a["link_efficiency"]))
+    return traffic.routed_rounds * a["collective_latency_s"] + max(times)

@@ -159,7 +159,7 @@ def from_config(config: Mapping[str, Any]) -> CheckpointFormat:
     titles.append(f"the rest {base}")
     return CheckpointFormat(
         title=", ".join(titles),
-        origin="quantization_config",
+        origin="hf_quant_config.json" if "ignore_listed" in quant else "quantization_config",
         base=base,
         rules=tuple(rules),
         kept=tuple(str(k) for k in kept),

@@ -48,11 +48,8 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
     weights = from_user(dtype) if dtype else from_config(config)
     module = _instantiate(cls, parsed, weights, name)
     notes.extend(_left_out(config, module))
-    if dtype is None and "fp8" in name.lower() and not weights.rules:
-        notes.append(
-            "the name says FP8 and the configuration names no quantisation (modelopt keeps it in "
-            "hf_quant_config.json): weights are counted unquantised; --dtype fp8 counts them as fp8"
-        )
+    if dtype is None:
+        notes.extend(_format_notes(config, name, weights))
     return BuiltModel(
         module=module,
         weights=weights,
@@ -224,13 +221,29 @@ def _left_out(config: Mapping[str, Any], module: torch.nn.Module) -> Iterator[st
     extra = text.get("num_nextn_predict_layers") or text.get("num_mtp_modules") or 0
     if extra and not any("mtp" in n or "nextn" in n for n, _ in module.named_modules()):
         yield f"{extra} multi-token-prediction layer(s) of the checkpoint are not in the module"
-    if text.get("kv_lora_rank"):
-        yield (
-            "latent attention (MLA): transformers expands the whole cache at every step; serving "
-            "stacks absorb that product, so their decode step needs less than our low end"
-        )
     if any(n.startswith(("model.visual", "model.vision")) for n, _ in module.named_modules()):
         yield "text only: the vision tower is counted in the weights and not executed"
+
+
+def _format_notes(config: Mapping[str, Any], name: str, weights: CheckpointFormat) -> Iterator[str]:
+    """Yield what the figures of the checkpoint's own format leave open."""
+    if "fp8" in name.lower() and not weights.rules:
+        yield (
+            "the name says FP8 and the configuration names no quantisation (modelopt keeps it in "
+            "hf_quant_config.json): weights are counted unquantised; --dtype fp8 counts them as fp8"
+        )
+    quant = config.get("quantization_config")
+    quant = quant if isinstance(quant, Mapping) else {}
+    if quant.get("ignore_listed") is False:
+        yield (
+            "the description of the quantisation lists no exceptions: every linear layer is "
+            "counted as quantised, so the weights are a lower bound"
+        )
+    if quant.get("kv_cache"):
+        yield (
+            f"the checkpoint asks for a cache in {quant['kv_cache']}; the cache is counted as the "
+            "module keeps it"
+        )
 
 
 class _Inputs:

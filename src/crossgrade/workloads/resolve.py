@@ -73,13 +73,7 @@ def find_model(spec: str) -> FoundModel:
         BadModelFile: the file or folder is empty, broken or something else.
     """
     if spec.lower() in preset_names():
-        name = spec.lower()
-        text = (
-            resources.files("crossgrade.workloads")
-            .joinpath("data", "presets", f"{name}.json")
-            .read_text(encoding="utf-8")
-        )
-        return _configured(spec, name, json.loads(text), "preset")
+        return _preset(spec, spec.lower())
     path = Path(spec)
     try:
         if path.is_dir():
@@ -99,6 +93,16 @@ def find_model(spec: str) -> FoundModel:
         hint=(f"did you mean {', '.join(close)}? " if close else "")
         + "`crossgrade models` lists the presets",
     )
+
+
+def _preset(spec: str, name: str) -> FoundModel:
+    """Return a shipped configuration, with modelopt's description where it has one."""
+    data = resources.files("crossgrade.workloads").joinpath("data")
+    config = json.loads(data.joinpath("presets", f"{name}.json").read_text(encoding="utf-8"))
+    extra = data.joinpath("quantization", f"{name}.json")
+    if extra.is_file():
+        config["quantization_config"] = _modelopt(json.loads(extra.read_text(encoding="utf-8")))
+    return _configured(spec, name, config, "preset")
 
 
 def _configured(spec: str, name: str, config: dict[str, Any], kind: Any) -> FoundModel:
@@ -139,7 +143,9 @@ def _modelopt(config: dict[str, Any]) -> dict[str, Any]:
     return {
         "quant_algo": quant.get("quant_algo"),
         "config_groups": {"group_0": {"weights": weights}},
+        "kv_cache": quant.get("kv_cache_quant_algo"),
         "ignore": quant.get("exclude_modules") or [],
+        "ignore_listed": "exclude_modules" in quant,
     }
 
 

@@ -49,7 +49,10 @@ def test_fusing_never_launches_more(ready):
 
 
 def test_fusing_drops_nothing_that_is_read(ready):
-    """Copies go because their source is read, masks because kernels know them from positions."""
+    """Copies go because their source is read, masks because kernels know them from positions.
+
+    Weights are converted once, ahead of the step; the converted ones are still read.
+    """
     calls = Counter(c for k in ready.fused if k.label != "absorbed" for c in k.calls)
     assert max(calls.values()) == 1
     absorbed = {c for k in ready.fused if k.label == "absorbed" for c in k.calls}
@@ -57,8 +60,10 @@ def test_fusing_drops_nothing_that_is_read(ready):
     read = {s for k in ready.fused for s in k.reads}
     for kernel in gone:
         assert kernel.kind == "vector"
-        assert not kernel.reads_parameter
-        assert not read & kernel.writes.keys()
+        if kernel.reads_parameter:
+            assert kernel.label in ("_to_copy", "clone")
+        else:
+            assert not read & kernel.writes.keys()
     assert len(calls) + len(gone) + len(absorbed - set(calls)) == len(ready.eager)
 
 
