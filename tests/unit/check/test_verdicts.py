@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from tests.conftest import small_config
+from truthlib import from_config, prepared, workload
 
 from crossgrade.check.assess import assess_phase
 from crossgrade.check.numerics import SELECTORS
@@ -42,6 +44,20 @@ def test_too_little_memory_needs_more_chips_and_giving_them_settles_it(moe_decod
     assert short.verdict == "needs-N-chips"
     [finding] = [f for f in short.findings if f.id == "CG-F201"]
     assert finding.severity == "warning"
+
+
+def test_eager_execution_may_need_more_chips_than_the_answer():
+    """Scores of eager attention are written; a fused kernel keeps them to itself."""
+    config = small_config("gpt-oss-20b", layer_types=["full_attention"] * 2)
+    ready = prepared(from_config(config), workload("prefill", tokens=2048))
+    memory = ready.memory
+    between = (memory.peak_fused + memory.peak_eager) / 2 / 0.94
+    result = assessed(ready, shrunk(load_chip("h200"), between))
+    assert (result.memory.least_chips, result.memory.least_chips_eager) == (1, 2)
+    [finding] = [f for f in result.findings if f.id == "CG-F204"]
+    assert "2 chips" in finding.title
+    enough = assessed(ready, shrunk(load_chip("h200"), between), chips=2)
+    assert not [f for f in enough.findings if f.id == "CG-F204"]
 
 
 def test_without_a_capacity_the_answer_is_unknown_and_says_so(moe_decode):

@@ -60,6 +60,32 @@ def test_more_domains_share_the_exchange_and_do_not_repeat_it():
     assert network_s(chip, Layout(chips=1), traffic, "optimistic") == 0.0
 
 
+def test_experts_exchange_rows_where_that_is_less_than_reducing_all():
+    """64 chips, 6 of 256 experts: each row travels 6 times, an all-reduce moves every row twice."""
+    chip = load_chip("ascend-910c")
+    hidden, rows, layers, chips = 4096 * 2.0, 4096, 40, 64
+    routed = 2 * layers * rows * 6 * hidden
+    traffic = Traffic(rounds=2 * layers, bytes_per_round=rows * hidden,
+                      routed_rounds=2 * layers, routed_bytes=routed, sequences=rows)  # fmt: skip
+    layout = Layout(chips=chips, kind="ideal-shards")
+    best = network_s(chip, layout, traffic, "optimistic")
+    sent = routed / chips * (chips - 1) / chips
+    link = chip.link("scale-up").bandwidth.value
+    assert best == pytest.approx(2 * layers * 5e-6 + sent / (link * 0.9))
+    # One sequence cannot be split over the chips, and the other end takes what every model allows.
+    alone = dataclasses.replace(traffic, sequences=1)
+    assert network_s(chip, layout, alone, "optimistic") > 2 * best
+    assert network_s(chip, layout, traffic, "pessimistic") > 2 * best
+
+
+def test_rows_that_are_routed_are_found_in_the_capture(moe_decode):
+    """Two layers of Mixtral: two experts per token, hidden states to them and back, in bf16."""
+    hidden = small_config("mixtral-8x7b-v0.1")["hidden_size"]
+    traffic = moe_decode.traffic
+    assert traffic.routed_rounds == 4
+    assert traffic.routed_bytes == 4 * 2 * hidden * 2
+
+
 def test_without_links_no_exchange_is_made_up():
     chip = dataclasses.replace(load_chip("h200"), links=())
     layout = Layout(chips=16, kind="ideal-shards")

@@ -173,6 +173,23 @@ def test_modelopt_file_beside_the_configuration(tmp_path, algorithm, form):
     assert weights.stored("a.kept.weight", (64, 64), "bfloat16", "Linear").format == "bfloat16"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["llama-3.1-70b-instruct-fp8", "nvidia-nemotron-3-super-120b-a12b-fp8",
+     "nvidia-nemotron-3-ultra-550b-a55b-fp8"],
+)  # fmt: skip
+def test_shipped_modelopt_descriptions_are_used(name):
+    """Published in hf_quant_config.json and not in config.json."""
+    built = find_model(name).build(None)
+    assert built.weights.origin == "hf_quant_config.json"
+    stored = built.weights.stored("model.layers.0.x.weight", (64, 64), "bfloat16", "Linear")
+    assert stored.format == "float8_e4m3fn"
+    head = built.weights.stored("lm_head.weight", (64, 64), "bfloat16", "Linear")
+    assert head.format == "bfloat16"
+    assert any("cache in FP8" in note for note in built.notes)
+    assert any("lists no exceptions" in note for note in built.notes) == ("nemotron" in name)
+
+
 def test_modelopt_file_that_is_odd(tmp_path):
     for extra in ({"quantization": []}, {"quantization": None}, {"quantization": "FP8"}):
         path = folder(tmp_path / "m", hf_quant_config__json=json.dumps(extra))
