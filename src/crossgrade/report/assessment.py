@@ -95,7 +95,7 @@ def _memory_table(rows: Rows) -> Table:
         if any(getattr(p.memory, name) for _, p in rows)
     ]
     return Table(
-        title="memory of all chips together (exact; with fused kernels predicted, which decides)",
+        title="memory of all chips together (exact; fused: predicted, and decides how many chips)",
         columns=("chip", *(t for t, _ in parts), "peak, fused", "usable per chip", "at least"),
         rows=tuple(
             (
@@ -246,8 +246,9 @@ def _closing(a: Assessment) -> Iterator[Block]:
     yield Line(text=f"captured with {versions}", tone="quiet")
     yield Line(
         text="operators: read from tables and the dispatcher, not run on the chip; memory: exact "
-        "for the format and capture; speed: predicted from data sheets and assumed efficiencies, "
-        "not fitted to this chip; `--json` lists every constant with its source",
+        "for the format and capture, with fused kernels predicted; speed: predicted from data "
+        "sheets and assumed efficiencies, not fitted to this chip; `--json` lists every constant "
+        "with its source",
         tone="quiet",
     )
 
@@ -261,6 +262,6 @@ def _range(band: Band | None) -> str:
 
 
 def _number(value: float) -> str:
-    if value >= 100:
-        return count(value)
-    return f"{value:.3g}"
+    # Three digits: a band that is a factor wide says nothing of a fourth.
+    rounded = f"{value:.3g}"
+    return count(float(rounded)) if value >= 100 else rounded
