@@ -52,7 +52,7 @@ def fuse_attention(
                 if a is not None and after is not None and _is_attention(before, group, after):
                     merged = _merge(before, group, after, until)
                     merged.attention = _merged_shape(before, after, capture, moved)
-                    _skip_hidden(merged, list(_masks_between(group, capture, masks)), capture)
+                    _skip_hidden(merged, list(_masks_between(group, capture, masks)))
                     places[b] = places[i] = None
                     places[a] = merged
                     continue
@@ -62,7 +62,7 @@ def fuse_attention(
         elif group.label in _MASK_AT:
             if group.label == _SLOT:
                 group.attention = _slot_shape(group, capture, moved)
-            _skip_hidden(group, list(_mask_of_slot(group, capture, masks)), capture)
+            _skip_hidden(group, list(_masks_of(group.calls, capture, masks)))
         written |= dict.fromkeys(group.writes, i)
     return [kernel for kernel in places if kernel is not None]
 
@@ -143,10 +143,7 @@ _REDUCTIONS = frozenset({"sum", "mean", "amax"})
 
 def _is_reduced(before: Kernel, group: Kernel, capture: Capture, until: list[int]) -> bool:
     """Return whether a vector group is all that reads a product, and reduces it."""
-    operators, c = capture.tables["operators"], capture.columns
-    names = {
-        base_name(operators[int(c["key_operator"][int(c["call_key"][k])])]) for k in group.calls
-    }
+    names = {_name(call, capture) for call in group.calls}
     return (
         bool(names & _REDUCTIONS)
         and all(until[s] <= max(group.calls) for s in before.writes)
@@ -246,44 +243,66 @@ def _operands(kernel: Kernel, capture: Capture) -> list[tuple[int, tuple[int, ..
     ]
 
 
-def _mask_of_slot(
-    kernel: Kernel, capture: Capture, masks: MaskReader
+def without_masks(kernels: list[Kernel], capture: Capture, masks: MaskReader) -> list[Kernel]:
+    """Return kernels that do not read the masks which a kernel of attention works out by itself."""
+    storage = capture.columns["value_storage"]
+    for kernel in kernels:
+        for value, _ in _masks_of(kernel.calls, capture, masks):
+            kernel.reads.pop(int(storage[value]), None)
+    return kernels
+
+
+def _masks_of(
+    calls: list[int], capture: Capture, masks: MaskReader
 ) -> Iterator[tuple[int, Visible]]:
-    """Yield the mask of fused attention, where there is one and it can be worked out."""
-    call = kernel.calls[0]
-    arguments = json.loads(capture.key(int(capture.columns["call_key"][call])).arguments)[0]
-    at = _MASK_AT[kernel.label]
-    if len(arguments) > at and isinstance(arguments[at], dict):
-        value = capture.inputs_of(call)[arguments[at]["t"]]
-        visible = masks.additive(value)
-        if visible is not None:
-            yield value, visible
+    """Yield the masks that calls put on scores, where they can be worked out.
+
+    Three forms: an argument of fused attention, a tensor that is added, a fill where it is true.
+    """
+    for call in calls:
+        key = capture.key(int(capture.columns["call_key"][call]))
+        name = base_name(key.operator)
+        inputs = capture.inputs_of(call)
+        if name in _MASK_AT:
+            arguments = json.loads(key.arguments)[0]
+            at = _MASK_AT[name]
+            if len(arguments) > at and isinstance(arguments[at], dict):
+                yield from _known(inputs[arguments[at]["t"]], masks)
+        elif name.rstrip("_") == "add" and len(inputs) == 2:
+            # Both known: arithmetic on positions, which is not put on anything.
+            if masks.may_know(inputs[0]) != masks.may_know(inputs[1]):
+                known = [m for value in inputs for m in _known(value, masks)]
+                yield from (m for m in known if m[1].share < 1)
+        elif name.rstrip("_") == "masked_fill" and len(inputs) >= 2:
+            fill = json.loads(key.arguments)[0][2]
+            if not masks.may_know(inputs[0]) and not isinstance(fill, dict):
+                visible = masks.hiding(inputs[1])
+                if visible is not None and float(fill) < HIDDEN_BELOW:
+                    yield inputs[1], visible
+
+
+def _known(value: int, masks: MaskReader) -> Iterator[tuple[int, Visible]]:
+    visible = masks.additive(value)
+    if visible is not None:
+        yield value, visible
 
 
 def _masks_between(
     group: Kernel, capture: Capture, masks: MaskReader
 ) -> Iterator[tuple[int, Visible]]:
     """Yield the masks that are put on scores between product and softmax."""
-    for call in group.calls:
-        key = capture.key(int(capture.columns["call_key"][call]))
-        name = base_name(key.operator).rstrip("_")
-        inputs = capture.inputs_of(call)
-        if name == "add" and len(inputs) == 2:
-            for value in inputs:
-                visible = masks.additive(value)
-                if visible is not None and visible.share < 1:
-                    yield value, visible
-        if name == "masked_fill" and len(inputs) >= 2:
-            fill = json.loads(key.arguments)[0][2]
-            visible = masks.hiding(inputs[1])
-            if visible is not None and not isinstance(fill, dict) and float(fill) < HIDDEN_BELOW:
-                yield inputs[1], visible
-        if name in ("_softmax", "_safe_softmax"):
-            return
+    softmax = [c for c in group.calls if _name(c, capture) in ("_softmax", "_safe_softmax")]
+    before = [c for c in group.calls if not softmax or c < softmax[-1]]
+    yield from _masks_of(before, capture, masks)
 
 
-def _skip_hidden(kernel: Kernel, found: list[tuple[int, Visible]], capture: Capture) -> None:
-    """Leave out the scores that masks hide, the keys that nobody sees, and the masks themselves."""
+def _name(call: int, capture: Capture) -> str:
+    c = capture.columns
+    return base_name(capture.tables["operators"][int(c["key_operator"][int(c["call_key"][call])])])
+
+
+def _skip_hidden(kernel: Kernel, found: list[tuple[int, Visible]]) -> None:
+    """Leave out the scores that masks hide and the keys that nobody sees."""
     if not found:
         return
     share = min(visible.share for _, visible in found)
@@ -294,5 +313,3 @@ def _skip_hidden(kernel: Kernel, found: list[tuple[int, Visible]], capture: Capt
         shape.keys_read = min(visible.keys for _, visible in found)
         for storage in {*shape.key_storages, *shape.value_storages} & kernel.reads.keys():
             kernel.reads[storage] *= shape.keys_read
-    for value, _ in found:
-        kernel.reads.pop(int(capture.columns["value_storage"][value]), None)

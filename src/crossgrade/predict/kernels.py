@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crossgrade.predict.attention import fuse_attention
+from crossgrade.predict.attention import fuse_attention, without_masks
 from crossgrade.predict.cost import CallCost, base_name, call_cost
 from crossgrade.predict.grouping import group_vectors
 from crossgrade.predict.kernel import Kernel
@@ -56,8 +56,10 @@ def fused_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list
     if capture.workload.phase != "train":
         calls = without_casts_of_weights(calls, capture)
     calls, moved = without_copies(calls, until)
+    masks = MaskReader(capture)
+    calls = without_dead(without_masks(calls, capture, masks), until, capture.calls)
     groups = group_vectors(calls, capture, until)
-    fused = fuse_attention(groups, capture, until, MaskReader(capture), moved)
+    fused = fuse_attention(groups, capture, until, masks, moved)
     return without_dead(absorb_latents(fused, capture, until), until, capture.calls)
 
 

@@ -70,6 +70,7 @@ class MaskReader:
         self._key = c["call_key"].tolist()
         self._overwritten = _overwritten(capture)
         self._storage = c["value_storage"].tolist()
+        self._possible = self._rests_on_positions()
         self._done: dict[tuple[int, tuple[Any, ...]], _Known | None] = {}
         self._seen: dict[tuple[int, bool], Visible | None] = {}
 
@@ -80,6 +81,31 @@ class MaskReader:
     def hiding(self, value: int) -> Visible | None:
         """Return what is left by a boolean mask that is true where scores are hidden."""
         return self._visible(value, hides=lambda array: array.astype(bool), inverted=True)
+
+    def may_know(self, value: int) -> bool:
+        """Return whether a value may rest on positions and constants alone, by its operators."""
+        return self._possible[value]
+
+    def _rests_on_positions(self) -> list[bool]:
+        """Return per value whether all that it is made of has a rule here."""
+        c = self._capture.columns
+        possible = [False] * len(self._producer)
+        starts, inputs = c["call_input_start"].tolist(), c["call_input"].tolist()
+        outputs_from, outputs = c["call_output_start"].tolist(), c["call_output"].tolist()
+        names = [base_name(self._capture.tables["operators"][o]).rstrip("_")
+                 for o in c["key_operator"].tolist()]  # fmt: skip
+        for call, key in enumerate(self._key):
+            name = names[key]
+            if name in _ANY_INPUT:
+                known = True
+            elif name in _RULES:
+                values = inputs[starts[call] : starts[call + 1]]
+                known = all(possible[v] for v in (values[:1] if name == "scatter" else values))
+            else:
+                continue
+            for v in outputs[outputs_from[call] : outputs_from[call + 1]]:
+                possible[v] = known
+        return possible
 
     def _visible(
         self, value: int, hides: Callable[[Array], Array], *, inverted: bool
@@ -134,7 +160,11 @@ class MaskReader:
         key = (value, tuple((i, cut[i].tobytes()) for i in sorted(cut)))
         if key not in self._done:
             self._done[key] = None
-            if size <= _MOST_ELEMENTS and self._storage[value] not in self._overwritten:
+            if (
+                size <= _MOST_ELEMENTS
+                and self._possible[value]
+                and self._storage[value] not in self._overwritten
+            ):
                 self._done[key] = self._compute(value, shape, cut)
         found = self._done[key]
         if found is None:
@@ -444,3 +474,7 @@ _WHOLE: dict[str, Callable[[_Step, list[Array]], Array]] = {
     "triu": lambda step, inputs: np.triu(inputs[0], *step.arguments[1:2]),
     "flip": lambda step, inputs: np.flip(inputs[0], step.arguments[1]),
 }  # fmt: skip
+_ANY_INPUT = frozenset({*_FILLS, "arange"}) - {"fill"}
+"""Operators whose result does not depend on the values of their inputs."""
+_RULES = frozenset({*_FILLS, *_POINTWISE, *_RESHAPES, *_WHOLE, "scatter", "cat", "slice"})
+"""Operators that are repeated here."""

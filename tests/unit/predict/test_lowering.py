@@ -78,6 +78,20 @@ def test_scores_of_eager_attention_need_no_memory_when_fused():
     assert ready.memory.activations_fused < scores / 2
 
 
+def test_a_mask_that_kernels_know_is_never_made():
+    config = small_config("gpt-oss-20b", layer_types=["sliding_attention", "full_attention"])
+    ready = prepared(from_config(config), workload("prefill", tokens=1024))
+    c, capture = ready.capture.columns, ready.capture
+    masks = {
+        call
+        for call in range(capture.calls)
+        for meta in capture.key(int(c["call_key"][call])).outputs
+        if meta.shape == (1, 1, 1024, 1024)
+    }
+    assert masks & {call for k in ready.eager for call in k.calls}
+    assert not masks & {call for k in ready.fused for call in k.calls}
+
+
 class Products(nn.Module):
     """A product of widened operands; the weight is kept narrow or wide."""
 
