@@ -41,50 +41,65 @@ def fit_findings(
         )
         return
     if least > chips:
-        yield Finding(
-            id="CG-F201",
-            severity="warning",
-            chip=chip.name,
-            phase=phase,
-            title=f"needs {bytes_(memory.peak_fused)}; {things(chips, 'chip')} can hold "
-            f"{bytes_(usable * chips)}",
-            place=(
-                f"weights {bytes_(memory.weights)}",
-                f"cache {bytes_(memory.kv)}",
-                f"activations {bytes_(memory.activations_fused)}",
-            ),
-            evidence=_capacity(chip, usable),
-            hint=f"use at least {things(least, 'chip')}, or a smaller batch, context or weight "
-            "format",
-            data={"peak_bytes": memory.peak_fused, "least_chips": least},
-        )
+        yield _does_not_fit(memory, chip, phase, chips, least, usable)
     elif memory.peak_fused / (usable * chips) > 0.9:
-        yield Finding(
-            id="CG-F202",
-            severity="note",
-            chip=chip.name,
-            phase=phase,
-            title=f"fits with {percent(1 - memory.peak_fused / (usable * chips))} to spare",
-            place=(),
-            evidence=_capacity(chip, usable),
-            hint="fragmentation and communication buffers may take more than that",
-            data={"peak_bytes": memory.peak_fused},
-        )
+        yield _hardly_fits(memory, chip, phase, chips, usable)
     eager = max(1, math.ceil(memory.peak_eager / usable))
     if eager > max(chips, least):
-        yield Finding(
-            id="CG-F204",
-            severity="note",
-            chip=chip.name,
-            phase=phase,
-            title=f"eager execution needs {things(eager, 'chip')}: its activations take "
-            f"{bytes_(memory.activations_eager)}, with fused kernels "
-            f"{bytes_(memory.activations_fused)}",
-            place=(),
-            evidence=_capacity(chip, usable),
-            hint="run with fused attention or torch.compile, or in shorter pieces of the prompt",
-            data={"peak_bytes": memory.peak_eager, "least_chips": eager},
-        )
+        yield _fits_fused_only(memory, chip, phase, eager, usable)
+
+
+def _does_not_fit(
+    memory: MemoryNeed, chip: Chip, phase: str, chips: int, least: int, usable: float
+) -> Finding:
+    return Finding(
+        id="CG-F201",
+        severity="warning",
+        chip=chip.name,
+        phase=phase,
+        title=f"needs {bytes_(memory.peak_fused)}; {things(chips, 'chip')} can hold "
+        f"{bytes_(usable * chips)}",
+        place=(
+            f"weights {bytes_(memory.weights)}",
+            f"cache {bytes_(memory.kv)}",
+            f"activations {bytes_(memory.activations_fused)}",
+        ),
+        evidence=_capacity(chip, usable),
+        hint=f"use at least {things(least, 'chip')}, or a smaller batch, context or weight format",
+        data={"peak_bytes": memory.peak_fused, "least_chips": least},
+    )
+
+
+def _hardly_fits(memory: MemoryNeed, chip: Chip, phase: str, chips: int, usable: float) -> Finding:
+    return Finding(
+        id="CG-F202",
+        severity="note",
+        chip=chip.name,
+        phase=phase,
+        title=f"fits with {percent(1 - memory.peak_fused / (usable * chips))} to spare",
+        place=(),
+        evidence=_capacity(chip, usable),
+        hint="fragmentation and communication buffers may take more than that",
+        data={"peak_bytes": memory.peak_fused},
+    )
+
+
+def _fits_fused_only(
+    memory: MemoryNeed, chip: Chip, phase: str, eager: int, usable: float
+) -> Finding:
+    return Finding(
+        id="CG-F204",
+        severity="note",
+        chip=chip.name,
+        phase=phase,
+        title=f"eager execution needs {things(eager, 'chip')}: its activations take "
+        f"{bytes_(memory.activations_eager)}, with fused kernels "
+        f"{bytes_(memory.activations_fused)}",
+        place=(),
+        evidence=_capacity(chip, usable),
+        hint="run with fused attention or torch.compile, or in shorter pieces of the prompt",
+        data={"peak_bytes": memory.peak_eager, "least_chips": eager},
+    )
 
 
 def format_findings(

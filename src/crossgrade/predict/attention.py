@@ -37,34 +37,61 @@ def fuse_attention(
         masks: works out masks.
         moved: storage that a kernel no longer reads -> those read in its place.
     """
-    places: list[Kernel | None] = list(kernels)
-    written: dict[int, int] = {}
-    for i in range(len(places)):
-        group = places[i]
-        if group is None:
-            continue
-        if group.kind == "vector":
-            b = _producer(group, places, written)
-            before = places[b] if b is not None else None
-            if b is not None and before is not None and _undisturbed(places, b, i):
-                a = _consumer(i, places, before)
-                after = places[a] if a is not None else None
-                if a is not None and after is not None and _is_attention(before, group, after):
-                    merged = _merge(before, group, after, until)
-                    merged.attention = _merged_shape(before, after, capture, moved)
-                    _skip_hidden(merged, list(_masks_between(group, capture, masks)))
-                    places[b] = places[i] = None
-                    places[a] = merged
-                    continue
-                if _is_reduced(before, group, capture, until):
-                    places[b] = None
-                    group = places[i] = _reduced(before, group)
-        elif group.label in _MASK_AT:
-            if group.label == _SLOT:
-                group.attention = _slot_shape(group, capture, moved)
-            _skip_hidden(group, list(_masks_of(group.calls, capture, masks)))
-        written |= dict.fromkeys(group.writes, i)
-    return [kernel for kernel in places if kernel is not None]
+    work = _Places(kernels, capture, until, masks, moved)
+    for i in range(len(kernels)):
+        work.visit(i)
+    return [kernel for kernel in work.places if kernel is not None]
+
+
+class _Places:
+    """Kernels in their places while attentions are merged; a place that was merged is empty."""
+
+    def __init__(
+        self,
+        kernels: list[Kernel],
+        capture: Capture,
+        until: list[int],
+        masks: MaskReader,
+        moved: dict[int, tuple[int, ...]],
+    ) -> None:
+        self.places: list[Kernel | None] = list(kernels)
+        self._capture, self._until, self._masks, self._moved = capture, until, masks, moved
+        self._written: dict[int, int] = {}
+
+    def visit(self, i: int) -> None:
+        """Merge what belongs to the kernel at a place."""
+        kernel = self.places[i]
+        if kernel is None:
+            return
+        if kernel.kind == "vector":
+            self._merge_around(i, kernel)
+        elif kernel.label in _MASK_AT:
+            if kernel.label == _SLOT:
+                kernel.attention = _slot_shape(kernel, self._capture, self._moved)
+            _skip_hidden(kernel, list(_masks_of(kernel.calls, self._capture, self._masks)))
+        current = self.places[i]
+        if current is not None:
+            self._written |= dict.fromkeys(current.writes, i)
+
+    def _merge_around(self, i: int, group: Kernel) -> None:
+        """Merge a vector group with the products before and after it, if they are attention."""
+        b = _producer(group, self.places, self._written)
+        before = self.places[b] if b is not None else None
+        if b is None or before is None or not _undisturbed(self.places, b, i):
+            return
+        a = _consumer(i, self.places, before)
+        after = self.places[a] if a is not None else None
+        inference = self._capture.workload.phase != "train"
+        if a is not None and after is not None and _is_attention(before, group, after, inference):
+            merged = _merge(before, group, after, self._until)
+            merged.attention = _merged_shape(before, after, self._capture, self._moved)
+            found = _masks_between(before.calls[0], group, self._capture, self._masks)
+            _skip_hidden(merged, list(found))
+            self.places[b] = self.places[i] = None
+            self.places[a] = merged
+        elif inference and _is_reduced(before, group, self._capture, self._until):
+            self.places[b] = None
+            self.places[i] = _reduced(before, group)
 
 
 def _producer(group: Kernel, places: list[Kernel | None], written: dict[int, int]) -> int | None:
@@ -118,10 +145,13 @@ def _undisturbed(places: list[Kernel | None], b: int, i: int) -> bool:
     )
 
 
-def _is_attention(before: Kernel, group: Kernel, after: Kernel) -> bool:
-    """Return whether data flows through two products and a softmax, or a reduction, of scores."""
+def _is_attention(before: Kernel, group: Kernel, after: Kernel, inference: bool) -> bool:
+    """Return whether data flows through two products and a softmax, or a reduction, of scores.
+
+    A training step keeps what lies between for its backward pass, so only a softmax counts there.
+    """
     return (
-        (group.has_softmax or _shrinks(before, after))
+        (group.has_softmax or (inference and _shrinks(before, after)))
         and group.kind == "vector"
         and before.kind == "matmul"
         and after.kind == "matmul"
@@ -288,12 +318,28 @@ def _known(value: int, masks: MaskReader) -> Iterator[tuple[int, Visible]]:
 
 
 def _masks_between(
-    group: Kernel, capture: Capture, masks: MaskReader
+    first: int, group: Kernel, capture: Capture, masks: MaskReader
 ) -> Iterator[tuple[int, Visible]]:
-    """Yield the masks that are put on scores between product and softmax."""
+    """Yield the masks that are put on the scores of a product on their way to the softmax.
+
+    A group may hold other masks as well: only calls that read what the product made count.
+
+    Args:
+        first: the product's call.
+        group: the vector calls between.
+        capture: where they come from.
+        masks: works out masks.
+    """
     softmax = [c for c in group.calls if _name(c, capture) in ("_softmax", "_safe_softmax")]
-    before = [c for c in group.calls if not softmax or c < softmax[-1]]
-    yield from _masks_of(before, capture, masks)
+    last = max(softmax, default=max(group.calls))
+    scores = set(capture.outputs_of(first))
+    on_the_way = []
+    for call in range(first + 1, last + 1):
+        if scores.intersection(capture.inputs_of(call)):
+            scores.update(capture.outputs_of(call))
+            on_the_way.append(call)
+    chosen = sorted(set(on_the_way).intersection(group.calls))
+    yield from _masks_of(chosen, capture, masks)
 
 
 def _name(call: int, capture: Capture) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crossgrade.predict.attention import fuse_attention, without_masks
+from crossgrade.predict.copies import without_copies
 from crossgrade.predict.cost import CallCost, base_name, call_cost
 from crossgrade.predict.grouping import group_vectors
 from crossgrade.predict.kernel import Kernel
@@ -24,8 +25,6 @@ from crossgrade.values.capture import ALIAS_VIEW, ROLES, Capture
 
 _PARAMETER = ROLES.index("parameter")
 _KV = ROLES.index("kv")
-_COPIES = frozenset({"clone", "repeat"})
-"""Operators that copy without changing the dtype."""
 _SOFTMAX = frozenset({"_softmax", "_safe_softmax"})
 
 
@@ -55,7 +54,7 @@ def fused_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list
     calls = narrow_products(calls, capture, until)
     if capture.workload.phase != "train":
         calls = without_casts_of_weights(calls, capture)
-    calls, moved = without_copies(calls, until)
+    calls, moved = without_copies(calls, capture, until)
     masks = MaskReader(capture)
     calls = without_dead(without_masks(calls, capture, masks), until, capture.calls)
     groups = group_vectors(calls, capture, until)
@@ -84,49 +83,76 @@ def needed_until(capture: Capture, costs: list[CallCost]) -> list[int]:
 
 def _per_call(capture: Capture, costs: list[CallCost], *, append_cache: bool) -> Iterator[Kernel]:
     """Yield a kernel per launching call, with bytes by storage."""
-    c = capture.columns
-    keys, roles = c["call_key"].tolist(), c["storage_role"].tolist()
-    in_start, ins = c["call_input_start"].tolist(), c["call_input"].tolist()
-    out_start, outs = c["call_output_start"].tolist(), c["call_output"].tolist()
-    storage = c["value_storage"].tolist()
-    whole, stored = c["storage_bytes"].tolist(), c["storage_stored_bytes"].tolist()
-    formats, names = c["storage_format"].tolist(), capture.tables["formats"]
-    inference = capture.workload.phase != "train"
-    weights = {s for s, role in enumerate(roles) if role == _PARAMETER}
-    labels = [base_name(capture.tables["operators"][o]) for o in c["key_operator"].tolist()]
-    for call, key in enumerate(keys):
+    calls = _Calls(capture)
+    for call, key in enumerate(capture.columns["call_key"].tolist()):
         cost = costs[key]
-        if cost.kind in ("view", "alloc"):
-            continue
+        if cost.kind not in ("view", "alloc"):
+            yield calls.kernel(call, key, cost, append_cache=append_cache)
+
+
+class _Calls:
+    """Makes kernels of calls; holds the columns as lists, which are faster to index."""
+
+    def __init__(self, capture: Capture) -> None:
+        c = capture.columns
+        self._roles = c["storage_role"].tolist()
+        self._storage = c["value_storage"].tolist()
+        self._place = list(zip(c["value_offset"].tolist(), c["value_meta"].tolist(), strict=True))
+        self._inputs = c["call_input_start"].tolist(), c["call_input"].tolist()
+        self._outputs = c["call_output_start"].tolist(), c["call_output"].tolist()
+        self._whole = c["storage_bytes"].tolist()
+        self._stored = c["storage_stored_bytes"].tolist()
+        self._formats = c["storage_format"].tolist()
+        self._names = capture.tables["formats"]
+        self._inference = capture.workload.phase != "train"
+        self._weights = {s for s, role in enumerate(self._roles) if role == _PARAMETER}
+        operators = capture.tables["operators"]
+        self._labels = [base_name(operators[o]) for o in c["key_operator"].tolist()]
+
+    def kernel(self, call: int, key: int, cost: CallCost, *, append_cache: bool) -> Kernel:
+        """Return the kernel of one call."""
+        label = self._labels[key]
         kernel = Kernel(
             calls=[call],
             kind=cost.kind,
-            label=labels[key],
+            label=label,
             dtype=cost.dtype,
             flops=cost.flops,
             work=cost.work,
             vector_ops=cost.vector_ops,
-            has_softmax=labels[key] in _SOFTMAX,
+            has_softmax=label in _SOFTMAX,
         )
-        matrix = cost.kind in ("matmul", "attention")
-        for value, size in zip(ins[in_start[call] : in_start[call + 1]], cost.input_bytes,
-                               strict=False):  # fmt: skip
-            s = storage[value]
-            kernel.reads_parameter |= s in weights
-            if roles[s] == _PARAMETER and inference:
-                size *= stored[s] / whole[s] if whole[s] else 1.0
-                if matrix and formats[s]:
-                    kernel.weight_format = names[formats[s]]
-            kernel.reads[s] = max(kernel.reads.get(s, 0.0), size)
-        for value, size in zip(outs[out_start[call] : out_start[call + 1]], cost.output_bytes,
-                               strict=False):  # fmt: skip
-            s = storage[value]
-            kernel.writes[s] = max(kernel.writes.get(s, 0.0), size)
-        if append_cache and labels[key] == "cat":
-            _append(kernel, roles)
-        if labels[key] in CASTS and kernel.reads.keys() <= weights:
-            weights |= kernel.writes.keys()  # a weight in another format is a weight
-        yield kernel
+        kernel.reads = self._bytes(call, self._inputs, cost.input_bytes)
+        kernel.writes = self._bytes(call, self._outputs, cost.output_bytes)
+        for s in kernel.reads:
+            kernel.reads_parameter |= s in self._weights
+            if self._roles[s] == _PARAMETER and self._inference:
+                kernel.reads[s] *= self._stored[s] / self._whole[s] if self._whole[s] else 1.0
+                if cost.kind in ("matmul", "attention") and self._formats[s]:
+                    kernel.weight_format = self._names[self._formats[s]]
+        if append_cache and label == "cat":
+            _append(kernel, self._roles)
+        if label in CASTS and kernel.reads.keys() <= self._weights:
+            self._weights |= kernel.writes.keys()  # a weight in another format is a weight
+        return kernel
+
+    def _bytes(
+        self, call: int, column: tuple[list[int], list[int]], sizes: tuple[float, ...]
+    ) -> dict[int, float]:
+        """Return bytes by storage: different views of one add up, to all of it at most."""
+        starts, flat = column
+        seen: set[tuple[int, tuple[int, int]]] = set()
+        total: dict[int, float] = {}
+        values = flat[starts[call] : starts[call + 1]]
+        for value, size in zip(values, sizes, strict=False):
+            s = self._storage[value]
+            view = (s, self._place[value])
+            if view in seen:
+                total[s] = max(total[s], size)
+            else:
+                seen.add(view)
+                total[s] = min(total.get(s, 0.0) + size, max(float(self._whole[s]), size))
+        return total
 
 
 def _append(kernel: Kernel, roles: list[int]) -> None:
@@ -137,67 +163,6 @@ def _append(kernel: Kernel, roles: list[int]) -> None:
         kernel.vector_ops *= 1 - min(kept / max(sum(kernel.writes.values()), 1.0), 1.0)
         for s in kernel.writes:
             kernel.writes[s] = max(kernel.writes[s] - kept, 0.0)
-
-
-def without_copies(
-    kernels: list[Kernel], until: list[int]
-) -> tuple[list[Kernel], dict[int, tuple[int, ...]]]:
-    """Return kernels without copies that only repeat or join data for products of activations.
-
-    Grouped-query attention repeats keys and values per query head; a fused kernel reads the shared
-    ones. A copy goes when it writes at least 1.5 times what it reads, only matrix kernels read it
-    and nobody needs it after them; these read its source in its place. So does what only joins
-    pieces, such as a window and a compressed cache, for products that read no parameter.
-    Also returned: storage of a copy that went -> the storages that are read in its place.
-    """
-    readers: dict[int, list[Kernel]] = {}
-    for kernel in kernels:
-        for s in _sources(kernel):
-            readers.setdefault(s, []).append(kernel)
-    gone: set[int] = set()
-    moved: dict[int, tuple[int, ...]] = {}
-    for kernel in reversed(kernels):  # a copy of a copy: the last one goes first
-        users = [k for s in kernel.writes for k in readers.get(s, ()) if id(k) not in gone]
-        if not _only_copies(kernel, users):
-            continue
-        last = max(user.calls[-1] for user in users)
-        if any(until[s] > last for s in kernel.writes):
-            continue
-        gone.add(id(kernel))
-        for s in kernel.writes:
-            moved[s] = (*moved.get(s, ()), *_sources(kernel))
-        for user in users:
-            for s in kernel.writes:
-                user.reads.pop(s, None)
-            for source, size in _sources(kernel).items():
-                user.reads[source] = max(user.reads.get(source, 0.0), size)
-                readers.setdefault(source, []).append(user)
-    return [kernel for kernel in kernels if id(kernel) not in gone], _resolved(moved)
-
-
-def _sources(kernel: Kernel) -> dict[int, float]:
-    """Return what a kernel reads; a tensor that it only writes is named there with no bytes."""
-    return {s: size for s, size in kernel.reads.items() if size > 0 or s not in kernel.writes}
-
-
-def _resolved(moved: dict[int, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
-    """Return storages that are read in place of others, through copies of copies."""
-
-    def sources(s: int) -> tuple[int, ...]:
-        return tuple(dict.fromkeys(m for t in moved[s] for m in sources(t))) if s in moved else (s,)
-
-    return {s: sources(s) for s in moved}
-
-
-def _only_copies(kernel: Kernel, users: list[Kernel]) -> bool:
-    """Return whether a kernel repeats or joins data and only matrix kernels read it."""
-    if not users or not all(user.kind in ("matmul", "attention") for user in users):
-        return False
-    sizes = list(_sources(kernel).values())
-    if kernel.label in _COPIES:
-        return len(sizes) == 1 and sum(kernel.writes.values()) >= 1.5 * sizes[0]
-    joins = kernel.label == "cat" if len(sizes) > 1 else kernel.label == "copy_"
-    return joins and not any(user.reads_parameter for user in users)
 
 
 def without_dead(kernels: list[Kernel], until: list[int], end: int) -> list[Kernel]:

@@ -15,7 +15,11 @@ from dataclasses import dataclass
 
 from crossgrade.predict.cost import base_name
 from crossgrade.predict.kernel import AttentionShape, Kernel
-from crossgrade.values.capture import DTYPES_BYTES, Capture
+from crossgrade.values.capture import DTYPES_BYTES, ROLES, Capture, TensorMeta
+
+_PARAMETER = ROLES.index("parameter")
+_LEAST_EXPANSION = 4
+"""A latent has at most a fourth of the elements that are made of it, all heads together."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,7 +91,9 @@ class _Graph:
                 known.for_values |= not is_key
                 found[id(product)] = known
         for expansion in found.values():
-            if all(self._only(s, attention, shape.last_call) for s in expansion.product.writes):
+            if _fits(expansion, shape) and all(
+                self._only(s, attention, shape.last_call) for s in expansion.product.writes
+            ):
                 yield expansion
 
     def _expansion(self, product: Kernel, shape: AttentionShape) -> _Expansion | None:
@@ -101,25 +107,45 @@ class _Graph:
         if base_name(key.operator) not in ("mm", "addmm", "linear"):
             return None
         position = 1 if base_name(key.operator) == "addmm" else 0
-        rank, features = key.inputs[position].shape[-1], key.outputs[0].shape[-1]
+        if position and not self._is_weight(values[0], key.inputs[0]):
+            return None  # something else is added: the result is not the expansion alone
+        rank, made = key.inputs[position].shape[-1], key.outputs[0].shape[-1]
         positions = key.inputs[position].numel // max(rank, 1)
         # Eager products keep the heads in the batch, so only the product of both is known.
         heads, left = divmod(shape.batch * shape.heads * shape.keys, max(positions, 1))
-        if not positions or left or not heads or features % heads:
+        if not positions or left or not heads or made % heads or rank * _LEAST_EXPANSION > made:
             return None
-        return _Expansion(
-            product=product,
-            latent=int(c["value_storage"][values[position]]),
-            rank=rank,
-            features=features // heads,
-            for_keys=False,
-            for_values=False,
-        )
+        weight = int(c["value_storage"][values[position + 1]])
+        others = [s for s in product.reads if s != weight and not self._is_parameter(s)]
+        if len(others) != 1:
+            return None
+        return _Expansion(product=product, latent=others[0], rank=rank, features=made // heads,
+                          for_keys=False, for_values=False)  # fmt: skip
+
+    def _is_parameter(self, storage: int) -> bool:
+        return int(self._capture.columns["storage_role"][storage]) == _PARAMETER
+
+    def _is_weight(self, value: int, meta: TensorMeta) -> bool:
+        """Return whether a value is a parameter, or a vector as a bias is."""
+        storage = int(self._capture.columns["value_storage"][value])
+        return len(meta.shape) <= 1 or self._is_parameter(storage)
 
     def _only(self, storage: int, attention: Kernel, last: int) -> bool:
         """Return whether nobody but the attention reads a storage, and nobody keeps it."""
         readers = self._readers.get(storage, ())
         return self._until[storage] <= last and all(reader is attention for reader in readers)
+
+
+def _fits(e: _Expansion, shape: AttentionShape) -> bool:
+    """Return whether what is made per query head is the keys' part, the values, or both.
+
+    Heads that several queries share are made once and do not fit; they are expanded as they are.
+    """
+    keys = e.features - (shape.value_size if e.for_values else 0)
+    if not e.for_keys:
+        return keys == 0
+    # Keys may have a part of another origin, such as rotary elements.
+    return keys == shape.key_size or (0 < keys < shape.key_size and len(shape.key_storages) > 1)
 
 
 def _absorbed(

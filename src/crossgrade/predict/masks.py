@@ -1,7 +1,7 @@
 """What an attention mask hides, worked out from the calls that made it.
 
 A mask is arithmetic on positions (`arange`, comparisons, `where`), and a capture holds that
-arithmetic. It is repeated here with numpy, on evenly spaced query rows where the mask is large.
+arithmetic. It is repeated here with numpy, on drawn query rows where the mask is large.
 Positions that the model picks from its data are only counted: a `scatter` of k indices shows at
 most k of them. A mask that rests on anything else stays unknown. Must not know models or chips.
 """
@@ -9,6 +9,7 @@ most k of them. A mask that rests on anything else stays unknown. Must not know 
 from __future__ import annotations
 
 import json
+import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossgrade.predict.cost import base_name
-from crossgrade.values.capture import Capture, TensorMeta
+from crossgrade.values.capture import ALIAS_VIEW, Capture, TensorMeta
 
 Array = NDArray[Any]
 Cut = Mapping[int, Array]
@@ -30,6 +31,10 @@ _MOST_ELEMENTS = 1 << 24
 """Elements of the largest array made here."""
 _MOST_ROWS = 256
 """Query rows that stand for all."""
+_MOST_HEADS = 4
+"""Entries of each leading dimension (sequence, head) that stand for all."""
+_DEEPEST = 100
+"""Calls behind each other that are repeated; a longer chain stays unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,18 @@ class Visible:
     """Share of all (query, key) pairs that are not hidden."""
     keys: float
     """Share of the keys that at least one query sees."""
+
+
+def _spread(size: int, most: int) -> Array:
+    """Return at most so many indices of a dimension, one from each of as many equal parts.
+
+    Which one is drawn, always the same way: even steps would meet a periodic mask in step.
+    """
+    if size <= most:
+        return np.arange(size)
+    edges = np.linspace(0, size, most + 1)
+    drawn = edges[:-1] + np.random.default_rng(0).random(most) * np.diff(edges)
+    return np.minimum(drawn.astype(np.int64), size - 1)
 
 
 class _Unknown(Exception):
@@ -70,6 +87,7 @@ class MaskReader:
         self._key = c["call_key"].tolist()
         self._overwritten = _overwritten(capture)
         self._storage = c["value_storage"].tolist()
+        self._depth = 0
         self._possible = self._rests_on_positions()
         self._done: dict[tuple[int, tuple[Any, ...]], _Known | None] = {}
         self._seen: dict[tuple[int, bool], Visible | None] = {}
@@ -124,17 +142,20 @@ class MaskReader:
         if len(shape) < 2 or 0 in shape:
             raise _Unknown
         queries, keys = shape[-2:]
-        rows = min(queries, _MOST_ROWS, max(16, _MOST_ELEMENTS // keys))
-        cut: dict[int, Array] = {i: np.zeros(1, np.int64) for i in range(len(shape) - 2)}
-        cut[len(shape) - 2] = np.linspace(0, queries - 1, rows).round().astype(np.int64)
-        known = self._evaluate(value, cut)
-        seen = ~np.broadcast_to(hides(known.rest), self._cut_shape(shape, cut)).reshape(rows, keys)
-        count, reach = seen.sum(-1), float(seen.any(0).mean())
+        cut = {i: _spread(n, _MOST_HEADS) for i, n in enumerate(shape[:-2])}
+        heads = math.prod(len(at) for at in cut.values())
+        rows = min(queries, _MOST_ROWS, max(16, _MOST_ELEMENTS // (keys * heads)))
+        cut[len(shape) - 2] = _spread(queries, rows)
+        with np.errstate(all="ignore"):  # infinities and masks that are turned around are common
+            known = self._evaluate(value, cut)
+        goal = self._cut_shape(shape, cut)
+        seen = ~np.broadcast_to(hides(known.rest), goal).reshape(-1, rows, keys)
+        count, reach = seen.sum(-1), float(seen.any(1).mean())
         if known.picked is not None:
-            more = ~np.broadcast_to(hides(known.picked), self._cut_shape(shape, cut))
-            extra = more.reshape(rows, keys) & ~seen
+            more = ~np.broadcast_to(hides(known.picked), goal).reshape(-1, rows, keys)
+            extra = more & ~seen
             count = count + np.minimum(extra.sum(-1), known.most)
-            reach += min(float(extra.any(0).mean()), queries * known.most / keys)
+            reach += min(float(extra.any(1).mean()), queries * known.most / keys)
         return Visible(
             share=float(count.mean()) / keys, keys=min(1.0, reach * max(1.0, queries / rows))
         )
@@ -160,12 +181,18 @@ class MaskReader:
         key = (value, tuple((i, cut[i].tobytes()) for i in sorted(cut)))
         if key not in self._done:
             self._done[key] = None
+            if self._depth >= _DEEPEST:
+                raise _Unknown
             if (
                 size <= _MOST_ELEMENTS
                 and self._possible[value]
                 and self._storage[value] not in self._overwritten
             ):
-                self._done[key] = self._compute(value, shape, cut)
+                self._depth += 1
+                try:
+                    self._done[key] = self._compute(value, shape, cut)
+                finally:
+                    self._depth -= 1
         found = self._done[key]
         if found is None:
             raise _Unknown
@@ -209,7 +236,8 @@ class MaskReader:
         parts = [self._operand(a, step) for a in step.arguments]
         alpha = step.named.get("alpha", 1)
         if alpha != 1:
-            parts[1] = _each(lambda x: x * alpha, [parts[1]])
+            scaled = 0 if step.name == "rsub" else 1
+            parts[scaled] = _each(lambda x: x * alpha, [parts[scaled]])
         mode = step.named.get("rounding_mode")
         if step.name == "div" and mode is not None:
             function = np.floor_divide if mode == "floor" else _truncated
@@ -332,16 +360,29 @@ class _Step:
 
 
 def _overwritten(capture: Capture) -> set[int]:
-    """Return storages that some call writes through a view: their whole is not one value."""
+    """Return storages whose values cannot be told from the calls that made them.
+
+    Those that some call writes through a view, whole or in part, and those of which a view was
+    taken before a write: what the view shows has changed, and its own call does not say so.
+    """
     c = capture.columns
-    inputs = c["call_input"].tolist()
-    storage, meta = c["value_storage"].tolist(), c["value_meta"].tolist()
-    size = c["storage_bytes"].tolist()
+    inputs, storage = c["call_input"].tolist(), c["value_storage"].tolist()
+    producer = c["value_producer"].tolist()
+    starts, outputs = c["call_output_start"].tolist(), c["call_output"].tolist()
+    views = {
+        outputs[i]: producer[outputs[i]]
+        for i in (c["call_output_alias"] == ALIAS_VIEW).nonzero()[0].tolist()
+    }
+    first_view: dict[int, int] = {}
+    for value, call in views.items():
+        first_view[storage[value]] = min(first_view.get(storage[value], call), call)
+    call_of = np.searchsorted(c["call_input_start"], np.arange(len(inputs)), side="right") - 1
     found = set()
     for position in c["call_input_mutated"].nonzero()[0].tolist():
-        value = inputs[position]
-        if capture.meta(meta[value]).nbytes < size[storage[value]]:
-            found.add(storage[value])
+        written = storage[inputs[position]]
+        call = int(call_of[position])
+        if inputs[position] in views or first_view.get(written, len(starts)) < call:
+            found.add(written)
     return found
 
 
@@ -427,9 +468,10 @@ _POINTWISE: dict[str, Callable[..., Any]] = {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le,
     "gt": operator.gt, "ge": operator.ge, "neg": operator.neg, "abs": abs,
     "bitwise_and": operator.and_, "bitwise_or": operator.or_, "bitwise_not": operator.invert,
-    "__and__": operator.and_, "__or__": operator.or_, "logical_and": np.logical_and,
-    "logical_or": np.logical_or, "logical_not": np.logical_not, "bitwise_xor": operator.xor,
-    "minimum": np.minimum, "maximum": np.maximum, "where": np.where, "_to_copy": lambda a: a,
+    "logical_and": np.logical_and, "logical_or": np.logical_or, "logical_not": np.logical_not,
+    "bitwise_xor": operator.xor,
+    "__and": operator.and_, "__or": operator.or_, "minimum": np.minimum, "maximum": np.maximum,
+    "where": np.where, "_to_copy": lambda a: a,
     "masked_fill": lambda a, mask, fill: np.where(mask, fill, a),
 }  # fmt: skip
 _ARITY = {"neg": 1, "abs": 1, "bitwise_not": 1, "logical_not": 1, "_to_copy": 1, "where": 3,

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crossgrade.predict.cost import base_name
 from crossgrade.predict.kernel import Kernel
+from crossgrade.predict.narrow import CASTS
 from crossgrade.values.capture import ROLES, Capture
 
 
@@ -59,43 +61,33 @@ def memory_need(capture: Capture, fused: Sequence[Kernel]) -> MemoryNeed:
     accel = c["storage_device"] == capture.tables["devices"].index("accel")
     fixed = np.isin(roles, [ROLES.index("parameter"), ROLES.index("buffer")]) & accel
     is_parameter = (roles == ROLES.index("parameter")) & accel
+    is_kv = _role(capture, "kv") & accel
     computed = float(sizes[fixed].sum())
     training = capture.workload.phase == "train"
     weights = computed if training else float(stored[fixed].sum())
-    kv_end = _role(capture, "kv") & accel & (c["storage_died"] >= capture.calls)
-    kv = float(stored[kv_end].sum())
+    kv = float(stored[is_kv & (c["storage_died"] >= capture.calls)].sum())
     optimizer = float(sizes[_role(capture, "optimizer") & accel].sum())
-    is_kv = _role(capture, "kv") & accel
     loose = accel & ~fixed & ~_role(capture, "optimizer")
     # A cache needs what it stores, not the larger tensor that it may keep a view of.
-    needed = np.where(is_kv, stored, sizes)
-    live = _live(capture, loose, needed)
+    live = _live(capture, loose, np.where(is_kv, stored, sizes))
     peak_call = int(live.argmax()) if len(live) else 0
     at_peak = float(live[peak_call]) if len(live) else 0.0
     alive = loose & (c["storage_born"] <= peak_call) & (c["storage_died"] >= peak_call)
     gradients = float(sizes[alive & _role(capture, "gradient")].sum())
     # The cache of the end of the step is alive then, so the peak is never below it. A copy that is
     # alive beside it while the step replaces it counts as activation.
-    activations = max(at_peak - gradients - kv, 0.0)
-    fused_peak = _fused_peak(capture, fused, loose & ~is_kv)
-    activations_fused = min(max(fused_peak - gradients, 0.0), activations)
+    eager = max(at_peak - gradients - kv, 0.0)
+    fused_most = max(_fused_peak(capture, fused, loose & ~is_kv) - gradients, 0.0)
     rows = weights + kv + gradients + optimizer
-    return MemoryNeed(
-        weights=weights,
-        weights_as_computed=computed,
-        kv=kv,
-        gradients=gradients,
-        optimizer=optimizer,
-        activations_eager=activations,
-        activations_fused=activations_fused,
-        peak_eager=rows + activations,
-        peak_fused=rows + activations_fused,
-        peak_call=peak_call,
-        formats=_by_dtype(capture, is_parameter)
-        if training
-        else _by_format(capture, is_parameter, stored),
-        parameters=_parameter_count(capture, is_parameter),
+    formats = (
+        _by_dtype(capture, is_parameter) if training else _by_format(capture, is_parameter, stored)
     )
+    return MemoryNeed(
+        weights=weights, weights_as_computed=computed, kv=kv, gradients=gradients,
+        optimizer=optimizer, activations_eager=eager, activations_fused=fused_most,
+        peak_eager=rows + eager, peak_fused=rows + fused_most, peak_call=peak_call,
+        formats=formats, parameters=_parameter_count(capture, is_parameter),
+    )  # fmt: skip
 
 
 def _role(capture: Capture, role: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -118,8 +110,10 @@ def _fused_peak(capture: Capture, kernels: Sequence[Kernel], chosen: np.ndarray)
     """Return the most that is alive of the chosen storages while fused kernels run, bytes.
 
     A storage is there from the first kernel that writes it to the last that reads it. Caches are
-    not chosen: they are updated in place. Storages below zero are made by the lowering itself.
+    not chosen: they are updated in place. A cast that is read and that no kernel writes is a weight
+    which was converted ahead of time: it stays. Storages below zero are made by the lowering.
     """
+    cast = _storages_of_casts(capture)
     sizes, died = capture.columns["storage_bytes"].tolist(), capture.columns["storage_died"]
     kept = (died >= capture.calls).tolist()
     born: dict[int, int] = {}
@@ -129,15 +123,28 @@ def _fused_peak(capture: Capture, kernels: Sequence[Kernel], chosen: np.ndarray)
         for s, written in (*kernel.writes.items(), *dict.fromkeys(kernel.reads, 0.0).items()):
             if s >= 0 and not chosen[s]:
                 continue
-            # Read before anybody wrote it: it came from outside and was there from the start.
-            born.setdefault(s, index if s in kernel.writes else 0)
-            last[s] = len(kernels) if s >= 0 and kept[s] else index
+            # Read before anybody wrote it: it was there from the start.
+            ahead = s not in born and s not in kernel.writes
+            born.setdefault(s, 0 if ahead else index)
+            converted = ahead and s in cast
+            stays = s >= 0 and (kept[s] or converted or last.get(s) == len(kernels))
+            last[s] = len(kernels) if stays else index
             size[s] = max(size.get(s, 0.0), float(sizes[s]) if s >= 0 else written)
     change = np.zeros(len(kernels) + 2)
     for s, first in born.items():
         change[first] += size[s]
         change[last[s] + 1] -= size[s]
     return float(np.cumsum(change).max(initial=0.0))
+
+
+def _storages_of_casts(capture: Capture) -> set[int]:
+    """Return storages that a conversion of format or layout makes."""
+    c = capture.columns
+    names = [base_name(o) in CASTS for o in capture.tables["operators"]]
+    is_cast = np.array(names, dtype=np.bool_)[c["key_operator"][c["call_key"]]]
+    producers = c["value_producer"]
+    made = (producers >= 0) & is_cast[np.maximum(producers, 0)] if capture.calls else producers > 0
+    return set(c["value_storage"][made].tolist())
 
 
 def _by_format(capture: Capture, chosen: np.ndarray, sizes: np.ndarray) -> dict[str, float]:

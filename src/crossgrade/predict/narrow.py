@@ -40,34 +40,48 @@ def narrow_products(kernels: list[Kernel], capture: Capture, until: list[int]) -
     Args:
         kernels: one kernel per call, in order.
         capture: where they come from.
-        until: per storage the last call that needs it.
+        until: per storage the last call that needs it; brought up to date.
     """
-    widened: dict[int, _Widened] = {}
+    wide = _WideCopies()
     readers: dict[int, list[Kernel]] = {}
     for kernel in kernels:
         for s in kernel.reads:
             readers.setdefault(s, []).append(kernel)
         if kernel.kind in ("matmul", "attention"):
-            _narrow(kernel, capture, widened)
-        elif kernel.label == "_to_copy":
-            found = _widening(kernel, capture)
-            for s in kernel.writes if found else ():
-                widened[s] = found  # type: ignore[assignment]
-        elif (
-            kernel.label == "clone" and len(kernel.reads) == 1 and set(kernel.reads) <= set(widened)
-        ):
-            [source] = kernel.reads
-            for s in kernel.writes:
-                widened[s] = dataclasses.replace(widened[source], kernel=kernel)
-        else:
-            for s in kernel.writes:
-                widened.pop(s, None)  # written again: no longer a copy
+            _narrow(kernel, capture, wide.of, until)
+        wide.follow(kernel, capture)
     gone: set[int] = set()
-    for s, w in reversed(widened.items()):  # a copy of a wide copy goes before that one
+    for s, w in reversed(wide.of.items()):  # a copy of a wide copy goes before that one
         users = [r for r in readers.get(s, ()) if s in r.reads and id(r) not in gone]
         if not users and until[s] < capture.calls:
             gone.add(id(w.kernel))
     return [kernel for kernel in kernels if id(kernel) not in gone]
+
+
+class _WideCopies:
+    """Which storages hold a widened copy of another, at this point of the program."""
+
+    def __init__(self) -> None:
+        self.of: dict[int, _Widened] = {}
+        self._by_source: dict[int, list[int]] = {}
+
+    def follow(self, kernel: Kernel, capture: Capture) -> None:
+        """Note what a kernel widens, copies and overwrites."""
+        found = None
+        if kernel.label == "_to_copy":
+            found = _widening(kernel, capture)
+        elif kernel.label == "clone" and len(kernel.reads) == 1:
+            [source] = kernel.reads
+            known = self.of.get(source)
+            found = known and dataclasses.replace(known, kernel=kernel)
+        for s in kernel.writes:
+            self.of.pop(s, None)
+            for copy in self._by_source.pop(s, ()):
+                self.of.pop(copy, None)
+        if found is not None:
+            for s in kernel.writes:
+                self.of[s] = found
+                self._by_source.setdefault(found.source, []).append(s)
 
 
 def without_casts_of_weights(kernels: list[Kernel], capture: Capture) -> list[Kernel]:
@@ -97,7 +111,9 @@ def _widening(kernel: Kernel, capture: Capture) -> _Widened | None:
     return _Widened(kernel=kernel, source=source, size=size, dtype=before)
 
 
-def _narrow(kernel: Kernel, capture: Capture, widened: dict[int, _Widened]) -> None:
+def _narrow(
+    kernel: Kernel, capture: Capture, widened: dict[int, _Widened], until: list[int]
+) -> None:
     """Let a product read the narrow tensors, if all that it multiplies was widened from one."""
     c = capture.columns
     values = capture.inputs_of(kernel.calls[0])
@@ -110,9 +126,11 @@ def _narrow(kernel: Kernel, capture: Capture, widened: dict[int, _Widened]) -> N
     if len(chosen) < len(floats) or len({w.dtype for w in chosen.values()}) != 1:
         return
     for s, w in chosen.items():
-        kernel.reads.pop(s, None)
-        kernel.reads[w.source] = max(kernel.reads.get(w.source, 0.0), w.size)
+        # A product may read a slice of the wide copy: it then reads that slice of the source.
+        share = min(kernel.reads.pop(s, 0.0) / max(sum(w.kernel.writes.values()), 1.0), 1.0)
+        kernel.reads[w.source] = max(kernel.reads.get(w.source, 0.0), w.size * share)
         kernel.dtype = w.dtype
+        until[w.source] = max(until[w.source], kernel.calls[-1])
         if int(c["storage_role"][w.source]) == _PARAMETER:
             kernel.reads_parameter = True
             kernel.weight_format = capture.tables["formats"][int(c["storage_format"][w.source])]

@@ -169,3 +169,179 @@ def test_scores_that_are_summed_at_once_are_not_written():
     ready = prepared(from_module(Indexer(), x, q, k), workload("prefill"))
     written = sum(sum(kernel.writes.values()) for kernel in ready.fused)
     assert written == (8 * 16 + 8 * 512) * 4
+
+
+def lowered(function, *inputs):
+    """Return a function of tensors, captured and lowered."""
+
+    class Module(nn.Module):
+        def forward(self, *tensors):
+            return function(*tensors)
+
+    return prepared(from_module(Module(), *inputs), workload("prefill"))
+
+
+def moved(ready):
+    """Return bytes that fused kernels move."""
+    return sum(k.bytes for k in ready.fused)
+
+
+def written_attention(q, k, v, mask):
+    scores = (q @ k.transpose(-1, -2)).masked_fill(mask, float("-inf"))
+    return torch.softmax(scores, -1) @ v
+
+
+def test_a_mask_counts_for_the_scores_that_it_is_put_on():
+    """Two layers, two masks of the same positions: one is causal, the other a window of 8."""
+
+    def layers(x):
+        ahead = torch.arange(512, device=x.device)
+        ahead = ahead[:, None] - ahead[None]
+        full, window = ahead < 0, (ahead < 0) | (ahead >= 8)
+        first = written_attention(x, x, x, full)
+        return written_attention(first, x, x, window)
+
+    shares = [k.work / k.flops for k in attentions(lowered(layers, torch.empty(2, 512, 64)))]
+    assert shares == [pytest.approx(0.501, abs=0.001), pytest.approx(0.0155, abs=0.001)]
+
+
+@pytest.mark.parametrize("layers", [2, 5])
+def test_fused_memory_does_not_grow_with_the_layers(layers):
+    config = small_config("deepseek-v3", first_k_dense_replace=9, num_hidden_layers=layers)
+    memory = prepared(from_config(config), workload("prefill", tokens=512)).memory
+    assert memory.activations_fused == pytest.approx(91.6e6, rel=0.01)
+
+
+class Widened(nn.Module):
+    """Keys and values of one wide product, in fp32, of a latent in bf16."""
+
+    def __init__(self):
+        super().__init__()
+        self.up = nn.Parameter(torch.empty(32, 16 * 256, dtype=torch.bfloat16))
+
+    def forward(self, q, x):
+        made = (x.float() @ self.up.float()).view(1, 256, 16, 256).transpose(1, 2)
+        return nn.functional.scaled_dot_product_attention(q, *made.split(128, dim=-1))
+
+
+def test_an_expansion_of_a_widened_latent_is_lowered_or_left():
+    """The latent that the product reads is not the one that the call was captured with."""
+    x = torch.empty(1, 256, 32, dtype=torch.bfloat16)
+    ready = prepared(from_module(Widened(), torch.empty(1, 16, 1, 128), x), workload("prefill"))
+    [kernel] = attentions(ready)
+    assert sum(kernel.reads.values()) < 16 * 256 * 128 * 4
+    assert [k.label for k in ready.fused if k.kind == "matmul"] == ["absorbed"] * 2
+
+
+class Heads(nn.Module):
+    """Attention of 8 query heads over one key head that a wide projection makes."""
+
+    def __init__(self, added):
+        super().__init__()
+        self.keys, self.added = nn.Linear(64, 512, bias=False), added
+
+    def forward(self, q, x, other):
+        k = self.keys(x)
+        if self.added:
+            k = torch.addmm(other, x[0], self.keys.weight.t())[None]
+        heads = 8 if self.added else 1
+        k = k.view(1, -1, heads, 512 // heads).transpose(1, 2)
+        if not self.added:
+            k = k.expand(1, 8, -1, -1)
+        return nn.functional.scaled_dot_product_attention(q, k, k)
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_shared_heads_and_sums_are_not_absorbed(added):
+    q = torch.empty(1, 8, 1, 64 if added else 512)
+    inputs = q, torch.empty(1, 1024, 64), torch.empty(1024, 512)
+    ready = prepared(from_module(Heads(added), *inputs), workload("prefill"))
+    assert not any(k.label == "absorbed" for k in ready.fused)
+
+
+def test_a_copy_into_a_part_leaves_the_rest_to_be_read():
+    def step(x, piece, q):
+        k = x * 2
+        k[:, :, :1].copy_(piece)
+        return q @ k.transpose(-1, -2)
+
+    x, piece, q = torch.empty(4, 8, 256, 64), torch.empty(4, 8, 1, 64), torch.empty(4, 8, 4, 64)
+    ready = lowered(step, x, piece, q)
+    assert moved(ready) >= 3 * x.nbytes  # read, written, read by the product
+
+
+def test_slices_of_a_copy_are_charged_once():
+    def chunks(x, y):
+        a, b = x.float(), y.float()
+        return [a[i] @ b[i] for i in range(16)]
+
+    x = torch.empty(16, 128, 128, dtype=torch.bfloat16)
+    ready = lowered(chunks, x, torch.empty_like(x))
+    read = sum(sum(k.reads.values()) for k in ready.fused)
+    assert read == 2 * x.nbytes
+
+
+def test_a_row_that_is_written_does_not_hide_the_rest_of_a_buffer():
+    def step(cache, row, q):
+        cache[5:6].copy_(row)
+        return q @ (cache * 0.5).t()
+
+    cache = torch.empty(4096, 256)
+    ready = lowered(step, cache, torch.empty(1, 256), torch.empty(8, 256))
+    read = sum(sum(k.reads.values()) for k in ready.fused if k.kind == "vector")
+    assert read >= cache.nbytes * 0.99
+
+
+def test_parts_of_a_tensor_that_a_group_writes_add_up():
+    def halves(out, x):
+        y = x * 2
+        out[0].copy_(y)
+        out[1].copy_(y)
+        return out + 0
+
+    out, x = torch.empty(2, 4096), torch.empty(4096)
+    [kernel] = lowered(halves, out, x).fused
+    assert sum(kernel.writes.values()) >= 2 * out.nbytes  # the input that changes, the result
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda x, i: x.cumsum(0)[i],
+        lambda x, i: x.sort(0).values[i],
+        lambda x, i: torch.zeros_like(x).index_add(0, i, x[i])[i],
+    ],
+    ids=["running-sum", "order", "scatter"],
+)
+def test_what_all_of_a_tensor_is_needed_for_is_in_memory(step):
+    x, i = torch.empty(1 << 20, 2), torch.empty(16, dtype=torch.int64)
+    ready = lowered(step, x, i)
+    assert ready.memory.activations_fused >= x.nbytes
+
+
+def test_packed_operands_are_read_apart():
+    def attend(qkv):
+        return nn.functional.scaled_dot_product_attention(*qkv.unbind(0))
+
+    packed = torch.empty(3, 1, 4, 256, 64)
+    [kernel] = lowered(attend, packed).eager
+    assert sum(kernel.reads.values()) == packed.nbytes
+
+
+class Converted(nn.Module):
+    """Layers whose weights are kept in fp16 and used in fp32."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = nn.ParameterList(torch.empty(512, 512).half() for _ in range(8))
+
+    def forward(self, x):
+        for weight in self.weights:
+            x = (x @ weight.float()).relu()
+        return x
+
+
+def test_converted_weights_stay_in_memory():
+    ready = prepared(from_module(Converted(), torch.empty(4, 512)), workload("prefill"))
+    assert not any(k.label == "_to_copy" for k in ready.fused)
+    assert ready.memory.activations_fused >= 8 * 512 * 512 * 4

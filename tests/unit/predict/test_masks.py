@@ -125,3 +125,64 @@ def test_a_mask_written_through_a_view_stays_unknown():
         return mask
 
     assert mask_in(make, 12, 12) is None
+
+
+def test_a_view_taken_before_a_write_stays_unknown():
+    def make(q, k):
+        mask = torch.full((12, 12), float("-inf"))
+        view = mask[None, None]
+        mask.triu_(1)
+        return view
+
+    assert mask_in(make, 12, 12) is None
+
+
+def test_a_write_through_a_view_of_all_stays_unknown():
+    def make(q, k):
+        mask = torch.full((12, 12), float("-inf"))
+        mask.view(144).fill_(0)
+        return mask
+
+    assert mask_in(make, 12, 12) is None
+
+
+def test_heads_may_see_differently():
+    """One head sees a window of 2, the other of 5."""
+
+    def windows(q, k):
+        ahead = torch.arange(12)[:, None] - torch.arange(12)[None]
+        size = (torch.arange(2) * 3 + 2)[:, None, None]
+        return (ahead[None] >= 0) & (ahead[None] < size)
+
+    truth = windows(None, None).float().mean().item()
+    assert mask_in(windows, 12, 12).share == pytest.approx(truth)
+
+
+def test_a_periodic_mask_is_not_met_in_step():
+    """Every fourth query sees all, the others themselves alone."""
+
+    def make(q, k):
+        rows, keys = torch.arange(4096)[:, None], torch.arange(4096)[None]
+        return (rows % 4 == 0) | (rows == keys)
+
+    assert mask_in(make, 4096, 4096).share == pytest.approx(0.25, abs=0.06)
+
+
+@pytest.mark.parametrize("alpha", [1, 2])
+def test_alpha_belongs_to_the_operand_that_torch_scales(alpha):
+    def make(q, k):
+        rows, keys = torch.arange(8)[:, None], torch.arange(8)[None]
+        return torch.rsub(rows, keys, alpha=alpha) <= 0
+
+    truth = make(None, None).float().mean().item()
+    assert mask_in(make, 8, 8).share == pytest.approx(truth)
+
+
+def test_a_long_chain_stays_unknown_and_ends():
+    def make(q, k):
+        mask = positions(RULES["causal"], 12, 12)
+        for _ in range(300):
+            mask = mask & (torch.arange(12)[None] >= 0)
+        return mask
+
+    assert mask_in(make, 12, 12) is None
