@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from crossgrade.errors import BadRecord, CannotWrite, FutureSchema
+from crossgrade.records.migrate import migrated
 from crossgrade.values.record import RECORD_SCHEMA, Record
 
 
@@ -70,7 +71,7 @@ def _dump(record: Record, path: Path) -> None:
 
 
 def load(path: Path) -> Record:
-    """Return a record from its file.
+    """Return a record from its file, in the newest layout; an older one is migrated.
 
     Raises:
         BadRecord: not JSON, fields missing or unknown, or contents that do not match the digest.
@@ -94,4 +95,12 @@ def load(path: Path) -> Record:
         ) from error
     if record.digest != _digest(record):
         raise BadRecord(f"'{path}' was changed after it was written", hint="run it again")
-    return record
+    if schema == RECORD_SCHEMA:
+        return record
+    try:
+        newest = migrated(raw, RECORD_SCHEMA)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadRecord(
+            f"'{path}' does not hold what schema {schema} says: {error}", hint="was it edited?"
+        ) from error
+    return seal(Record(**newest))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from crossgrade.errors import BadRecord, FutureSchema
 from crossgrade.records.codec import dump, load, seal, to_json
 from crossgrade.records.store import default_folder
-from crossgrade.values.record import Record
+from crossgrade.values.record import RECORD_SCHEMA, Record
+
+EARLIER = Path(__file__).parents[2] / "data" / "records"
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -47,6 +50,41 @@ def test_a_record_from_the_future_is_refused_politely(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"schema": 99, "kind": "assessment", "new_field": 1}))
     with pytest.raises(FutureSchema, match="upgrade"):
+        load(path)
+
+
+def test_there_is_a_record_of_every_earlier_schema():
+    found = {p.name for p in EARLIER.glob("*.json")}
+    assert found == {f"schema-{n}.json" for n in range(1, RECORD_SCHEMA)}
+
+
+def test_a_record_of_schema_1_is_read_in_the_newest_layout(tmp_path):
+    old = json.loads((EARLIER / "schema-1.json").read_text())
+    read = load(EARLIER / "schema-1.json")
+    assert read.schema == RECORD_SCHEMA
+    before = old["data"]["chips"][0]["phases"][0]["memory"]
+    after = read.data["chips"][0]["phases"][0]["memory"]
+    assert after["peak_eager"] == before["peak"]
+    assert after["activations_eager"] == before["activations"]
+    assert after["peak_fused"] is None
+    assert after["weights"] == before["weights"]
+    dump(read, tmp_path / "new.json")
+    assert load(tmp_path / "new.json") == read
+
+
+def test_a_changed_record_of_an_earlier_schema_is_refused(tmp_path):
+    text = (EARLIER / "schema-1.json").read_text()
+    path = tmp_path / "a.json"
+    path.write_text(text.replace('"verdict": "runs', '"verdict": "blocked', 1))
+    with pytest.raises(BadRecord, match="changed"):
+        load(path)
+
+
+def test_an_earlier_schema_without_its_contents_is_refused(tmp_path):
+    broken = dataclasses.replace(record({"chips": [{"phases": [{}]}]}), schema=1)
+    path = tmp_path / "a.json"
+    dump(seal(broken), path)
+    with pytest.raises(BadRecord, match="schema 1"):
         load(path)
 
 

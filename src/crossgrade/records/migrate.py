@@ -1,0 +1,38 @@
+"""Older records -> the newest layout, a step per version.
+
+A step changes names and places only: it never works out a figure that the record does not have.
+Must not know files.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Fields = dict[str, Any]
+
+
+def migrated(raw: Mapping[str, Any], newest: int) -> Fields:
+    """Return the fields of a record in the newest layout."""
+    fields = copy.deepcopy(dict(raw))
+    while fields["schema"] < newest:
+        fields = STEPS[fields["schema"]](fields)
+        fields["schema"] += 1
+    return fields
+
+
+def _two_kinds_of_activations(fields: Fields) -> Fields:
+    """1 -> 2: memory is told for eager and for fused kernels; schema 1 knew the eager one."""
+    for chip in fields["data"].get("chips", []):
+        for phase in chip["phases"]:
+            memory = phase["memory"]
+            memory["activations_eager"] = memory.pop("activations")
+            memory["peak_eager"] = memory.pop("peak")
+            memory["least_chips_eager"] = memory["least_chips"]
+            memory["activations_fused"] = memory["peak_fused"] = None
+    return fields
+
+
+STEPS: Mapping[int, Callable[[Fields], Fields]] = {1: _two_kinds_of_activations}
+"""Version -> the step to the next one."""
