@@ -406,6 +406,19 @@ def render(
     return render_markdown(document)
 
 
+def _resolved(assessment: Assessment) -> dict[str, Any]:
+    """Return what was used after defaults, aliases and detection."""
+    return {
+        "model": dataclasses.asdict(assessment.model),
+        "chips": [c.chip for c in assessment.chips],
+        "phases": [
+            {"phase": p.phase, "batch": p.batch, "tokens": p.tokens, "context": p.context}
+            for p in assessment.chips[0].phases
+        ],
+        "weights": assessment.weights_format,
+    }
+
+
 def write_record(
     model: str, options: AssessOptions, assessment: Assessment, folder: Path | None = None
 ) -> Path:
@@ -431,15 +444,7 @@ def write_record(
             kind="assessment",
             created=now.isoformat(timespec="seconds"),
             passed={"model": model, **to_json(options)},
-            resolved={
-                "model": to_json(assessment.model),
-                "chips": [c.chip for c in assessment.chips],
-                "phases": [
-                    {"phase": p.phase, "batch": p.batch, "tokens": p.tokens, "context": p.context}
-                    for p in assessment.chips[0].phases
-                ],
-                "weights": assessment.weights_format,
-            },
+            resolved=_resolved(assessment),
             environment={
                 "crossgrade": __version__,
                 "platform": platform.system(),

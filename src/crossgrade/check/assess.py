@@ -64,8 +64,6 @@ def assess_phase(
     """
     memory = prepared.memory
     workload = prepared.capture.workload
-    if workload.phase == "train":
-        weights_format = f"{', '.join(memory.formats)} as the module computes (training)"
     least = least_chips(memory.peak_fused, chip)
     layout = _layout(chips or least or 1)
     priced = chip.memory_bandwidth is not None
@@ -83,16 +81,20 @@ def assess_phase(
         calls=prepared.capture.calls,
         distinct_calls=prepared.capture.keys,
         flops=prepared.flops,
-        memory=_memory(memory, chip, least, weights_format),
+        memory=_memory(memory, chip, least, _format(memory, workload.phase, weights_format)),
         speed=_speed(prediction, layout, price_per_hour) if prediction else None,
-        levels=tuple(
-            LevelFigures(level=level, operators=n, calls=calls, time_share=share)
-            for level, n, calls, share in level_shares(uses)
-        ),
+        levels=_levels(uses),
         operators=tuple(_operator(use) for use in uses),
         findings=findings,
         claims=(),
         capture_digest="",
+    )
+
+
+def _levels(uses: tuple[OperatorUse, ...]) -> tuple[LevelFigures, ...]:
+    return tuple(
+        LevelFigures(level=level, operators=n, calls=calls, time_share=share)
+        for level, n, calls, share in level_shares(uses)
     )
 
 
@@ -154,6 +156,13 @@ def _verdict(
     if least > chips:
         return "needs-N-chips"
     return "runs-with-findings" if any(f.severity == "warning" for f in findings) else "runs"
+
+
+def _format(memory: MemoryNeed, phase: str, given: str) -> str:
+    """Return the format that weights count in: a training step needs them as it computes."""
+    if phase != "train":
+        return given
+    return f"{', '.join(memory.formats)} as the module computes (training)"
 
 
 def _memory(

@@ -22,25 +22,7 @@ def execution_findings(
     eager = prediction.share_by_bound_eager
     waiting = eager["launch"] + eager["host"]
     if waiting >= _HOST_BOUND:
-        yield Finding(
-            id="CG-F401",
-            severity="note",
-            chip=chip,
-            phase=phase,
-            title=f"eager execution waits for launches {percent(waiting)} of the time: "
-            f"{count(prediction.kernels_eager)} kernels, {count(prediction.kernels_fused)} fused",
-            place=(),
-            evidence=(
-                f"predicted: {seconds(prediction.time_s.high)} eager, "
-                f"{seconds(prediction.time_s.low)} fused+graph",
-            ),
-            hint="capture a graph or compile the step",
-            calls=prediction.kernels_eager,
-            data={
-                "kernels_eager": prediction.kernels_eager,
-                "kernels_fused": prediction.kernels_fused,
-            },
-        )
+        yield _host_bound(chip, phase, prediction, waiting)
     if prediction.unknown_rates:
         names = ", ".join(prediction.unknown_rates)
         yield Finding(
@@ -53,6 +35,32 @@ def execution_findings(
             evidence=(f"{chip}: no engine for {names} in the description",),
             hint="the time is too short by what this arithmetic takes; measure it on the chip",
         )
+    yield from _data_dependent(prepared, chip, phase)
+
+
+def _host_bound(chip: str, phase: str, prediction: Prediction, waiting: float) -> Finding:
+    return Finding(
+        id="CG-F401",
+        severity="note",
+        chip=chip,
+        phase=phase,
+        title=f"eager execution waits for launches {percent(waiting)} of the time: "
+        f"{count(prediction.kernels_eager)} kernels, {count(prediction.kernels_fused)} fused",
+        place=(),
+        evidence=(
+            f"predicted: {seconds(prediction.time_s.high)} eager, "
+            f"{seconds(prediction.time_s.low)} fused+graph",
+        ),
+        hint="capture a graph or compile the step",
+        calls=prediction.kernels_eager,
+        data={
+            "kernels_eager": prediction.kernels_eager,
+            "kernels_fused": prediction.kernels_fused,
+        },
+    )
+
+
+def _data_dependent(prepared: Prepared, chip: str, phase: str) -> Iterator[Finding]:
     marks = Counter(prepared.capture.columns["call_mark"].tolist())
     for mark, calls in sorted(marks.items()):
         text = prepared.capture.tables["marks"][mark]

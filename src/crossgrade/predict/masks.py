@@ -10,20 +10,34 @@ from __future__ import annotations
 
 import json
 import math
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crossgrade.predict.cost import base_name
-from crossgrade.values.capture import ALIAS_VIEW, Capture, TensorMeta
-
-Array = NDArray[Any]
-Cut = Mapping[int, Array]
-"""Dimension -> the indices that are worked out there; other dimensions are whole."""
+from crossgrade.predict.positions import (
+    ANY_INPUT,
+    ARITY,
+    FILLS,
+    POINTWISE,
+    RESHAPES,
+    RULES,
+    WHOLE,
+    Array,
+    Cut,
+    Known,
+    Step,
+    Unknown,
+    axes_of,
+    each,
+    number,
+    numpy_type,
+    range_of,
+    truncated,
+)
+from crossgrade.values.capture import ALIAS_VIEW, Capture
 
 HIDDEN_BELOW = -6e4
 """An additive mask hides what it lowers by more than this; the least fp16 number is -65,504."""
@@ -59,22 +73,6 @@ def _spread(size: int, most: int) -> Array:
     return np.minimum(drawn.astype(np.int64), size - 1)
 
 
-class _Unknown(Exception):
-    """The value rests on data that a capture does not have."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """An array, and what some of its elements are in its place."""
-
-    rest: Array
-    """Value of every element that the model's data does not pick."""
-    picked: Array | None = None
-    """Value of the elements that it picks; None where nothing depends on data."""
-    most: int = 0
-    """How many elements of each last dimension are picked at most."""
-
-
 class MaskReader:
     """Works out masks of one capture; what it has found it keeps."""
 
@@ -89,7 +87,7 @@ class MaskReader:
         self._storage = c["value_storage"].tolist()
         self._depth = 0
         self._possible = self._rests_on_positions()
-        self._done: dict[tuple[int, tuple[Any, ...]], _Known | None] = {}
+        self._done: dict[tuple[int, tuple[Any, ...]], Known | None] = {}
         self._seen: dict[tuple[int, bool], Visible | None] = {}
 
     def additive(self, value: int) -> Visible | None:
@@ -114,9 +112,9 @@ class MaskReader:
                  for o in c["key_operator"].tolist()]  # fmt: skip
         for call, key in enumerate(self._key):
             name = names[key]
-            if name in _ANY_INPUT:
+            if name in ANY_INPUT:
                 known = True
-            elif name in _RULES:
+            elif name in RULES:
                 values = inputs[starts[call] : starts[call + 1]]
                 known = all(possible[v] for v in (values[:1] if name == "scatter" else values))
             else:
@@ -132,7 +130,7 @@ class MaskReader:
         if key not in self._seen:
             try:
                 self._seen[key] = self._measure(value, hides)
-            except _Unknown:
+            except Unknown:
                 self._seen[key] = None
         return self._seen[key]
 
@@ -140,7 +138,7 @@ class MaskReader:
         """Count what a mask of shape [..., queries, keys] shows."""
         shape = self._shape(value)
         if len(shape) < 2 or 0 in shape:
-            raise _Unknown
+            raise Unknown
         queries, keys = shape[-2:]
         cut = {i: _spread(n, _MOST_HEADS) for i, n in enumerate(shape[:-2])}
         heads = math.prod(len(at) for at in cut.values())
@@ -168,11 +166,11 @@ class MaskReader:
     def _cut_shape(shape: tuple[int, ...], cut: Cut) -> tuple[int, ...]:
         return tuple(len(cut[i]) if i in cut else n for i, n in enumerate(shape))
 
-    def _evaluate(self, value: int, cut: Cut) -> _Known:
+    def _evaluate(self, value: int, cut: Cut) -> Known:
         """Return a value at the cut.
 
         Raises:
-            _Unknown: it rests on data, or would be too large.
+            Unknown: it rests on data, or would be too large.
         """
         shape = self._shape(value)
         size = 1
@@ -182,7 +180,7 @@ class MaskReader:
         if key not in self._done:
             self._done[key] = None
             if self._depth >= _DEEPEST:
-                raise _Unknown
+                raise Unknown
             if (
                 size <= _MOST_ELEMENTS
                 and self._possible[value]
@@ -195,10 +193,10 @@ class MaskReader:
                     self._depth -= 1
         found = self._done[key]
         if found is None:
-            raise _Unknown
+            raise Unknown
         return found
 
-    def _compute(self, value: int, shape: tuple[int, ...], cut: Cut) -> _Known | None:
+    def _compute(self, value: int, shape: tuple[int, ...], cut: Cut) -> Known | None:
         call = self._producer[value]
         if call < 0:
             return None
@@ -209,7 +207,7 @@ class MaskReader:
         name = base_name(key.operator).rstrip("_")
         arguments, named = json.loads(key.arguments)
         inputs = self._capture.inputs_of(call)
-        step = _Step(name, arguments, named, inputs, shape, key.outputs[0], cut)
+        step = Step(name, arguments, named, inputs, shape, key.outputs[0], cut)
         rules = (self._filled, self._pointwise, self._reshaped, self._sliced, self._scattered,
                  self._joined)  # fmt: skip
         for rule in rules:
@@ -218,51 +216,51 @@ class MaskReader:
                 return found
         return self._whole(step)
 
-    def _filled(self, step: _Step) -> _Known | None:
+    def _filled(self, step: Step) -> Known | None:
         """Return a constant: `zeros`, `ones`, `full` and their relatives."""
-        at = _FILLS.get(step.name)
+        at = FILLS.get(step.name)
         if at is None:
             return None
-        fill = _number(step.arguments[at] if at >= 0 else (step.name.find("one") >= 0) * 1)
-        dtype = _dtype(step.meta)
-        return _Known(np.broadcast_to(np.array(fill).astype(dtype),
+        fill = number(step.arguments[at] if at >= 0 else (step.name.find("one") >= 0) * 1)
+        dtype = numpy_type(step.meta)
+        return Known(np.broadcast_to(np.array(fill).astype(dtype),
                                       self._cut_shape(step.shape, step.cut)))  # fmt: skip
 
-    def _pointwise(self, step: _Step) -> _Known | None:
+    def _pointwise(self, step: Step) -> Known | None:
         """Return arithmetic element by element."""
-        function = _POINTWISE.get(step.name)
+        function = POINTWISE.get(step.name)
         if function is None:
             return None
         parts = [self._operand(a, step) for a in step.arguments]
         alpha = step.named.get("alpha", 1)
         if alpha != 1:
             scaled = 0 if step.name == "rsub" else 1
-            parts[scaled] = _each(lambda x: x * alpha, [parts[scaled]])
+            parts[scaled] = each(lambda x: x * alpha, [parts[scaled]])
         mode = step.named.get("rounding_mode")
         if step.name == "div" and mode is not None:
-            function = np.floor_divide if mode == "floor" else _truncated
+            function = np.floor_divide if mode == "floor" else truncated
         try:
-            result = _each(function, parts[: _ARITY.get(step.name, 2)])
+            result = each(function, parts[: ARITY.get(step.name, 2)])
         except TypeError as error:
-            raise _Unknown from error
-        return _each(lambda x: x.astype(_dtype(step.meta)), [result])
+            raise Unknown from error
+        return each(lambda x: x.astype(numpy_type(step.meta)), [result])
 
-    def _operand(self, argument: Any, step: _Step) -> _Known:
+    def _operand(self, argument: Any, step: Step) -> Known:
         """Return one operand: a number, or a tensor cut where it has more than one element."""
         if not isinstance(argument, dict):
-            return _Known(np.array(_number(argument)))
+            return Known(np.array(number(argument)))
         value = step.inputs[argument["t"]]
         shape = self._shape(value)
         shift = len(step.shape) - len(shape)
         cut = {i - shift: at for i, at in step.cut.items() if i >= shift and shape[i - shift] != 1}
         return self._evaluate(value, cut)
 
-    def _reshaped(self, step: _Step) -> _Known | None:
+    def _reshaped(self, step: Step) -> Known | None:
         """Return the same elements in another shape."""
-        if step.name not in _RESHAPES:
+        if step.name not in RESHAPES:
             return None
         shape = self._shape(step.inputs[0])
-        axes = _axes(step, shape)
+        axes = axes_of(step, shape)
         if axes is None:
             return None
         cut: dict[int, Array] = {}
@@ -281,23 +279,23 @@ class MaskReader:
             kept = [n if axes[i] is not None else 1 for i, n in enumerate(goal)]
             return np.broadcast_to(array.reshape(kept), goal)
 
-        return _each(lay, [source])
+        return each(lay, [source])
 
-    def _sliced(self, step: _Step) -> _Known | None:
+    def _sliced(self, step: Step) -> Known | None:
         """Return a range of one dimension; where that one is cut, the places it comes from."""
         if step.name != "slice":
             return None
         shape = self._shape(step.inputs[0])
-        dim, start, stop, stride = _range_of(step, shape)
+        dim, start, stop, stride = range_of(step, shape)
         cut = dict(step.cut)
         if dim in cut:
             cut[dim] = np.arange(start, stop, stride)[cut[dim]]
             return self._evaluate(step.inputs[0], cut)
         source = self._evaluate(step.inputs[0], cut)
         index = (*[slice(None)] * dim, slice(start, stop, stride))
-        return _each(lambda x: np.broadcast_to(x, self._cut_shape(shape, cut))[index], [source])
+        return each(lambda x: np.broadcast_to(x, self._cut_shape(shape, cut))[index], [source])
 
-    def _scattered(self, step: _Step) -> _Known | None:
+    def _scattered(self, step: Step) -> Known | None:
         """Return a base of which the model's data picks some elements along the last dimension."""
         if step.name != "scatter" or len(step.arguments) != 4:
             return None
@@ -307,11 +305,11 @@ class MaskReader:
         source = self._operand(base, step)
         if source.picked is not None:
             return None
-        picked = np.full_like(source.rest, _number(fill))
+        picked = np.full_like(source.rest, number(fill))
         most = self._shape(step.inputs[index["t"]])[-1]
-        return _Known(source.rest, picked, most)
+        return Known(source.rest, picked, most)
 
-    def _joined(self, step: _Step) -> _Known | None:
+    def _joined(self, step: Step) -> Known | None:
         """Return pieces one after another, where the cut leaves that dimension whole."""
         if step.name != "cat":
             return None
@@ -327,12 +325,12 @@ class MaskReader:
                 continue  # an empty tensor of one dimension, as a cache begins with
             part = self._evaluate(value, step.cut)
             whole = (*goal[:dim], shape[dim], *goal[dim + 1 :])
-            pieces.append(_each(lambda x, whole=whole: np.broadcast_to(x, whole), [part]))
-        return _each(lambda *arrays: np.concatenate(arrays, axis=dim), pieces)
+            pieces.append(each(lambda x, whole=whole: np.broadcast_to(x, whole), [part]))
+        return each(lambda *arrays: np.concatenate(arrays, axis=dim), pieces)
 
-    def _whole(self, step: _Step) -> _Known | None:
+    def _whole(self, step: Step) -> Known | None:
         """Return what needs its inputs whole: small arithmetic on positions."""
-        function = _WHOLE.get(step.name)
+        function = WHOLE.get(step.name)
         if function is None:
             return None
         inputs = [self._evaluate(v, {}) for v in step.inputs]
@@ -343,20 +341,7 @@ class MaskReader:
             return None
         for axis, at in step.cut.items():
             result = result.take(at, axis)
-        return _Known(result)
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One call that is repeated."""
-
-    name: str
-    arguments: list[Any]
-    named: dict[str, Any]
-    inputs: list[int]
-    shape: tuple[int, ...]
-    meta: TensorMeta
-    cut: Cut
+        return Known(result)
 
 
 def _overwritten(capture: Capture) -> set[int]:
@@ -384,139 +369,3 @@ def _overwritten(capture: Capture) -> set[int]:
         if inputs[position] in views or first_view.get(written, len(starts)) < call:
             found.add(written)
     return found
-
-
-def _each(function: Callable[..., Array], parts: list[_Known]) -> _Known:
-    """Return a function of the rests, and of the picked where there are any.
-
-    Raises:
-        _Unknown: two parts are picked from apart, so that what is picked of both is unknown.
-    """
-    limits = {p.most for p in parts if p.picked is not None}
-    rest = function(*(p.rest for p in parts))
-    if not limits:
-        return _Known(rest)
-    if sum(p.picked is not None for p in parts) > 1:
-        raise _Unknown
-    picked = function(*(p.rest if p.picked is None else p.picked for p in parts))
-    return _Known(rest, picked, limits.pop())
-
-
-def _number(value: Any) -> Any:
-    """Return an argument as a number; infinities come as text."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError as error:
-            raise _Unknown from error
-    if value is None or isinstance(value, (list, dict)):
-        raise _Unknown
-    return value
-
-
-def _dtype(meta: TensorMeta) -> type:
-    """Return the numpy type that holds a torch type; floats are narrowed to single precision."""
-    if meta.dtype == "bool":
-        return np.bool_
-    return np.float32 if "float" in meta.dtype else np.int64
-
-
-def _truncated(a: Array, b: Array) -> Array:
-    result: Array = np.trunc(a / b)
-    return result
-
-
-def _axes(step: _Step, shape: tuple[int, ...]) -> list[int | None] | None:
-    """Return for each dimension of the result the one it comes from, None for a repeated one."""
-    out = step.shape
-    if step.name in ("transpose", "t"):
-        order = list(range(len(shape)))
-        a, b = step.arguments[1:3] if step.name == "transpose" else (0, -1)
-        if order:
-            order[a], order[b] = order[b], order[a]
-        return list(order)
-    if step.name == "permute":
-        return [d % len(shape) for d in step.arguments[1]]
-    if step.name == "expand":
-        shift = len(out) - len(shape)
-        return [
-            None if i < shift or (shape[i - shift] == 1 and n != 1) else i - shift
-            for i, n in enumerate(out)
-        ]
-    sources = [i for i, n in enumerate(shape) if n != 1]
-    goals = [i for i, n in enumerate(out) if n != 1]
-    if [shape[i] for i in sources] != [out[i] for i in goals]:
-        return None
-    axes: list[int | None] = [None] * len(out)
-    for source, goal in zip(sources, goals, strict=True):
-        axes[goal] = source
-    return axes
-
-
-_RESHAPES = frozenset({
-    "view", "_unsafe_view", "unsqueeze", "squeeze", "expand", "alias", "detach", "transpose", "t",
-    "permute", "clone", "reshape", "_reshape_alias", "lift_fresh", "contiguous",
-})  # fmt: skip
-_FILLS = {
-    "zeros": -1, "ones": -1, "new_zeros": -1, "new_ones": -1, "zeros_like": -1, "ones_like": -1,
-    "full": 1, "full_like": 1, "new_full": 2, "scalar_tensor": 0, "fill": 1,
-}  # fmt: skip
-"""Operator -> position of the value; -1: the name says it."""
-_POINTWISE: dict[str, Callable[..., Any]] = {
-    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv,
-    "rsub": lambda a, b: b - a, "floor_divide": operator.floordiv, "remainder": operator.mod,
-    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le,
-    "gt": operator.gt, "ge": operator.ge, "neg": operator.neg, "abs": abs,
-    "bitwise_and": operator.and_, "bitwise_or": operator.or_, "bitwise_not": operator.invert,
-    "logical_and": np.logical_and, "logical_or": np.logical_or, "logical_not": np.logical_not,
-    "bitwise_xor": operator.xor,
-    "__and": operator.and_, "__or": operator.or_, "minimum": np.minimum, "maximum": np.maximum,
-    "where": np.where, "_to_copy": lambda a: a,
-    "masked_fill": lambda a, mask, fill: np.where(mask, fill, a),
-}  # fmt: skip
-_ARITY = {"neg": 1, "abs": 1, "bitwise_not": 1, "logical_not": 1, "_to_copy": 1, "where": 3,
-          "masked_fill": 3}  # fmt: skip
-
-
-def _arange(step: _Step, inputs: list[Array]) -> Array:
-    numbers = [_number(a) for a in step.arguments if not isinstance(a, dict)]
-    return np.arange(*numbers).astype(_dtype(step.meta))
-
-
-def _range_of(step: _Step, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Return dimension, start, stop and stride of `aten.slice`, with their defaults filled in."""
-    dim, start, stop, stride = [*step.arguments[1:], *[None] * 4][:4]
-    dim = (dim or 0) % len(shape)
-    first, last, by = slice(start, stop, stride).indices(shape[dim])
-    return dim, first, last, by
-
-
-def _select(step: _Step, inputs: list[Array]) -> Array:
-    result: Array = inputs[0].take(step.arguments[2], axis=step.arguments[1])
-    return result
-
-
-def _index(step: _Step, inputs: list[Array]) -> Array:
-    """Return `aten.index`: a list of index tensors, None for a whole dimension."""
-    where = [slice(None) if a is None else inputs[a["t"]] for a in step.arguments[1]]
-    if any(not isinstance(w, slice) and w.dtype == np.bool_ for w in where):
-        raise _Unknown
-    if any(isinstance(w, slice) for w in where[:-1]):
-        raise _Unknown  # numpy and torch order such dimensions alike only in part
-    result: Array = inputs[0][tuple(where)]
-    return result
-
-
-_WHOLE: dict[str, Callable[[_Step, list[Array]], Array]] = {
-    "arange": _arange, "select": _select, "index": _index,
-    "cumsum": lambda step, inputs: inputs[0].cumsum(step.arguments[1]),
-    "view": lambda step, inputs: inputs[0].reshape(step.shape),
-    "_unsafe_view": lambda step, inputs: inputs[0].reshape(step.shape),
-    "tril": lambda step, inputs: np.tril(inputs[0], *step.arguments[1:2]),
-    "triu": lambda step, inputs: np.triu(inputs[0], *step.arguments[1:2]),
-    "flip": lambda step, inputs: np.flip(inputs[0], step.arguments[1]),
-}  # fmt: skip
-_ANY_INPUT = frozenset({*_FILLS, "arange"}) - {"fill"}
-"""Operators whose result does not depend on the values of their inputs."""
-_RULES = frozenset({*_FILLS, *_POINTWISE, *_RESHAPES, *_WHOLE, "scatter", "cat", "slice"})
-"""Operators that are repeated here."""
