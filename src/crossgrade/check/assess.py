@@ -176,6 +176,7 @@ def _memory(
         optimizer=memory.optimizer,
         activations_eager=memory.activations_eager,
         activations_fused=memory.activations_fused,
+        converted=memory.converted,
         peak_eager=memory.peak_eager,
         peak_fused=memory.peak_fused,
         by_format=memory.formats,

@@ -37,10 +37,12 @@ class MemoryNeed:
     """What is alive at the peak beside the rows above, in eager execution."""
     activations_fused: float
     """The same where fused kernels run: their inner tensors are never in memory."""
+    converted: float
+    """Weights in another format, where a fusing stack converts them once, ahead of the step."""
     peak_eager: float
     """Sum of the rows: the most that is alive at once."""
     peak_fused: float
-    """Sum of the rows with the fused activations."""
+    """Sum of the rows with the fused activations and the converted weights."""
     peak_call: int
     """Call at which the eager peak is reached."""
     formats: Mapping[str, float]
@@ -77,7 +79,11 @@ def memory_need(capture: Capture, fused: Sequence[Kernel]) -> MemoryNeed:
     # The cache of the end of the step is alive then, so the peak is never below it. A copy that is
     # alive beside it while the step replaces it counts as activation.
     eager = max(at_peak - gradients - kv, 0.0)
-    fused_most = max(_fused_peak(capture, fused, loose & ~is_kv) - gradients, 0.0)
+    converted = _converted_weights(capture, fused, loose & ~is_kv)
+    loose_fused = loose & ~is_kv
+    loose_fused[list(converted)] = False
+    kept_converted = float(sizes[list(converted)].sum()) if converted else 0.0
+    fused_most = max(_fused_peak(capture, fused, loose_fused) - gradients, 0.0)
     rows = weights + kv + gradients + optimizer
     formats = (
         _by_dtype(capture, is_parameter) if training else _by_format(capture, is_parameter, stored)
@@ -85,7 +91,8 @@ def memory_need(capture: Capture, fused: Sequence[Kernel]) -> MemoryNeed:
     return MemoryNeed(
         weights=weights, weights_as_computed=computed, kv=kv, gradients=gradients,
         optimizer=optimizer, activations_eager=eager, activations_fused=fused_most,
-        peak_eager=rows + eager, peak_fused=rows + fused_most, peak_call=peak_call,
+        converted=kept_converted, peak_eager=rows + eager,
+        peak_fused=rows + fused_most + kept_converted, peak_call=peak_call,
         formats=formats, parameters=_parameter_count(capture, is_parameter),
     )  # fmt: skip
 
@@ -106,14 +113,20 @@ def _live(
     return np.cumsum(change)[: capture.calls]
 
 
+def _converted_weights(capture: Capture, kernels: Sequence[Kernel], chosen: np.ndarray) -> set[int]:
+    """Return the chosen storages of casts that kernels read and none writes."""
+    cast = _storages_of_casts(capture)
+    written = {s for kernel in kernels for s in kernel.writes}
+    read = {s for kernel in kernels for s in kernel.reads}
+    return {s for s in (read - written) & cast if chosen[s]}
+
+
 def _fused_peak(capture: Capture, kernels: Sequence[Kernel], chosen: np.ndarray) -> float:
     """Return the most that is alive of the chosen storages while fused kernels run, bytes.
 
     A storage is there from the first kernel that writes it to the last that reads it. Caches are
-    not chosen: they are updated in place. A cast that is read and that no kernel writes is a weight
-    which was converted ahead of time: it stays. Storages below zero are made by the lowering.
+    not chosen: they are updated in place. Storages below zero are made by the lowering itself.
     """
-    cast = _storages_of_casts(capture)
     sizes, died = capture.columns["storage_bytes"].tolist(), capture.columns["storage_died"]
     kept = (died >= capture.calls).tolist()
     born: dict[int, int] = {}
@@ -123,12 +136,9 @@ def _fused_peak(capture: Capture, kernels: Sequence[Kernel], chosen: np.ndarray)
         for s, written in (*kernel.writes.items(), *dict.fromkeys(kernel.reads, 0.0).items()):
             if s >= 0 and not chosen[s]:
                 continue
-            # Read before anybody wrote it: it was there from the start.
-            ahead = s not in born and s not in kernel.writes
-            born.setdefault(s, 0 if ahead else index)
-            converted = ahead and s in cast
-            stays = s >= 0 and (kept[s] or converted or last.get(s) == len(kernels))
-            last[s] = len(kernels) if stays else index
+            # Read before anybody wrote it: it came from outside and was there from the start.
+            born.setdefault(s, index if s in kernel.writes else 0)
+            last[s] = len(kernels) if s >= 0 and kept[s] else index
             size[s] = max(size.get(s, 0.0), float(sizes[s]) if s >= 0 else written)
     change = np.zeros(len(kernels) + 2)
     for s, first in born.items():

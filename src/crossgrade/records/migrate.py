@@ -30,7 +30,7 @@ def _two_kinds_of_activations(fields: Fields) -> Fields:
             memory["activations_eager"] = memory.pop("activations")
             memory["peak_eager"] = memory.pop("peak")
             memory["least_chips_eager"] = memory["least_chips"]
-            memory["activations_fused"] = memory["peak_fused"] = None
+            memory["activations_fused"] = memory["converted"] = memory["peak_fused"] = None
     return fields
 
 

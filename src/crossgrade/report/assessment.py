@@ -86,6 +86,7 @@ def _memory_table(rows: Rows) -> Table:
         (title, name)
         for title, name in (
             ("weights", "weights"),
+            ("converted", "converted"),
             ("cache", "kv"),
             ("gradients", "gradients"),
             ("optimizer", "optimizer"),

@@ -41,10 +41,13 @@ class MemoryFigures:
     """Everything else alive at the peak of eager execution."""
     activations_fused: float
     """The same where fused kernels run; predicted."""
+    converted: float
+    """Weights in another format that fused kernels read, beside the checkpoint's; predicted."""
     peak_eager: float
     """Sum with eager activations."""
     peak_fused: float
-    """Sum with fused activations; it decides how many chips are needed. Predicted."""
+    """Sum with fused activations and converted weights; it decides how many chips are needed.
+    Predicted."""
     by_format: Mapping[str, float]
     """Bytes of parameters by storage format."""
     usable_per_chip: float | None
