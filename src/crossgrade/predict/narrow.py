@@ -15,7 +15,6 @@ from crossgrade.values.capture import DTYPES_BYTES, ROLES, Capture
 
 _PARAMETER = ROLES.index("parameter")
 
-
 CASTS = frozenset({"_to_copy", "clone"})
 """Operators that change format or layout and nothing else."""
 
