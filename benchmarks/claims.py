@@ -9,19 +9,15 @@ fitted to. Prints a line per claim and a count per model; asserts nothing.
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 from collections import Counter
 
 from crossgrade.api import chip
-from crossgrade.capture.run import CaptureSession
 from crossgrade.errors import CrossgradeError
 from crossgrade.ledger.claims import load_claims
 from crossgrade.ledger.compare import compare
-from crossgrade.predict.phase import Prepared, prepare
 from crossgrade.values.claim import Claim
-from crossgrade.values.workload import Workload
-from crossgrade.workloads.resolve import find_model
+from steps import step_of
 
 
 def main() -> int:
@@ -41,7 +37,7 @@ def main() -> int:
 def show(claim: Claim) -> str:
     """Print one claim; return where it lies."""
     try:
-        step = prepared(claim.model, claim.phase, claim.batch, claim.step_tokens, claim.context)
+        step = step_of(claim.model, claim.phase, claim.batch, claim.step_tokens, claim.context)
     except CrossgradeError as error:
         print(f"{claim.id}: {error.message}")
         return "not compared"
@@ -57,20 +53,6 @@ def show(claim: Claim) -> str:
         flush=True,
     )
     return where
-
-
-@functools.lru_cache(maxsize=2)
-def session_of(model: str) -> CaptureSession:
-    """Return the built model."""
-    return CaptureSession(find_model(model).build(None))
-
-
-@functools.lru_cache(maxsize=2)
-def prepared(model: str, phase: str, batch: int, tokens: int, context: int) -> Prepared:
-    """Return one step, captured and lowered."""
-    workload = Workload(model=find_model(model).ref, phase=phase, batch=batch, tokens=tokens,  # type: ignore[arg-type]
-                        context=context, dtype=None)  # fmt: skip
-    return prepare(session_of(model).capture(workload))
 
 
 if __name__ == "__main__":

@@ -15,18 +15,15 @@ from __future__ import annotations
 
 import argparse
 import csv
-import functools
 import os
 import sys
 from collections import defaultdict
 from pathlib import Path
 
 from crossgrade.api import chip
-from crossgrade.capture.run import CaptureSession
-from crossgrade.predict.phase import Prepared, predict, prepare
+from crossgrade.predict.phase import predict
 from crossgrade.values.layout import Layout
-from crossgrade.values.workload import Workload
-from crossgrade.workloads.resolve import find_model
+from steps import step_of
 
 MODELS = {
     ("Qwen/Qwen3-32B", "fp8"): "qwen3-32b-fp8",
@@ -115,7 +112,7 @@ def compare(model: str, name: str, row: dict[str, str]) -> str:
     """Print one row; return `inside`, `below` or `above`."""
     batch, chips, _ = condition(row)
     layout = Layout(chips=chips, kind="ideal-shards" if chips > 1 else "single", tp=chips)
-    band = predict(decode_step(model, batch, int(row["isl"])), chip(name), layout).time_s
+    band = predict(step_of(model, "decode", batch, 1, int(row["isl"])), chip(name), layout).time_s
     measured = float(row["silicon_tpot_ms"]) / 1e3
     where = "inside" if band.holds(measured) else "below" if measured < band.low else "above"
     print(
@@ -124,20 +121,6 @@ def compare(model: str, name: str, row: dict[str, str]) -> str:
         flush=True,
     )
     return where
-
-
-@functools.lru_cache(maxsize=4)
-def session_of(model: str) -> CaptureSession:
-    """Return the built model."""
-    return CaptureSession(find_model(model).build(None))
-
-
-@functools.lru_cache(maxsize=8)
-def decode_step(model: str, batch: int, context: int) -> Prepared:
-    """Return one decode step, captured and lowered."""
-    workload = Workload(model=find_model(model).ref, phase="decode", batch=batch, tokens=1,
-                        context=context, dtype=None)  # fmt: skip
-    return prepare(session_of(model).capture(workload))
 
 
 if __name__ == "__main__":

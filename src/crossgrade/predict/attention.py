@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from crossgrade.predict.cost import base_name
 from crossgrade.predict.kernel import AttentionShape, Kernel
@@ -304,11 +305,19 @@ def _masks_of(
                 known = [m for value in inputs for m in _known(value, masks)]
                 yield from (m for m in known if m[1].share < 1)
         elif name.rstrip("_") == "masked_fill" and len(inputs) >= 2:
-            fill = json.loads(key.arguments)[0][2]
-            if not masks.may_know(inputs[0]) and not isinstance(fill, dict):
+            fill = json.loads(key.arguments)[0][2:3]
+            if not masks.may_know(inputs[0]) and _hides(fill):
                 visible = masks.hiding(inputs[1])
-                if visible is not None and float(fill) < HIDDEN_BELOW:
+                if visible is not None:
                     yield inputs[1], visible
+
+
+def _hides(fill: list[Any]) -> bool:
+    """Return whether scores that get this value count for nothing; infinities come as text."""
+    try:
+        return float(fill[0]) < HIDDEN_BELOW
+    except (IndexError, TypeError, ValueError):
+        return False
 
 
 def _known(value: int, masks: MaskReader) -> Iterator[tuple[int, Visible]]:

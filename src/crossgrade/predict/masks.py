@@ -21,6 +21,7 @@ from crossgrade.predict.positions import (
     ANY_INPUT,
     ARITY,
     FILLS,
+    HARMLESS,
     POINTWISE,
     RESHAPES,
     RULES,
@@ -206,6 +207,8 @@ class MaskReader:
         key = self._capture.key(self._key[call])
         name = base_name(key.operator).rstrip("_")
         arguments, named = json.loads(key.arguments)
+        if named.keys() - HARMLESS:
+            return None
         inputs = self._capture.inputs_of(call)
         step = Step(name, arguments, named, inputs, shape, key.outputs[0], cut)
         rules = (self._filled, self._pointwise, self._reshaped, self._sliced, self._scattered,

@@ -118,6 +118,9 @@ def axes_of(step: Step, shape: tuple[int, ...]) -> list[int | None] | None:
     return axes
 
 
+HARMLESS = frozenset({"alpha", "rounding_mode", "dtype", "layout", "device", "pin_memory",
+                      "memory_format", "non_blocking"})  # fmt: skip
+"""Named arguments that the rules follow, or that change no value; any other stays unknown."""
 RESHAPES = frozenset({
     "view", "_unsafe_view", "unsqueeze", "squeeze", "expand", "alias", "detach", "transpose", "t",
     "permute", "clone", "reshape", "_reshape_alias", "lift_fresh", "contiguous",

@@ -23,7 +23,10 @@ def migrated(raw: Mapping[str, Any], newest: int) -> Fields:
 
 
 def _two_kinds_of_activations(fields: Fields) -> Fields:
-    """1 -> 2: memory is told for eager and for fused kernels; schema 1 knew the eager one."""
+    """1 -> 2: memory is told for eager and for fused kernels; schema 1 knew the eager one.
+
+    Its verdict and `least_chips` rest on that one and stay as they were given.
+    """
     for chip in fields["data"].get("chips", []):
         for phase in chip["phases"]:
             memory = phase["memory"]

@@ -96,7 +96,7 @@ def _memory_table(rows: Rows) -> Table:
         if any(getattr(p.memory, name) for _, p in rows)
     ]
     return Table(
-        title="memory of all chips together (exact; fused: predicted, and decides how many chips)",
+        title="memory of all chips together (exact; converted and fused: predicted)",
         columns=("chip", *(t for t, _ in parts), "peak, fused", "usable per chip", "at least"),
         rows=tuple(
             (

@@ -64,7 +64,10 @@ NUMBER_KINDS: tuple[NumberKind, ...] = (
         for rows, names in (
             ("levels", ("operators", "calls")),
             ("operators", ("calls", "call_share", "inner", "host_syncs")),
-            ("findings", ("calls", "call_share", "data")),
+            (
+                "findings",
+                ("calls", "call_share", "data.calls", "data.host_syncs", "data.inner_calls"),
+            ),
         )
         for name in names
     ),
@@ -72,6 +75,7 @@ NUMBER_KINDS: tuple[NumberKind, ...] = (
         _kind(f"{_PHASE}.{rows}[].time_share", "predicted", f"{_PRICED}, call by call")
         for rows in ("levels", "operators", "findings")
     ),
+    _kind(f"{_PHASE}.findings[].data", "predicted", f"{_LOWERED}, or {_PRICED}"),
     _kind(f"{_PHASE}.claims[].claim", "claimed", "the source of the claim"),
     _kind(f"{_PHASE}.claims[].predicted", "predicted", _PRICED),
 )

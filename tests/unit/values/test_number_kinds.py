@@ -33,6 +33,7 @@ def test_the_longest_path_decides():
     assert kind_of("chips[].phases[].memory.peak_fused").kind == "predicted"
     assert kind_of("chips[].phases[].memory.peak_eager").kind == "exact"
     assert kind_of("chips[].phases[].findings[].data.calls").kind == "exact"
+    assert kind_of("chips[].phases[].findings[].data.peak_bytes").kind == "predicted"
     assert kind_of("chips[].phases[].memory.kvx") is None
     assert kind_of("somewhere.else") is None
 
