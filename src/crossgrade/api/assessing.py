@@ -1,7 +1,6 @@
-"""One function per command: the whole of what the command line can do.
+"""`assess`: build, capture, judge, put beside claims.
 
-Wires the rooms together; owns no arithmetic of its own. Nothing heavy is imported until a function
-needs it.
+Wires the rooms together; owns no arithmetic of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crossgrade.api.catalog import chip
+from crossgrade.api.options import AssessOptions
 from crossgrade.errors import BadOption, CannotWrite, CaptureError
 from crossgrade.values.assessment import (
     Assessment,
@@ -23,8 +24,7 @@ from crossgrade.values.assessment import (
     PhaseAssessment,
     worst,
 )
-from crossgrade.values.precision import USER_DTYPES
-from crossgrade.values.workload import PHASES, Phase, Workload
+from crossgrade.values.workload import Phase, Workload
 
 if TYPE_CHECKING:
     from crossgrade.capture.run import CaptureSession
@@ -36,90 +36,6 @@ Narrate = Callable[[str], None]
 
 DEFAULT_TOKENS: Mapping[Phase, int] = {"prefill": 4096, "decode": 1, "train": 4096}
 DEFAULT_CONTEXT: Mapping[Phase, int] = {"prefill": 0, "decode": 8192, "train": 0}
-_LARGEST = 1 << 31
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssessOptions:
-    """What the user asked of `assess`."""
-
-    on: tuple[str, ...]
-    """Chips, as typed."""
-    phases: tuple[Phase, ...] = ()
-    """Phases, in order; none given: prefill, and decode where the model has a cache."""
-    batch: int | None = None
-    """Sequences, None for 1."""
-    tokens: int | None = None
-    """Tokens per sequence, None for the phase's default."""
-    context: int | None = None
-    """Cached tokens, None for the phase's default."""
-    dtype: str | None = None
-    """Weight format, None for the checkpoint's own."""
-    chips: int | None = None
-    """Number of chips, None for as many as are needed."""
-    prices: Mapping[str, float] = field(default_factory=dict)
-    """Chip -> price of one chip per hour, in the user's currency."""
-
-    def check(self) -> None:
-        """Refuse values that make no sense.
-
-        Raises:
-            BadOption: names the option, the value and what is allowed.
-        """
-        if self.phases == ("train",) and self.context:
-            raise BadOption(f"--context {self.context}: a training step caches nothing")
-        for name, given in (("--on", self.on), ("--phase", self.phases)):
-            if len(set(given)) < len(given):
-                raise BadOption(f"{name} names one thing twice: {', '.join(given)}")
-        if not self.on:
-            raise BadOption("no chip given", hint="add --on ascend-950dt; repeat it to compare")
-        if any(phase not in PHASES for phase in self.phases):
-            raise BadOption(f"phases {self.phases!r}", hint=f"one or more of {', '.join(PHASES)}")
-        sizes = (
-            ("--batch", self.batch, 1),
-            ("--tokens", self.tokens, 1),
-            ("--context", self.context, 0),
-            ("--chips", self.chips, 1),
-        )
-        for name, value, least in sizes:
-            if value is not None and not least <= value < _LARGEST:
-                raise BadOption(f"{name} {value}", hint=f"a whole number from {least} to 2^31")
-        if self.dtype is not None and self.dtype not in USER_DTYPES:
-            raise BadOption(f"--dtype {self.dtype}", hint=f"one of {', '.join(USER_DTYPES)}")
-        for chip, price in self.prices.items():
-            if not (0 < price < float("inf")):
-                raise BadOption(f"--price {chip}={price}", hint="a finite amount above 0")
-
-
-def models() -> tuple[str, ...]:
-    """Return the names of the shipped model configurations."""
-    from crossgrade.workloads.resolve import preset_names
-
-    return preset_names()
-
-
-def chips() -> tuple[str, ...]:
-    """Return the names of the described chips; `cpu` means this machine's."""
-    from crossgrade.chips.loader import chip_names
-
-    return ("cpu", *chip_names())
-
-
-def chip(name: str) -> Chip:
-    """Return a chip's description; `cpu` is probed here and now.
-
-    Raises:
-        UnknownChip: no chip has that name or alias.
-    """
-    if name.lower() == "cpu":
-        import datetime
-
-        from crossgrade.chips.probe import probe_cpu
-
-        return probe_cpu(date=datetime.datetime.now(datetime.UTC).date().isoformat())
-    from crossgrade.chips.loader import load_chip
-
-    return load_chip(name.removeprefix("virtual:"))
 
 
 def assess(
@@ -373,91 +289,3 @@ def _constants(described: Chip) -> tuple[tuple[str, float, str, str], ...]:
         rows.append((name, constant.value, constant.unit,
                      f"{source.title}, {source.date}: {source.url}{note}"))  # fmt: skip
     return tuple(rows)
-
-
-def render(
-    assessment: Assessment,
-    *,
-    as_json: bool = False,
-    everything: bool = False,
-    terminal: bool = False,
-    width: int = 120,
-    colour: bool = False,
-) -> str:
-    """Return an assessment as text: JSON, terminal tables, or Markdown for pipes and files."""
-    if as_json:
-        import json
-
-        from crossgrade.records.codec import to_json
-        from crossgrade.values.number_kinds import NUMBER_KINDS
-
-        data = to_json(assessment) | {"number_kinds": to_json(NUMBER_KINDS)}
-        body = {"schema": 2, "command": "assess", "verdict": assessment.verdict, "data": data}
-        return json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-    from crossgrade.report.assessment import assessment_document
-
-    document = assessment_document(assessment, everything=everything)
-    if terminal:
-        from crossgrade.report.terminal import render_terminal
-
-        return render_terminal(document, width=width, colour=colour)
-    from crossgrade.report.markdown import render_markdown
-
-    return render_markdown(document)
-
-
-def _resolved(assessment: Assessment) -> dict[str, Any]:
-    """Return what was used after defaults, aliases and detection."""
-    return {
-        "model": dataclasses.asdict(assessment.model),
-        "chips": [c.chip for c in assessment.chips],
-        "phases": [
-            {"phase": p.phase, "batch": p.batch, "tokens": p.tokens, "context": p.context}
-            for p in assessment.chips[0].phases
-        ],
-        "weights": assessment.weights_format,
-    }
-
-
-def write_record(
-    model: str, options: AssessOptions, assessment: Assessment, folder: Path | None = None
-) -> Path:
-    """Write an assessment as a record and return its path.
-
-    Args:
-        model: what the user named.
-        options: what the user asked.
-        assessment: the answer.
-        folder: where; None for `$CROSSGRADE_HOME/records` or the user's data folder.
-    """
-    import datetime
-    import platform
-
-    from crossgrade import __version__
-    from crossgrade.records.codec import dump, seal, to_json
-    from crossgrade.records.store import default_folder
-    from crossgrade.values.record import Record
-
-    now = datetime.datetime.now(datetime.UTC)
-    record = seal(
-        Record(
-            kind="assessment",
-            created=now.isoformat(timespec="seconds"),
-            passed={"model": model, **to_json(options)},
-            resolved=_resolved(assessment),
-            environment={
-                "crossgrade": __version__,
-                "platform": platform.system(),
-                "machine": platform.machine(),
-                **assessment.environment,
-            },
-            verdict=assessment.verdict,
-            data=to_json(assessment),
-        )
-    )
-    name = re.sub(r"[^\w.-]+", "_", assessment.model.name)
-    path = (
-        folder or default_folder()
-    ) / f"{now:%Y%m%dT%H%M%SZ}-assess-{name}-{record.digest[:8]}.json"
-    dump(record, path)
-    return path

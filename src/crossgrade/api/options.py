@@ -1,0 +1,64 @@
+"""What the user asks of `assess`, checked before any work. Must not know how it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from crossgrade.errors import BadOption
+from crossgrade.values.precision import USER_DTYPES
+from crossgrade.values.workload import PHASES, Phase
+
+_LARGEST = 1 << 31
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssessOptions:
+    """What the user asked of `assess`."""
+
+    on: tuple[str, ...]
+    """Chips, as typed."""
+    phases: tuple[Phase, ...] = ()
+    """Phases, in order; none given: prefill, and decode where the model has a cache."""
+    batch: int | None = None
+    """Sequences, None for 1."""
+    tokens: int | None = None
+    """Tokens per sequence, None for the phase's default."""
+    context: int | None = None
+    """Cached tokens, None for the phase's default."""
+    dtype: str | None = None
+    """Weight format, None for the checkpoint's own."""
+    chips: int | None = None
+    """Number of chips, None for as many as are needed."""
+    prices: Mapping[str, float] = field(default_factory=dict)
+    """Chip -> price of one chip per hour, in the user's currency."""
+
+    def check(self) -> None:
+        """Refuse values that make no sense.
+
+        Raises:
+            BadOption: names the option, the value and what is allowed.
+        """
+        if self.phases == ("train",) and self.context:
+            raise BadOption(f"--context {self.context}: a training step caches nothing")
+        for name, given in (("--on", self.on), ("--phase", self.phases)):
+            if len(set(given)) < len(given):
+                raise BadOption(f"{name} names one thing twice: {', '.join(given)}")
+        if not self.on:
+            raise BadOption("no chip given", hint="add --on ascend-950dt; repeat it to compare")
+        if any(phase not in PHASES for phase in self.phases):
+            raise BadOption(f"phases {self.phases!r}", hint=f"one or more of {', '.join(PHASES)}")
+        sizes = (
+            ("--batch", self.batch, 1),
+            ("--tokens", self.tokens, 1),
+            ("--context", self.context, 0),
+            ("--chips", self.chips, 1),
+        )
+        for name, value, least in sizes:
+            if value is not None and not least <= value < _LARGEST:
+                raise BadOption(f"{name} {value}", hint=f"a whole number from {least} to 2^31")
+        if self.dtype is not None and self.dtype not in USER_DTYPES:
+            raise BadOption(f"--dtype {self.dtype}", hint=f"one of {', '.join(USER_DTYPES)}")
+        for chip, price in self.prices.items():
+            if not (0 < price < float("inf")):
+                raise BadOption(f"--price {chip}={price}", hint="a finite amount above 0")
