@@ -19,8 +19,10 @@ from crossgrade.api.options import AssessOptions
 from crossgrade.errors import BadOption, CannotWrite, CaptureError
 from crossgrade.values.assessment import (
     Assessment,
+    AssumptionFigure,
     ChipAssessment,
     ClaimComparison,
+    ConstantFigure,
     PhaseAssessment,
     worst,
 )
@@ -79,6 +81,7 @@ def _assess(
     built = found.build(options.dtype)
     _check_sizes(options, built.sizes, found.ref.name)
     from crossgrade.capture.run import CaptureSession
+    from crossgrade.predict.timeline import memory_timeline
 
     desk = _Desk(
         session=CaptureSession(built),
@@ -97,6 +100,7 @@ def _assess(
         environment=prepared[0].capture.environment,
         notes=built.notes,
         assumptions=_assumptions(),
+        timelines=tuple(memory_timeline(p.capture, p.memory) for p in prepared),
         chips=assessed,
         verdict=worst(tuple(entry.verdict for entry in assessed)),
     )
@@ -126,11 +130,12 @@ def _check_sizes(options: AssessOptions, sizes: frozenset[str], name: str) -> No
             )
 
 
-def _assumptions() -> tuple[tuple[str, float, float, str], ...]:
+def _assumptions() -> tuple[AssumptionFigure, ...]:
     from crossgrade.predict.assumptions import assumptions
 
     return tuple(
-        (row.name, row.optimistic, row.pessimistic, row.source) for row in assumptions().values()
+        AssumptionFigure(**{f.name: getattr(row, f.name) for f in dataclasses.fields(row)})
+        for row in assumptions().values()
     )
 
 
@@ -278,14 +283,22 @@ class _Desk:
         return (compare(claim, prepared, described),)
 
 
-def _constants(described: Chip) -> tuple[tuple[str, float, str, str], ...]:
-    """Return every constant of a chip with its source in words."""
+def _constants(described: Chip) -> tuple[ConstantFigure, ...]:
+    """Return every constant of a chip with its source."""
     from crossgrade.chips.validate import constants
 
     rows = []
     for name, constant in constants(described):
         source = described.source(constant.source)
-        note = f"; {constant.note}" if constant.note else ""
-        rows.append((name, constant.value, constant.unit,
-                     f"{source.title}, {source.date}: {source.url}{note}"))  # fmt: skip
+        row = ConstantFigure(
+            name=name,
+            value=constant.value,
+            unit=constant.unit,
+            scope=constant.scope,
+            source=source.title,
+            url=source.url,
+            date=source.date,
+            note=constant.note,
+        )
+        rows.append(row)
     return tuple(rows)

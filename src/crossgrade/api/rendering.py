@@ -25,7 +25,7 @@ def render(
         from crossgrade.values.number_kinds import NUMBER_KINDS
 
         data = to_json(assessment) | {"number_kinds": to_json(NUMBER_KINDS)}
-        body = {"schema": 2, "command": "assess", "verdict": assessment.verdict, "data": data}
+        body = {"schema": 3, "command": "assess", "verdict": assessment.verdict, "data": data}
         return json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     from crossgrade.report.assessment import assessment_document
 

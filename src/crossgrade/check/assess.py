@@ -206,6 +206,9 @@ def _speed(prediction: Prediction, layout: Layout, price_per_hour: float | None)
         network_s=prediction.network_s,
         top=prediction.top,
         unknown_rates=prediction.unknown_rates,
+        fused=prediction.fused,
+        eager=prediction.eager,
+        modules=prediction.modules,
     )
 
 

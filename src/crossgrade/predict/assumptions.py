@@ -29,6 +29,8 @@ class Assumption:
     """Used at the `eager` end."""
     source: str
     """Why these values."""
+    url: str = ""
+    """The repository that the source names; empty where the value is ours alone."""
 
     def at(self, end: End) -> float:
         """Return the value at one end of the band."""

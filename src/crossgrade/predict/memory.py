@@ -71,7 +71,7 @@ def memory_need(capture: Capture, fused: Sequence[Kernel]) -> MemoryNeed:
     optimizer = float(sizes[_role(capture, "optimizer") & accel].sum())
     loose = accel & ~fixed & ~_role(capture, "optimizer")
     # A cache needs what it stores, not the larger tensor that it may keep a view of.
-    live = _live(capture, loose, np.where(is_kv, stored, sizes))
+    live = live_bytes(capture, loose, np.where(is_kv, stored, sizes))
     peak_call = int(live.argmax()) if len(live) else 0
     at_peak = float(live[peak_call]) if len(live) else 0.0
     alive = loose & (c["storage_born"] <= peak_call) & (c["storage_died"] >= peak_call)
@@ -101,7 +101,7 @@ def _role(capture: Capture, role: str) -> np.ndarray[tuple[int], np.dtype[np.boo
     return np.asarray(capture.columns["storage_role"] == ROLES.index(role))
 
 
-def _live(
+def live_bytes(
     capture: Capture, chosen: np.ndarray, sizes: np.ndarray
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return live bytes of the chosen storages during each call."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossgrade.predict.assumptions import assumptions
+from crossgrade.predict.breakdown import breakdown, folded, module_times
 from crossgrade.predict.cost import CallCost
 from crossgrade.predict.kernel import Kernel
 from crossgrade.predict.kernels import eager_kernels, fused_kernels, key_costs
@@ -29,6 +30,7 @@ from crossgrade.predict.price import (
     price,
 )
 from crossgrade.predict.traffic import ideal_traffic
+from crossgrade.values.breakdown import EndBreakdown, ModuleTime
 from crossgrade.values.capture import Capture
 from crossgrade.values.chip import Chip
 from crossgrade.values.evidence import Band
@@ -97,19 +99,27 @@ class Prediction:
     """Precisions that weights ask for and the chip lacks -> what is used in their place."""
     unknown_rates: tuple[str, ...]
     """Precisions without any published peak: their kernels are priced by memory alone."""
+    fused: EndBreakdown
+    """The fused end by operator."""
+    eager: EndBreakdown
+    """The eager end by operator."""
+    modules: tuple[ModuleTime, ...]
+    """Both ends by part of the model."""
 
 
 def prepare(capture: Capture) -> Prepared:
     """Return a capture with its kernels and memory need."""
     costs = key_costs(capture)
     eager, fused = eager_kernels(capture, costs), fused_kernels(capture, costs)
+    parts = [folded(module) for module in capture.tables["modules"]]
+    places = capture.columns["call_module"].tolist()
     return Prepared(
         capture=capture,
         costs=costs,
         eager=eager,
         fused=fused,
-        eager_columns=kernel_columns(eager),
-        fused_columns=kernel_columns(fused),
+        eager_columns=kernel_columns(eager, lambda call: parts[places[call]]),
+        fused_columns=kernel_columns(fused, lambda call: parts[places[call]]),
         memory=memory_need(capture, fused),
         traffic=ideal_traffic(capture),
     )
@@ -151,6 +161,9 @@ def predict(
             sorted({(r.wanted, r.used) for r in low.rates if r.used not in (r.wanted, "unknown")})
         ),
         unknown_rates=tuple(sorted({r.wanted for r in low.rates if r.used == "unknown"})),
+        fused=breakdown(prepared.fused_columns, low),
+        eager=breakdown(prepared.eager_columns, high),
+        modules=module_times((prepared.fused_columns, low), (prepared.eager_columns, high)),
     )
 
 

@@ -7,7 +7,7 @@ pay an alpha-beta bound for collectives. Must not know vendors or operators' nam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,12 +44,25 @@ class KernelColumns:
     """Operator per kernel."""
     kinds: tuple[str, ...]
     """Class per kernel."""
+    module: NDArray[np.int64]
+    """Row in `modules`, shape [kernels]."""
+    modules: tuple[str, ...]
+    """Distinct parts of the model."""
 
 
-def kernel_columns(kernels: list[Kernel]) -> KernelColumns:
-    """Return kernels as arrays."""
+def kernel_columns(
+    kernels: list[Kernel], module_of: Callable[[int], str] = lambda call: ""
+) -> KernelColumns:
+    """Return kernels as arrays.
+
+    Args:
+        kernels: the launches.
+        module_of: call -> part of the model; a kernel belongs to that of its first call.
+    """
     formats: dict[tuple[str, str], int] = {}
     rows = [formats.setdefault((k.dtype, k.weight_format), len(formats)) for k in kernels]
+    modules: dict[str, int] = {}
+    places = [modules.setdefault(module_of(min(k.calls)), len(modules)) for k in kernels]
     return KernelColumns(
         work=np.array([k.work for k in kernels], dtype=np.float64),
         vector_ops=np.array([k.vector_ops for k in kernels], dtype=np.float64),
@@ -59,6 +72,8 @@ def kernel_columns(kernels: list[Kernel]) -> KernelColumns:
         is_host=np.array([k.kind == "host" for k in kernels], dtype=np.bool_),
         labels=tuple(k.label for k in kernels),
         kinds=tuple(k.kind for k in kernels),
+        module=np.array(places, dtype=np.int64),
+        modules=tuple(modules),
     )
 
 
@@ -70,12 +85,22 @@ class Priced:
     """Time of the phase, s."""
     device_s: Floats
     """Time per kernel, s, shape [kernels]."""
+    floor_s: Floats
+    """Part of it that every launch takes, s, shape [kernels]; 0 for host reads."""
+    slowest_s: Floats
+    """Part of it that arithmetic or memory traffic takes, s, shape [kernels]."""
     bound: NDArray[np.int64]
     """Index into BOUNDS per kernel."""
     by_bound_s: Mapping[str, float]
     """Time by what binds, s; adds up to `total_s`."""
     network_s: float
     """Part of the total that collectives take, s."""
+    composite_launch_s: float
+    """Part of the total in which the host launches what composites dissolve into, s."""
+    composite_host_s: float
+    """Part of the total in which the host reads for composites, s."""
+    format_rates: tuple[tuple[Rate, Rate], ...]
+    """Matrix and vector rate per entry of the columns' `formats`."""
     rates: tuple[Rate, ...]
     """Matrix rates of the formats that matrix work is done in."""
     kernels: int
@@ -139,28 +164,37 @@ def price(
     network = network_s(chip, layout, traffic, end)
     by_bound = {name: float(times[bound == i].sum()) for i, name in enumerate(BOUNDS)}
     by_bound["network"] = network
-    by_bound["launch"] += extra.launches * a["host_launch_s"]
-    by_bound["host"] += extra.reads * a["host_sync_s"]
+    launching, reading = extra.launches * a["host_launch_s"], extra.reads * a["host_sync_s"]
+    by_bound["launch"] += launching
+    by_bound["host"] += reading
     return Priced(
         total_s=sum(by_bound.values()),
         device_s=times,
+        floor_s=np.where(columns.is_host, 0.0, a["kernel_floor_s"]),
+        slowest_s=np.where(columns.is_host, 0.0, slowest),
+        composite_launch_s=launching,
+        composite_host_s=reading,
+        format_rates=rates,
         bound=bound,
         by_bound_s=by_bound,
         network_s=network,
-        rates=tuple(rates[i] for i in np.unique(columns.format[columns.work > 0]).tolist()),
+        rates=tuple(rates[i][0] for i in np.unique(columns.format[columns.work > 0]).tolist()),
         kernels=len(columns.labels) + extra.launches,
     )
 
 
 def _parts(
     columns: KernelColumns, chip: Chip, layout: Layout, a: Mapping[str, float]
-) -> tuple[tuple[Rate, ...], Floats]:
-    """Return matrix rates by format, and time by matrix engine, vector engine, memory [3, n], s."""
+) -> tuple[tuple[tuple[Rate, Rate], ...], Floats]:
+    """Return rates by format, and time by matrix engine, vector engine and memory [3, n], s."""
     if chip.memory_bandwidth is None:
         raise ValueError(f"{chip.name}: no memory bandwidth is published")
-    rates = tuple(matrix_rate(chip, dtype, weights) for dtype, weights in columns.formats)
-    matrix = np.array([r.flop_per_s for r in rates])[columns.format]
-    vector = np.array([vector_rate(chip, dtype).flop_per_s for dtype, _ in columns.formats])
+    rates = tuple(
+        (matrix_rate(chip, dtype, weights), vector_rate(chip, dtype))
+        for dtype, weights in columns.formats
+    )
+    matrix = np.array([m.flop_per_s for m, _ in rates])[columns.format]
+    vector = np.array([v.flop_per_s for _, v in rates])
     bandwidth = chip.memory_bandwidth.value * a["memory_efficiency"]
     parts = np.stack(
         [

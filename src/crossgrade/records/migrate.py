@@ -37,5 +37,32 @@ def _two_kinds_of_activations(fields: Fields) -> Fields:
     return fields
 
 
-STEPS: Mapping[int, Callable[[Fields], Fields]] = {1: _two_kinds_of_activations}
+def _rows_with_names(fields: Fields) -> Fields:
+    """2 -> 3: constants and assumptions are objects; where time goes, and memory over time.
+
+    Schema 2 gave the source of a constant in one text, and no breakdown.
+    """
+    data = fields["data"]
+    data["timelines"] = []
+    data["assumptions"] = [
+        {"name": name, "unit": "", "optimistic": low, "pessimistic": high, "source": source,
+         "url": ""}
+        for name, low, high, source in data["assumptions"]
+    ]  # fmt: skip
+    for chip in data.get("chips", []):
+        chip["constants"] = [
+            {"name": name, "value": value, "unit": unit, "scope": chip["scope"], "source": source,
+             "url": "", "date": "", "note": ""}
+            for name, value, unit, source in chip["constants"]
+        ]  # fmt: skip
+        for phase in chip["phases"]:
+            if phase["speed"] is not None:
+                phase["speed"] |= {"fused": None, "eager": None, "modules": []}
+    return fields
+
+
+STEPS: Mapping[int, Callable[[Fields], Fields]] = {
+    1: _two_kinds_of_activations,
+    2: _rows_with_names,
+}
 """Version -> the step to the next one."""

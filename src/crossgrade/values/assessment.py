@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from crossgrade.values.breakdown import EndBreakdown, MemoryTimeline, ModuleTime
 from crossgrade.values.claim import Claim
 from crossgrade.values.evidence import Band, NumberClass
 from crossgrade.values.finding import Finding
@@ -88,6 +89,12 @@ class SpeedFigures:
     """Operator -> share of the fused time."""
     unknown_rates: tuple[str, ...]
     """Precisions without a published peak."""
+    fused: EndBreakdown
+    """The fused end by operator."""
+    eager: EndBreakdown
+    """The eager end by operator."""
+    modules: tuple[ModuleTime, ...]
+    """Both ends by part of the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +194,28 @@ class PhaseAssessment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConstantFigure:
+    """A constant of a chip with the document that states it."""
+
+    name: str
+    """Such as `memory_bandwidth` or `peaks.matrix.bf16`."""
+    value: float
+    """In SI base units."""
+    unit: str
+    """`FLOP/s`, `byte`, `byte/s`, `W`, `Hz`, `1`."""
+    scope: str
+    """What it counts for: `die`, `package`, `card` or `node`."""
+    source: str
+    """Title of the document."""
+    url: str
+    """Where it is."""
+    date: str
+    """When it was published, or its commit."""
+    note: str
+    """Condition or derivation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChipAssessment:
     """One chip."""
 
@@ -206,8 +235,26 @@ class ChipAssessment:
     """The largest need of its phases."""
     phases: tuple[PhaseAssessment, ...]
     """One entry per phase."""
-    constants: tuple[tuple[str, float, str, str], ...]
-    """Constants used: name, value, unit, source in words."""
+    constants: tuple[ConstantFigure, ...]
+    """Constants, each with its source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssumptionFigure:
+    """A rate that no data sheet gives."""
+
+    name: str
+    """Such as `memory_efficiency`."""
+    unit: str
+    """`1` or `s`."""
+    optimistic: float
+    """Used at the `fused+graph` end."""
+    pessimistic: float
+    """Used at the `eager` end."""
+    source: str
+    """Why these values."""
+    url: str
+    """What the source names; empty where the value is ours alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,8 +271,10 @@ class Assessment:
     """Versions that shaped the capture."""
     notes: tuple[str, ...]
     """What was left out or decided."""
-    assumptions: tuple[tuple[str, float, float, str], ...]
-    """Assumed rates: name, optimistic, pessimistic, source."""
+    assumptions: tuple[AssumptionFigure, ...]
+    """Assumed rates."""
+    timelines: tuple[MemoryTimeline, ...]
+    """Memory over time, one entry per phase; the same for every chip."""
     chips: tuple[ChipAssessment, ...]
     """One entry per `--on`, in that order."""
     verdict: Verdict

@@ -7,8 +7,26 @@ A renderer of a document asks `kind_of` with the path of a number, such as
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from crossgrade.values.evidence import NumberClass
+
+Origin = Literal["capture", "options", "constants", "assumptions", "operator-table", "own-source"]
+"""What a number rests on.
+
+capture
+    the captured calls: `capture_digest` names them, `environment` the versions that shaped them.
+options
+    what the user asked for, or its defaults.
+constants
+    the constants of the chip, each with the address of a document.
+assumptions
+    the assumed rates, each with its reason.
+operator-table
+    rows of the chip's operator table; each operator cites its own.
+own-source
+    the entry that holds the number also names its source.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,64 +39,64 @@ class NumberKind:
     """Class."""
     how: str
     """What they follow from."""
+    rests_on: tuple[Origin, ...]
+    """Where a reader finds that."""
 
 
-def _kind(path: str, kind: NumberClass, how: str) -> NumberKind:
-    return NumberKind(path=path, kind=kind, how=how)
+def _kinds(
+    prefix: str, names: str, kind: NumberClass, how: str, *rests_on: Origin
+) -> tuple[NumberKind, ...]:
+    """Return one entry per name, a list of names with spaces between them."""
+    return tuple(
+        NumberKind(path=f"{prefix}{name}", kind=kind, how=how, rests_on=rests_on)
+        for name in names.split()
+    )
 
 
-_PHASE = "chips[].phases[]"
+_PHASE = "chips[].phases[]."
 _SHAPES = "shapes of the capture and the format of the checkpoint"
+_EAGER = f"{_SHAPES}, lifetimes of eager execution"
 _LOWERED = "kernels of a fusing stack, lowered from the capture"
 _PRICED = "data-sheet constants and the assumptions of this document, on the capture"
+_COUNTED = "counted in the capture"
 NUMBER_KINDS: tuple[NumberKind, ...] = (
-    _kind("parameters", "exact", "shapes of the module, tied parameters once"),
-    _kind("assumptions", "assumed", "the source of each row says what it rests on"),
-    _kind("chips[].constants", "claimed", "the source of each row; `cpu` is probed, not claimed"),
-    _kind("chips[].least_chips", "predicted", "the largest need of the phases"),
-    *(
-        _kind(f"{_PHASE}.{name}", "exact", "the workload as resolved")
-        for name in ("batch", "tokens", "context", "layout")
-    ),
-    *(
-        _kind(f"{_PHASE}.{name}", "exact", "counted in the capture")
-        for name in ("calls", "distinct_calls", "flops")
-    ),
-    *(
-        _kind(f"{_PHASE}.memory.{name}", "exact", _SHAPES)
-        for name in ("weights", "kv", "gradients", "optimizer", "by_format")
-    ),
-    *(
-        _kind(f"{_PHASE}.memory.{name}", "exact", f"{_SHAPES}, lifetimes of eager execution")
-        for name in ("activations_eager", "peak_eager")
-    ),
-    *(
-        _kind(f"{_PHASE}.memory.{name}", "predicted", _LOWERED)
-        for name in ("activations_fused", "converted", "peak_fused", "least_chips")
-    ),
-    _kind(f"{_PHASE}.memory.least_chips_eager", "predicted", "eager peak over usable memory"),
-    _kind(f"{_PHASE}.memory.usable_per_chip", "assumed", "capacity times `usable_memory`"),
-    _kind(f"{_PHASE}.speed", "predicted", _PRICED),
-    *(
-        _kind(f"{_PHASE}.{rows}[].{name}", "exact", "counted in the capture")
-        for rows, names in (
-            ("levels", ("operators", "calls")),
-            ("operators", ("calls", "call_share", "inner", "host_syncs")),
-            (
-                "findings",
-                ("calls", "call_share", "data.calls", "data.host_syncs", "data.inner_calls"),
-            ),
-        )
-        for name in names
-    ),
-    *(
-        _kind(f"{_PHASE}.{rows}[].time_share", "predicted", f"{_PRICED}, call by call")
-        for rows in ("levels", "operators", "findings")
-    ),
-    _kind(f"{_PHASE}.findings[].data", "predicted", f"{_LOWERED}, or {_PRICED}"),
-    _kind(f"{_PHASE}.claims[].claim", "claimed", "the source of the claim"),
-    _kind(f"{_PHASE}.claims[].predicted", "predicted", _PRICED),
-)
+    *_kinds("", "parameters", "exact", "shapes of the module, tied parameters once", "capture"),
+    *_kinds("", "assumptions", "assumed", "the source of each row says what it rests on",
+            "own-source"),
+    *_kinds("", "timelines", "exact", _EAGER, "capture"),
+    *_kinds("", "chips[].constants", "claimed",
+            "the source of each row; `cpu` is probed, not claimed", "own-source"),
+    *_kinds("", "chips[].least_chips", "predicted", "the largest need of the phases",
+            "capture", "constants", "assumptions"),
+    *_kinds(_PHASE, "batch tokens context layout", "exact", "the workload as resolved", "options"),
+    *_kinds(_PHASE, "calls distinct_calls flops", "exact", _COUNTED, "capture"),
+    *_kinds(_PHASE, "memory.weights memory.kv memory.gradients memory.optimizer memory.by_format",
+            "exact", _SHAPES, "capture"),
+    *_kinds(_PHASE, "memory.activations_eager memory.peak_eager", "exact", _EAGER, "capture"),
+    *_kinds(_PHASE, "memory.activations_fused memory.converted memory.peak_fused", "predicted",
+            _LOWERED, "capture"),
+    *_kinds(_PHASE, "memory.least_chips", "predicted", "fused peak over usable memory",
+            "capture", "constants", "assumptions"),
+    *_kinds(_PHASE, "memory.least_chips_eager", "predicted", "eager peak over usable memory",
+            "capture", "constants", "assumptions"),
+    *_kinds(_PHASE, "memory.usable_per_chip", "assumed", "capacity times `usable_memory`",
+            "constants", "assumptions"),
+    *_kinds(_PHASE, "speed", "predicted", _PRICED, "capture", "constants", "assumptions"),
+    *_kinds(_PHASE, "levels[].operators levels[].calls operators[].calls operators[].call_share",
+            "exact", _COUNTED, "capture", "operator-table"),
+    *_kinds(_PHASE, "operators[].inner operators[].host_syncs", "exact",
+            "counted in the capture: what the composite kernel called", "capture",
+            "operator-table"),
+    *_kinds(_PHASE, "findings[].calls findings[].call_share findings[].data.calls "
+            "findings[].data.host_syncs findings[].data.inner_calls", "exact", _COUNTED, "capture"),
+    *_kinds(_PHASE, "levels[].time_share operators[].time_share findings[].time_share",
+            "predicted", f"{_PRICED}, call by call", "capture", "constants", "assumptions"),
+    *_kinds(_PHASE, "findings[].data", "predicted", f"{_LOWERED}, or {_PRICED}", "capture",
+            "constants", "assumptions"),
+    *_kinds(_PHASE, "claims[].claim", "claimed", "the source of the claim", "own-source"),
+    *_kinds(_PHASE, "claims[].predicted", "predicted", _PRICED, "capture", "constants",
+            "assumptions"),
+)  # fmt: skip
 """Every number of an assessment is under one of these paths; a test holds it complete."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-RECORD_SCHEMA: Final = 2
+RECORD_SCHEMA: Final = 3
 """Version of the record layout; part of the file format, as is the order of the fields."""
 
 RecordKind = Literal["assessment"]

@@ -72,6 +72,20 @@ def test_a_record_of_schema_1_is_read_in_the_newest_layout(tmp_path):
     assert load(tmp_path / "new.json") == read
 
 
+def test_a_record_of_schema_2_is_read_in_the_newest_layout(tmp_path):
+    old = json.loads((EARLIER / "schema-2.json").read_text())["data"]
+    read = load(EARLIER / "schema-2.json")
+    (chip,) = read.data["chips"]
+    before = old["chips"][0]["constants"][0]
+    after = chip["constants"][0]
+    assert [after["name"], after["value"], after["unit"], after["source"]] == before
+    assert [a["name"] for a in read.data["assumptions"]] == [a[0] for a in old["assumptions"]]
+    assert chip["phases"][0]["speed"]["fused"] is None
+    assert read.data["timelines"] == []
+    dump(read, tmp_path / "new.json")
+    assert load(tmp_path / "new.json") == read
+
+
 def test_a_changed_record_of_an_earlier_schema_is_refused(tmp_path):
     text = (EARLIER / "schema-1.json").read_text()
     path = tmp_path / "a.json"

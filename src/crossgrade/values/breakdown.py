@@ -1,0 +1,97 @@
+"""Where the time of a phase goes, and what is alive while it runs.
+
+Must not know how kernels are found or priced, nor how this is drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from crossgrade.values.evidence import NumberClass
+from crossgrade.values.workload import Phase
+
+Limit = Literal["compute", "vector", "memory", "launch", "host", "mixed"]
+"""What decides the time of a kernel. `mixed` stands for kernels of several kinds together."""
+OTHERS = "others"
+"""Label of what is too small for a row of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelGroup:
+    """Kernels of one operator in one format that the same thing limits."""
+
+    label: str
+    """Operator that names the kernels, or `others`."""
+    kind: str
+    """`matmul`, `attention`, `vector`, `host` or `collective`; empty for `others`."""
+    precision: str
+    """Precision of the peak that counts, such as `bf16`; empty for `others`."""
+    limit: Limit
+    """What decides their time."""
+    kernels: int
+    """Launches."""
+    work: float
+    """Matrix operations, FLOP over all chips."""
+    vector_ops: float
+    """Element operations over all chips."""
+    bytes: float
+    """Bytes moved over all chips."""
+    floor_s: float
+    """Time of their floors, s."""
+    work_s: float
+    """Time of the slowest of arithmetic and memory traffic, s."""
+    wait_s: float
+    """Time that the device waits for the host, s."""
+    time_s: float
+    """Sum of the three, s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndBreakdown:
+    """One end of the band, down to groups of kernels; the parts add up to `total_s`."""
+
+    total_s: float
+    """Time of the phase, s."""
+    groups: tuple[KernelGroup, ...]
+    """The most time first; all smaller ones are the last entry, `others`."""
+    composite_launch_s: float
+    """Launches of composites that are not native there, s."""
+    composite_host_s: float
+    """Host reads of such composites, s."""
+    network_s: float
+    """Collectives, s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleTime:
+    """Time of one part of the model."""
+
+    module: str
+    """Module path with `*` for the numbers of repeated layers; empty: outside of any."""
+    fused_s: float
+    """Time at the fused end, s. A kernel that joins modules counts for its first."""
+    eager_s: float
+    """Time at the eager end, s, without composites."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryTimeline:
+    """Bytes alive over one eager execution; of several calls the fullest moment is kept."""
+
+    kind: NumberClass = "exact"
+    """From shapes, formats and lifetimes of the capture."""
+    phase: Phase
+    """The phase."""
+    calls: int
+    """Calls of the execution."""
+    at: tuple[int, ...]
+    """Call of each moment, ascending."""
+    resident: float
+    """Weights and optimiser state, bytes, there all the time."""
+    kv: tuple[float, ...]
+    """Cache or recurrent state, bytes."""
+    gradients: tuple[float, ...]
+    """Gradients, bytes."""
+    activations: tuple[float, ...]
+    """Everything else, bytes."""
