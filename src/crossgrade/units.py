@@ -42,6 +42,15 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def figure(value: float) -> str:
+    """Return a number without a unit in three digits: `30.9`, `1,260`.
+
+    A band that is a factor wide says nothing of a fourth.
+    """
+    rounded = f"{value:.3g}"
+    return count(float(rounded)) if value >= 100 else rounded
+
+
 def things(number: float, name: str) -> str:
     """Return a counted noun: `1 chip`, `7 chips`."""
     return f"{count(number)} {name}{'' if number == 1 else 's'}"

@@ -9,4 +9,11 @@ from crossgrade.api.catalog import chips as chips
 from crossgrade.api.catalog import models as models
 from crossgrade.api.options import AssessOptions as AssessOptions
 from crossgrade.api.recording import write_record as write_record
+from crossgrade.api.rendering import document as document
 from crossgrade.api.rendering import render as render
+from crossgrade.api.reports import command_line as command_line
+from crossgrade.api.reports import compare as compare
+from crossgrade.api.reports import explain as explain
+from crossgrade.api.reports import html_report as html_report
+from crossgrade.api.reports import sarif_report as sarif_report
+from crossgrade.api.reports import write_text as write_text

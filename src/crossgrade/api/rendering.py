@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crossgrade.values.assessment import Assessment
+    from crossgrade.values.change import Changes
+    from crossgrade.values.explanation import Explanation
+
+
+def document(
+    assessment: Assessment,
+    *,
+    changes: Changes | None = None,
+    explanations: Sequence[Explanation] = (),
+) -> dict[str, Any]:
+    """Return the document that `--json` prints."""
+    from crossgrade.records.codec import to_json
+    from crossgrade.values.number_kinds import NUMBER_KINDS
+
+    data = to_json(assessment) | {"number_kinds": to_json(NUMBER_KINDS)}
+    if changes is not None:
+        data["changes"] = to_json(changes)
+    if explanations:
+        data["explanations"] = to_json(explanations)
+    return {"schema": 3, "command": "assess", "verdict": assessment.verdict, "data": data}
 
 
 def render(
@@ -16,24 +37,29 @@ def render(
     terminal: bool = False,
     width: int = 120,
     colour: bool = False,
+    changes: Changes | None = None,
+    explanations: Sequence[Explanation] = (),
 ) -> str:
-    """Return an assessment as text: JSON, terminal tables, or Markdown for pipes and files."""
+    """Return an assessment as text: JSON, terminal tables, or Markdown for pipes and files.
+
+    With explanations, the text is these alone; JSON has both.
+    """
     if as_json:
         import json
 
-        from crossgrade.records.codec import to_json
-        from crossgrade.values.number_kinds import NUMBER_KINDS
-
-        data = to_json(assessment) | {"number_kinds": to_json(NUMBER_KINDS)}
-        body = {"schema": 3, "command": "assess", "verdict": assessment.verdict, "data": data}
+        body = document(assessment, changes=changes, explanations=explanations)
         return json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     from crossgrade.report.assessment import assessment_document
+    from crossgrade.report.explanation import explanation_document
 
-    document = assessment_document(assessment, everything=everything)
+    if explanations:
+        shown = explanation_document(assessment, explanations)
+    else:
+        shown = assessment_document(assessment, everything=everything, changes=changes)
     if terminal:
         from crossgrade.report.terminal import render_terminal
 
-        return render_terminal(document, width=width, colour=colour)
+        return render_terminal(shown, width=width, colour=colour)
     from crossgrade.report.markdown import render_markdown
 
-    return render_markdown(document)
+    return render_markdown(shown)

@@ -13,12 +13,19 @@ import numpy as np
 
 from crossgrade.predict.price import BOUNDS, Floats, KernelColumns, Priced
 from crossgrade.predict.rates import Rate
-from crossgrade.values.breakdown import OTHERS, EndBreakdown, KernelGroup, Limit, ModuleTime
+from crossgrade.values.breakdown import (
+    OTHERS,
+    EndBreakdown,
+    KernelGroup,
+    Limit,
+    ModuleTime,
+    joined,
+)
 
 MOST_GROUPS = 10
 MOST_MODULES = 14
-_Key = tuple[str, str, str, int]
-"""Operator, class, precision, index into BOUNDS."""
+_Key = tuple[str, str, str, str, int]
+"""Operator, class, engine, precision, index into BOUNDS."""
 _LIMITS: tuple[Limit, ...] = get_args(Limit)
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)|^\d+(?=\.|$)")
 
@@ -41,7 +48,7 @@ def breakdown(columns: KernelColumns, priced: Priced) -> EndBreakdown:
         columns.labels, columns.kinds, columns.format.tolist(), priced.bound.tolist(), strict=True
     )
     found = [
-        keys.setdefault((label, kind, _precision(kind, priced.format_rates[f]), b), len(keys))
+        keys.setdefault((label, kind, *_peak(kind, priced.format_rates[f]), b), len(keys))
         for label, kind, f, b in described
     ]
     rows = np.array(found, dtype=np.int64)
@@ -50,18 +57,20 @@ def breakdown(columns: KernelColumns, priced: Priced) -> EndBreakdown:
     groups.sort(key=lambda g: -g.time_s)
     return EndBreakdown(
         total_s=priced.total_s,
-        groups=(*groups[:MOST_GROUPS], *_others(groups[MOST_GROUPS:])),
+        groups=joined(groups, MOST_GROUPS),
+        by_class=_by_class(groups),
         composite_launch_s=priced.composite_launch_s,
         composite_host_s=priced.composite_host_s,
         network_s=priced.network_s,
     )
 
 
-def _precision(kind: str, rates: tuple[Rate, Rate]) -> str:
-    """Return the precision of the peak that a kernel of this class runs at."""
+def _peak(kind: str, rates: tuple[Rate, Rate]) -> tuple[str, str]:
+    """Return engine and precision of the peak that a kernel of this class runs at."""
     if kind in ("host", "collective"):
-        return ""
-    return rates[0].used if kind in ("matmul", "attention") else rates[1].used
+        return "", ""
+    rate = rates[0] if kind in ("matmul", "attention") else rates[1]
+    return rate.engine, rate.used
 
 
 def _sums(rows: np.ndarray, size: int, columns: KernelColumns, priced: Priced) -> Floats:
@@ -74,26 +83,24 @@ def _sums(rows: np.ndarray, size: int, columns: KernelColumns, priced: Priced) -
 
 
 def _group(key: _Key, sums: Floats) -> KernelGroup:
-    label, kind, precision, bound = key
+    label, kind, engine, precision, bound = key
     kernels, work, vector_ops, moved, floor, slowest, total = sums.tolist()
-    limit = BOUNDS[bound]
+    limit, wait = BOUNDS[bound], total - floor - slowest
+    # A difference of sums: what is left of rounding is no wait.
+    wait = wait if wait > 1e-9 * total else 0.0
     assert limit in _LIMITS, "collectives are no kernels"
     return KernelGroup(
-        label=label, kind=kind, precision=precision, limit=limit,
+        label=label, kind=kind, engine=engine, precision=precision, limit=limit,
         kernels=int(kernels), work=work, vector_ops=vector_ops, bytes=moved, floor_s=floor,
-        work_s=slowest, wait_s=max(total - floor - slowest, 0.0), time_s=total,
+        work_s=slowest, wait_s=wait, time_s=total,
     )  # fmt: skip
 
 
-def _others(groups: Sequence[KernelGroup]) -> tuple[KernelGroup, ...]:
-    """Return the sum of the smaller groups; none where there are none."""
-    if not groups:
-        return ()
-    names = ("work", "vector_ops", "bytes", "floor_s", "work_s", "wait_s", "time_s")
-    sums = {name: float(sum(getattr(g, name) for g in groups)) for name in names}
-    kernels = sum(g.kernels for g in groups)
-    return (KernelGroup(label=OTHERS, kind="", precision="", limit="mixed", kernels=kernels,
-                        **sums),)  # fmt: skip
+def _by_class(groups: Sequence[KernelGroup]) -> dict[str, float]:
+    times: dict[str, float] = {}
+    for group in groups:
+        times[group.kind] = times.get(group.kind, 0.0) + group.time_s
+    return dict(sorted(times.items(), key=lambda item: -item[1]))
 
 
 def module_times(

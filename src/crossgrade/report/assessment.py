@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from crossgrade.report.changes import changes_blocks
 from crossgrade.report.document import Block, Document, Entry, Heading, Line, Table, Tone
-from crossgrade.units import bytes_, count, percent, seconds, si, things
+from crossgrade.report.merged import merged_findings
+from crossgrade.units import bytes_, count, figure, percent, seconds, si, things
 from crossgrade.values.assessment import (
     Assessment,
     ChipAssessment,
@@ -17,8 +19,8 @@ from crossgrade.values.assessment import (
     Verdict,
     verdict_text,
 )
+from crossgrade.values.change import Changes
 from crossgrade.values.evidence import Band
-from crossgrade.values.finding import Finding
 
 _TONE: dict[Verdict, Tone] = {
     "runs": "good",
@@ -30,12 +32,20 @@ _TONE: dict[Verdict, Tone] = {
 _MOST_FINDINGS = 6
 
 
-def assessment_document(assessment: Assessment, *, everything: bool = False) -> Document:
-    """Return what a person reads; `everything` lists all findings and operators."""
-    return Document(blocks=tuple(_blocks(assessment, everything)))
+def assessment_document(
+    assessment: Assessment, *, everything: bool = False, changes: Changes | None = None
+) -> Document:
+    """Return what a person reads.
+
+    Args:
+        assessment: the answer.
+        everything: list all findings.
+        changes: what differs from an earlier record, None without one.
+    """
+    return Document(blocks=tuple(_blocks(assessment, everything, changes)))
 
 
-def _blocks(a: Assessment, everything: bool) -> Iterator[Block]:
+def _blocks(a: Assessment, everything: bool, changes: Changes | None) -> Iterator[Block]:
     for chip in a.chips:
         text = verdict_text(chip.verdict, chip.least_chips)
         yield Line(text=f"{a.model.name} on {chip.chip}: {text}", tone=_TONE[chip.verdict])
@@ -65,6 +75,8 @@ def _blocks(a: Assessment, everything: bool) -> Iterator[Block]:
         yield _operator_table(rows)
         yield from _claims(rows)
     yield from _findings(a, everything)
+    if changes is not None:
+        yield from changes_blocks(changes)
     yield from _closing(a)
 
 
@@ -204,19 +216,15 @@ def _claim_row(chip: ChipAssessment, c: ClaimComparison) -> tuple[str, ...]:
 
 def _findings(a: Assessment, everything: bool) -> Iterator[Block]:
     """Yield findings, equal ones of several chips and phases in one entry."""
-    merged: dict[tuple[str, str], list[Finding]] = {}
-    for chip in a.chips:
-        for p in chip.phases:
-            for f in p.findings:
-                merged.setdefault((f.id, f.title), []).append(f)
-    entries = sorted(merged.values(), key=_weight)
+    entries = merged_findings(a)
     if not entries:
         return
     yield Heading(level=2, text=f"findings ({len(entries)})")
     shown = entries if everything else entries[:_MOST_FINDINGS]
     for found in shown:
-        first = found[0]
-        chips = ", ".join(dict.fromkeys(f"{f.chip} {f.phase}" for f in found))
+        first = found.first
+        chips = ", ".join(f"{chip} {phase}" for chip, phases in found.where.items()
+                          for phase in phases)  # fmt: skip
         tone: Tone = {"blocker": "bad", "warning": "warning"}.get(first.severity, "plain")  # type: ignore[assignment]
         share = f" ({percent(first.time_share)} of time)" if first.time_share else ""
         details = [f"on {chips}"]
@@ -232,11 +240,6 @@ def _findings(a: Assessment, everything: bool) -> Iterator[Block]:
         )
     if len(shown) < len(entries):
         yield Line(text=f"... {len(entries) - len(shown)} more: add --all", tone="quiet")
-
-
-def _weight(found: list[Finding]) -> tuple[int, float, str]:
-    order = {"blocker": 0, "warning": 1, "note": 2}
-    return (order[found[0].severity], -max(f.time_share or 0 for f in found), found[0].id)
 
 
 def _closing(a: Assessment) -> Iterator[Block]:
@@ -258,11 +261,5 @@ def _range(band: Band | None) -> str:
     """Return both ends of a band, or that there is none."""
     if band is None:
         return "unknown"
-    low, high = _number(band.low), _number(band.high)
+    low, high = figure(band.low), figure(band.high)
     return low if low == high else f"{low} to {high}"
-
-
-def _number(value: float) -> str:
-    # Three digits: a band that is a factor wide says nothing of a fourth.
-    rounded = f"{value:.3g}"
-    return count(float(rounded)) if value >= 100 else rounded

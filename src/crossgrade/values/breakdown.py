@@ -5,6 +5,7 @@ Must not know how kernels are found or priced, nor how this is drawn.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +26,8 @@ class KernelGroup:
     """Operator that names the kernels, or `others`."""
     kind: str
     """`matmul`, `attention`, `vector`, `host` or `collective`; empty for `others`."""
+    engine: str
+    """Engine whose peak counts: `matrix` or `vector`; empty for `others` and host reads."""
     precision: str
     """Precision of the peak that counts, such as `bf16`; empty for `others`."""
     limit: Limit
@@ -47,6 +50,18 @@ class KernelGroup:
     """Sum of the three, s."""
 
 
+def joined(groups: Sequence[KernelGroup], most: int) -> tuple[KernelGroup, ...]:
+    """Return the first `most` groups, and the sum of all others as one where there are more."""
+    shown, rest = groups[:most], groups[most:]
+    if not rest:
+        return tuple(shown)
+    names = ("work", "vector_ops", "bytes", "floor_s", "work_s", "wait_s", "time_s")
+    sums = {name: float(sum(getattr(g, name) for g in rest)) for name in names}
+    others = KernelGroup(label=OTHERS, kind="", engine="", precision="", limit="mixed",
+                         kernels=sum(g.kernels for g in rest), **sums)  # fmt: skip
+    return (*shown, others)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndBreakdown:
     """One end of the band, down to groups of kernels; the parts add up to `total_s`."""
@@ -55,6 +70,8 @@ class EndBreakdown:
     """Time of the phase, s."""
     groups: tuple[KernelGroup, ...]
     """The most time first; all smaller ones are the last entry, `others`."""
+    by_class: Mapping[str, float]
+    """Class of the kernels -> time, s; without composites and collectives."""
     composite_launch_s: float
     """Launches of composites that are not native there, s."""
     composite_host_s: float

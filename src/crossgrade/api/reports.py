@@ -1,0 +1,117 @@
+"""An assessment as a file for people or programs: HTML, Markdown, SARIF; and what changed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crossgrade.errors import CannotWrite
+
+if TYPE_CHECKING:
+    from crossgrade.api.options import AssessOptions
+    from crossgrade.values.assessment import Assessment
+    from crossgrade.values.change import Changes
+    from crossgrade.values.explanation import Explanation
+
+
+def command_line(model: str, options: AssessOptions) -> str:
+    """Return the command that asks the same."""
+    words = ["crossgrade", "assess", model]
+    for chip in options.on:
+        words += ["--on", chip]
+    for phase in options.phases:
+        words += ["--phase", phase]
+    for name in ("batch", "tokens", "context", "dtype", "chips"):
+        value = getattr(options, name)
+        if value is not None:
+            words += [f"--{name}", str(value)]
+    for chip, price in options.prices.items():
+        words += ["--price", f"{chip}={price:g}/h"]
+    return shlex.join(words)
+
+
+def explain(assessment: Assessment, number: str) -> Sequence[Explanation]:
+    """Return the arithmetic of one number, such as `decode.time`, on every chip.
+
+    Raises:
+        BadOption: no such number, or it is not known for any chip.
+    """
+    from crossgrade.predict.explain import explain as explained
+
+    return explained(assessment, number)
+
+
+def compare(assessment: Assessment, record: Path) -> Changes:
+    """Return what changed since an earlier record of an assessment.
+
+    Raises:
+        BadRecord: the file is not a record of an assessment, or was edited.
+        FutureSchema: it was written by a newer crossgrade.
+    """
+    from crossgrade.records.changes import changes
+    from crossgrade.records.codec import load, to_json
+
+    return changes(load(record), to_json(assessment))
+
+
+def html_report(
+    assessment: Assessment,
+    *,
+    command: str,
+    created: str,
+    changes: Changes | None = None,
+) -> str:
+    """Return one offline HTML page.
+
+    Args:
+        assessment: what it shows.
+        command: the command line that gives it again.
+        created: ISO 8601 time.
+        changes: what differs from an earlier record.
+    """
+    from crossgrade import __version__
+    from crossgrade.api.rendering import document
+    from crossgrade.report.html import render_html
+    from crossgrade.report.page import Page
+
+    page = Page(
+        assessment=assessment,
+        document=document(assessment, changes=changes),
+        command=command,
+        created=created,
+        version=__version__,
+        changes=changes,
+    )
+    return render_html(page)
+
+
+def sarif_report(assessment: Assessment) -> str:
+    """Return every finding as a SARIF 2.1.0 log."""
+    from crossgrade import __version__
+    from crossgrade.report.sarif import render_sarif
+
+    return render_sarif(assessment, version=__version__)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name and rename it: it is whole or absent.
+
+    Raises:
+        CannotWrite: the folder cannot be made or written.
+    """
+    import os
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise CannotWrite(
+            f"cannot write '{path}': {error.strerror}", hint="name a file in a folder of yours"
+        ) from error

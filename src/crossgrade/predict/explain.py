@@ -1,0 +1,246 @@
+"""The arithmetic of a number of an assessment, taken from the assessment itself.
+
+Nothing is priced again: the steps are the parts that the assessment holds, with the constants and
+assumptions that turn one into the next. Must not know captures, nor how it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from crossgrade.errors import BadOption
+from crossgrade.units import bytes_, count, percent, seconds, si, things
+from crossgrade.values.assessment import (
+    Assessment,
+    AssumptionFigure,
+    ChipAssessment,
+    ConstantFigure,
+    PhaseAssessment,
+    SpeedFigures,
+)
+from crossgrade.values.breakdown import EndBreakdown, KernelGroup
+from crossgrade.values.evidence import Band, NumberClass
+from crossgrade.values.explanation import Explanation, Step
+
+NUMBERS = ("time", "tokens_per_s", "tokens_per_s_per_chip", "tokens_per_s_per_watt",
+           "tokens_per_price", "memory", "memory_eager", "chips")  # fmt: skip
+"""What can be explained of a phase."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Desk:
+    """One phase on one chip with everything that its numbers rest on."""
+
+    chip: ChipAssessment
+    phase: PhaseAssessment
+    constants: Mapping[str, ConstantFigure]
+    assumptions: Mapping[str, AssumptionFigure]
+
+    @property
+    def chips(self) -> int:
+        return self.phase.layout.chips
+
+    def rate(self, name: str, low: bool) -> float:
+        """Return an assumption at one end of the band."""
+        row = self.assumptions[name]
+        return row.optimistic if low else row.pessimistic
+
+
+def explain(assessment: Assessment, number: str) -> tuple[Explanation, ...]:
+    """Return the arithmetic of one number, for every chip of an assessment.
+
+    Args:
+        assessment: the answer.
+        number: `PHASE.NUMBER`, such as `decode.time`; NUMBERS lists them.
+
+    Raises:
+        BadOption: no such phase or number, or it is not known for any chip.
+    """
+    phase, _, name = number.partition(".")
+    phases = [p.phase for p in assessment.chips[0].phases]
+    if phase not in phases or name not in NUMBERS:
+        hint = f"PHASE.NUMBER with {', '.join(phases)} and {', '.join(NUMBERS)}"
+        raise BadOption(f"--explain {number}", hint=hint)
+    index = phases.index(phase)
+    found = []
+    for chip in assessment.chips:
+        desk = _Desk(
+            chip=chip,
+            phase=chip.phases[index],
+            constants={c.name: c for c in chip.constants},
+            assumptions={a.name: a for a in assessment.assumptions},
+        )
+        steps = tuple(_steps(desk, name))
+        found.append(Explanation(number=number, chip=chip.chip, steps=steps))
+    if not any(e.steps for e in found):
+        raise BadOption(
+            f"--explain {number}: not known for any of the chips",
+            hint="a price needs --price, a rate needs a published bandwidth",
+        )
+    return tuple(found)
+
+
+def _steps(desk: _Desk, name: str) -> Iterator[Step]:
+    """Yield the steps of one number; none where it is not known."""
+    speed = desk.phase.speed
+    if name in ("memory", "memory_eager"):
+        yield from _memory(desk, fused=name == "memory")
+    elif name == "chips":
+        yield from _chips(desk)
+    elif speed is None:
+        return
+    elif name == "time":
+        yield from _end(desk, speed.fused, low=True)
+        yield from _end(desk, speed.eager, low=False)
+    else:
+        yield from _rate(desk, speed, name)
+
+
+def _predicted(depth: int, text: str, value: float, *rests_on: str, unit: str = "s") -> Step:
+    return Step(depth=depth, text=text, value=value, unit=unit, kind="predicted",
+                rests_on=rests_on)  # fmt: skip
+
+
+def _end(desk: _Desk, end: EndBreakdown, *, low: bool) -> Iterator[Step]:
+    """Yield one end of the time band."""
+    name = "fused+graph end" if low else "eager end"
+    yield _predicted(0, f"{desk.phase.phase} time, {name}: the sum of", end.total_s, "capture")
+    for group in end.groups:
+        yield from _group(desk, group, low=low)
+    if end.network_s:
+        links = [n for n in desk.constants if n.startswith("links[scale")]
+        yield _predicted(
+            1,
+            f"collectives over {things(desk.chips, 'chip')}, a lower bound",
+            end.network_s,
+            *links,
+            "collective_latency_s",
+            "link_efficiency",
+        )
+    if end.composite_launch_s:
+        yield _predicted(1, "launches of what composites dissolve into",
+                         end.composite_launch_s, "host_launch_s", "capture")  # fmt: skip
+    if end.composite_host_s:
+        yield _predicted(1, "host reads of what composites dissolve into", end.composite_host_s,
+                         "host_sync_s", "capture")  # fmt: skip
+
+
+def _group(desk: _Desk, g: KernelGroup, *, low: bool) -> Iterator[Step]:
+    """Yield one group of kernels: floors, work, waiting."""
+    what = f"{g.label} in {g.precision}" if g.precision else g.label
+    if g.limit == "host":
+        sync = desk.rate("host_sync_s", low)
+        text = f"{count(g.kernels)} host reads ({g.label}) x {seconds(sync)}"
+        yield _predicted(1, text, g.time_s, "host_sync_s", "capture")
+        return
+    limit = "smaller groups together" if g.limit == "mixed" else f"limited by {g.limit}"
+    yield _predicted(1, f"{things(g.kernels, 'kernel')} {what}, {limit}", g.time_s, "capture")
+    floor = desk.rate("kernel_floor_s", low)
+    yield _predicted(2, f"floor: {count(g.kernels)} x {seconds(floor)}", g.floor_s,
+                     "kernel_floor_s")  # fmt: skip
+    yield _work(desk, g, low=low)
+    if g.wait_s > 1e-12:
+        yield _predicted(2, "waiting for the host, which launches slower than the device works",
+                         g.wait_s, "host_launch_s")  # fmt: skip
+
+
+def _work(desk: _Desk, g: KernelGroup, *, low: bool) -> Step:
+    """Return the work of a group: an amount over a rate where one thing limits all of it."""
+    chips = f" x {things(desk.chips, 'chip')}" if desk.chips > 1 else ""
+    if g.limit == "memory":
+        rate, share = "memory_bandwidth", desk.rate("memory_efficiency", low)
+        amount, unit, efficiency = bytes_(g.bytes), "B/s", "memory_efficiency"
+    elif g.limit in ("compute", "vector"):
+        rate = f"peaks[{g.engine}/{g.precision}]"
+        efficiency = "matrix_efficiency" if g.limit == "compute" else "vector_efficiency"
+        share, unit = desk.rate(efficiency, low), "FLOP/s"
+        amount = si(g.work if g.limit == "compute" else g.vector_ops, "FLOP")
+    else:
+        text = f"arithmetic and traffic of {bytes_(g.bytes)}, whichever takes longer per kernel"
+        return _predicted(2, text, g.work_s, "memory_bandwidth", "memory_efficiency", "capture")
+    value = desk.constants[rate].value
+    text = f"work: {amount} / ({si(value, unit)} x {percent(share)}{chips})"
+    return _predicted(2, text, g.work_s, rate, efficiency, "capture")
+
+
+def _rate(desk: _Desk, speed: SpeedFigures, name: str) -> Iterator[Step]:
+    """Yield a rate: items over time, over chips, power or price."""
+    band: Band | None = getattr(speed, name)
+    if band is None:
+        return
+    p = desk.phase
+    items, item = p.batch * p.tokens, p.item
+    divisor, rests_on, more = 1.0, ["options"], ""
+    if name == "tokens_per_s_per_chip":
+        divisor, more = desk.chips, f" / {things(desk.chips, 'chip')}"
+    elif name == "tokens_per_s_per_watt":
+        power = desk.constants["power"].value
+        divisor, rests_on = power * desk.chips, ["options", "power"]
+        more = f" / ({si(power, 'W')} x {things(desk.chips, 'chip')})"
+    elif name == "tokens_per_price":
+        more = f" / (price of {things(desk.chips, 'chip')} per second)"
+        divisor = 0.0
+    for end, value, time in (
+        ("fused+graph", band.high, speed.time_s.low),
+        ("eager", band.low, speed.time_s.high),
+    ):
+        text = f"{name.replace('_', ' ')}, {end} end: {count(items)} {item} / {seconds(time)}{more}"
+        yield _predicted(0, text, value, *rests_on, unit=band.unit)
+        yield _predicted(1, f"time; `--explain {p.phase}.time` goes on", time, "capture")
+    if divisor and divisor != 1.0:
+        yield Step(depth=1, text="divided by", value=divisor, unit="W" if "watt" in name else "1",
+                   kind="claimed" if "watt" in name else "exact",
+                   rests_on=tuple(rests_on))  # fmt: skip
+
+
+def _memory(desk: _Desk, *, fused: bool) -> Iterator[Step]:
+    """Yield the peak of memory as the sum of its parts."""
+    m = desk.phase.memory
+    kind: NumberClass = "predicted" if fused else "exact"
+    total = m.peak_fused if fused else m.peak_eager
+    name = "fused" if fused else "eager"
+    yield Step(depth=0, text=f"memory of all chips, {name} kernels: the sum of", value=total,
+               unit="byte", kind=kind, rests_on=("capture",))  # fmt: skip
+    parts: list[tuple[str, float, NumberClass]] = [
+        (f"weights as {m.weights_format}", m.weights, "exact"),
+        ("cache at the end of the step", m.kv, "exact"),
+        ("gradients alive at the peak", m.gradients, "exact"),
+        ("optimizer state", m.optimizer, "exact"),
+    ]
+    if fused:
+        parts += [
+            ("activations of fused kernels", m.activations_fused, "predicted"),
+            ("weights converted ahead of the step", m.converted, "predicted"),
+        ]
+    else:
+        parts.append(("activations by their lifetimes", m.activations_eager, "exact"))
+    for text, value, known in parts:
+        if value:
+            yield Step(depth=1, text=text, value=value, unit="byte", kind=known,
+                       rests_on=("capture",))  # fmt: skip
+        if text == parts[0][0]:
+            for stored, size in m.by_format.items():
+                yield Step(depth=2, text=f"parameters in {stored}", value=size, unit="byte",
+                           kind="exact", rests_on=("capture",))  # fmt: skip
+
+
+def _chips(desk: _Desk) -> Iterator[Step]:
+    """Yield how many chips are needed."""
+    m = desk.phase.memory
+    if m.least_chips is None or m.usable_per_chip is None:
+        return
+    capacity = desk.constants["memory_capacity"].value
+    share = desk.assumptions["usable_memory"].optimistic
+    yield _predicted(
+        0,
+        f"chips: {bytes_(m.peak_fused)} / {bytes_(m.usable_per_chip)}, rounded up",
+        m.least_chips,
+        unit="1",
+    )
+    yield Step(depth=1, text=f"usable per chip: {bytes_(capacity)} x {percent(share)}",
+               value=m.usable_per_chip, unit="byte", kind="assumed",
+               rests_on=("memory_capacity", "usable_memory"))  # fmt: skip
+    for step in _memory(desk, fused=True):
+        yield Step(depth=step.depth + 1, text=step.text, value=step.value, unit=step.unit,
+                   kind=step.kind, rests_on=step.rests_on)  # fmt: skip
