@@ -57,8 +57,10 @@ def things(number: float, name: str) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share (0 to 1) as per cent: `12 %`, `0.4 %`, `under 0.1 %`."""
+    """Return a share (0 to 1) as per cent: `12 %`, `0.4 %`, `under 0.1 %`, `0 %`."""
     value = share * 100
+    if value == 0:
+        return "0 %"
     if 0 < value < 0.1:
         return "under 0.1 %"
     return f"{value:.1f} %" if value < 10 else f"{value:.0f} %"

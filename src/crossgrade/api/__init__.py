@@ -13,7 +13,11 @@ from crossgrade.api.rendering import document as document
 from crossgrade.api.rendering import render as render
 from crossgrade.api.reports import command_line as command_line
 from crossgrade.api.reports import compare as compare
+from crossgrade.api.reports import earlier_record as earlier_record
 from crossgrade.api.reports import explain as explain
 from crossgrade.api.reports import html_report as html_report
+from crossgrade.api.reports import markdown_report as markdown_report
+from crossgrade.api.reports import number_named as number_named
+from crossgrade.api.reports import report as report
 from crossgrade.api.reports import sarif_report as sarif_report
 from crossgrade.api.reports import write_text as write_text

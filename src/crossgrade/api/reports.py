@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossgrade.errors import CannotWrite
+from crossgrade.errors import BadRecord, CannotWrite
 
 if TYPE_CHECKING:
     from crossgrade.api.options import AssessOptions
     from crossgrade.values.assessment import Assessment
     from crossgrade.values.change import Changes
     from crossgrade.values.explanation import Explanation
+    from crossgrade.values.record import Record
 
 
 def command_line(model: str, options: AssessOptions) -> str:
@@ -32,6 +33,17 @@ def command_line(model: str, options: AssessOptions) -> str:
     return shlex.join(words)
 
 
+def number_named(number: str) -> tuple[str, str]:
+    """Return phase and name of a number such as `decode.time`, before any work.
+
+    Raises:
+        BadOption: there is no such phase or number.
+    """
+    from crossgrade.predict.explain import number_named as named
+
+    return named(number)
+
+
 def explain(assessment: Assessment, number: str) -> Sequence[Explanation]:
     """Return the arithmetic of one number, such as `decode.time`, on every chip.
 
@@ -43,17 +55,53 @@ def explain(assessment: Assessment, number: str) -> Sequence[Explanation]:
     return explained(assessment, number)
 
 
-def compare(assessment: Assessment, record: Path) -> Changes:
-    """Return what changed since an earlier record of an assessment.
+def earlier_record(path: Path) -> Record:
+    """Return a record to compare with.
 
     Raises:
         BadRecord: the file is not a record of an assessment, or was edited.
         FutureSchema: it was written by a newer crossgrade.
     """
-    from crossgrade.records.changes import changes
-    from crossgrade.records.codec import load, to_json
+    from crossgrade.records.codec import load
 
-    return changes(load(record), to_json(assessment))
+    record = load(path)
+    if record.kind != "assessment":
+        raise BadRecord(f"'{path}' is a record of `{record.kind}`", hint="name one of `assess`")
+    return record
+
+
+def compare(assessment: Assessment, earlier: Record) -> Changes:
+    """Return what changed since an earlier record of an assessment."""
+    from crossgrade.records.changes import changes
+    from crossgrade.records.codec import to_json
+
+    return changes(earlier, to_json(assessment))
+
+
+def report(kind: str, assessment: Assessment, command: str, changes: Changes | None = None) -> str:
+    """Return a report as text.
+
+    Args:
+        kind: `html`, `markdown` or `sarif`.
+        assessment: what it shows.
+        command: the command line that gives it again.
+        changes: what differs from an earlier record.
+    """
+    if kind == "sarif":
+        return sarif_report(assessment)
+    if kind == "markdown":
+        return markdown_report(assessment, command=command, changes=changes)
+    import datetime
+
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return html_report(assessment, command=command, created=now, changes=changes)
+
+
+def markdown_report(assessment: Assessment, *, command: str, changes: Changes | None = None) -> str:
+    """Return a report that fits a comment of a pull request."""
+    from crossgrade.report.pull_request import render_pull_request
+
+    return render_pull_request(assessment, command=command, changes=changes)
 
 
 def html_report(

@@ -53,6 +53,31 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
               help="Price of one chip per hour, any currency.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--all", "everything", is_flag=True, help="List every finding.")
+@click.option(
+    "--explain",
+    metavar="PHASE.NUMBER",
+    help="Print the arithmetic of one number instead, such as decode.time.",
+)
+@click.option(
+    "--compare",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="RECORD",
+    help="Also say what changed since an earlier record.",
+)
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a report as one offline page.",
+)
+@click.option(
+    "--markdown",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a report that fits a pull request.",
+)
+@click.option("--sarif", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write the findings as SARIF 2.1.0.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Folder for the record. Default: $CROSSGRADE_HOME/records, else "
               "~/.local/share/crossgrade/records.")  # fmt: skip
@@ -62,7 +87,8 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int | None,
             tokens: int | None, context: int | None, dtype: str | None, chips: int | None,
             prices: dict[str, float], as_json: bool, everything: bool, out: Path | None,
-            no_record: bool, save_captures: Path | None) -> int:  # fmt: skip
+            no_record: bool, save_captures: Path | None, explain: str | None,
+            compare: Path | None, **files: Path | None) -> int:  # fmt: skip
     """Assess MODEL on chips that need not be here.
 
     MODEL is a preset (`crossgrade models`), a Hugging Face config.json or the folder it lies in, a
@@ -72,6 +98,8 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
     crossgrade assess deepseek-v4-pro --on ascend-950dt --on h200
     crossgrade assess ./my-model --on ascend-910b2 --phase train --tokens 2048
     crossgrade assess my_package.model:make --on mi300x --json
+    crossgrade assess qwen3-8b --on ascend-910b2 --on h200 --html report.html
+    crossgrade assess qwen3-8b --on ascend-910b2 --explain decode.time
 
     Exit codes: 0 it runs; 1 blocked; 2 wrong usage or input; 3 unknown; 130 interrupted.
     """
@@ -79,6 +107,8 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from crossgrade import api
 
+    if explain:
+        api.number_named(explain)
     options = api.AssessOptions(
         on=on,
         phases=phases,
@@ -89,12 +119,26 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
         chips=chips,
         prices=prices,
     )
+    earlier = api.earlier_record(compare) if compare else None
     assessment = api.assess(model, options, narrate=_narrate, save_captures=save_captures)
-    click.echo(
-        api.render(assessment, as_json=as_json, everything=everything, **_screen()), nl=False
+    changes = api.compare(assessment, earlier) if earlier else None
+    explanations = api.explain(assessment, explain) if explain else ()
+    text = api.render(
+        assessment,
+        as_json=as_json,
+        everything=everything,
+        changes=changes,
+        explanations=explanations,
+        **_screen(),
     )
+    click.echo(text, nl=False)
+    # After the answer: a file that cannot be written must not cost it.
+    for kind, path in files.items():
+        if path is not None:
+            text = api.report(kind, assessment, api.command_line(model, options), changes)
+            api.write_text(path, text)
+            _narrate(f"{kind}: {path}")
     if not no_record:
-        # After the answer: a folder that cannot be written must not cost it.
         _narrate(f"record: {api.write_record(model, options, assessment, out)}")
     return assessment.exit_code
 

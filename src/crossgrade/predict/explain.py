@@ -6,7 +6,7 @@ assumptions that turn one into the next. Must not know captures, nor how it is s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from crossgrade.errors import BadOption
@@ -22,6 +22,7 @@ from crossgrade.values.assessment import (
 from crossgrade.values.breakdown import EndBreakdown, KernelGroup
 from crossgrade.values.evidence import Band, NumberClass
 from crossgrade.values.explanation import Explanation, Step
+from crossgrade.values.workload import PHASES, Phase
 
 NUMBERS = ("time", "tokens_per_s", "tokens_per_s_per_chip", "tokens_per_s_per_watt",
            "tokens_per_price", "memory", "memory_eager", "chips")  # fmt: skip
@@ -47,6 +48,20 @@ class _Desk:
         return row.optimistic if low else row.pessimistic
 
 
+def number_named(number: str, phases: Sequence[Phase] = PHASES) -> tuple[Phase, str]:
+    """Return phase and name of a number such as `decode.time`.
+
+    Raises:
+        BadOption: no such phase among `phases`, or no such number.
+    """
+    asked, _, name = number.partition(".")
+    phase = next((p for p in phases if p == asked), None)
+    if phase is None or name not in NUMBERS:
+        hint = f"PHASE.NUMBER with {', '.join(phases)} and {', '.join(NUMBERS)}"
+        raise BadOption(f"--explain {number}", hint=hint)
+    return phase, name
+
+
 def explain(assessment: Assessment, number: str) -> tuple[Explanation, ...]:
     """Return the arithmetic of one number, for every chip of an assessment.
 
@@ -57,11 +72,8 @@ def explain(assessment: Assessment, number: str) -> tuple[Explanation, ...]:
     Raises:
         BadOption: no such phase or number, or it is not known for any chip.
     """
-    phase, _, name = number.partition(".")
     phases = [p.phase for p in assessment.chips[0].phases]
-    if phase not in phases or name not in NUMBERS:
-        hint = f"PHASE.NUMBER with {', '.join(phases)} and {', '.join(NUMBERS)}"
-        raise BadOption(f"--explain {number}", hint=hint)
+    phase, name = number_named(number, phases)
     index = phases.index(phase)
     found = []
     for chip in assessment.chips:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from crossgrade.errors import BadRecord
 from crossgrade.units import bytes_, seconds, si
 from crossgrade.values.change import Area, Change, Changes
 from crossgrade.values.evidence import NumberClass
@@ -31,12 +30,7 @@ def changes(old: Record, new: Json) -> Changes:
     Args:
         old: the earlier record.
         new: the new answer as JSON, in the newest schema.
-
-    Raises:
-        BadRecord: the earlier record is not of an assessment.
     """
-    if old.kind != "assessment":
-        raise BadRecord(f"a record of `{old.kind}`, not of an assessment")
     before = old.data
     remarks: list[str] = []
     pairs = list(_pairs(before, new, remarks))

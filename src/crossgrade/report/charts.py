@@ -187,7 +187,7 @@ def roofline_chart(
     levels = y.ticks()[:: max(1, len(y.ticks()) // 5)]
     lines = [f"M{x.at(tick):.0f} {top}V{bottom}" for tick in x.ticks()]
     lines += [f"M{left} {y.at(tick):.0f}H{width - 12}" for tick in levels]
-    below = [text(x.at(tick), bottom + 15, f"{tick:g}") for tick in x.ticks()]
+    below = [text(x.at(tick), bottom + 15, _short(tick)) for tick in x.ticks()]
     beside = [text(left - 5, y.at(tick) + 4, si(tick, "")) for tick in levels]
     marks = [
         element("path", d="".join(lines), class_="grid"),
@@ -222,20 +222,40 @@ def _roofs(x: Scale, y: Scale, bandwidth: float, roofs: Sequence[Roof]) -> list[
         at, level = x.at(min(roof.flop_per_s / bandwidth, x.high)), y.at(roof.flop_per_s)
         tip = element("title", escape(f"{roof.name}: {si(roof.flop_per_s, 'FLOP/s')}"))
         marks.append(element("path", tip, d=f"M{at:.1f} {level:.1f}H{x.end:.0f}", class_="roof"))
-        marks.append(text(x.end, level - 4, roof.name, "end", "quiet"))
-    return marks
+    return marks + [
+        text(x.end, level - 4, ", ".join(names), "end", "quiet")
+        for level, names in _labels(y, roofs)
+    ]
+
+
+def _short(value: float) -> str:
+    """Return a power of ten in few letters: `0.1`, `100`, `10k`."""
+    return f"{value:g}" if value < 1000 else f"{value / 1000:g}k"
+
+
+def _labels(y: Scale, roofs: Sequence[Roof]) -> list[tuple[float, list[str]]]:
+    """Return where names stand; roofs that lie too near for two lines share one."""
+    found: list[tuple[float, list[str]]] = []
+    for roof in sorted(roofs, key=lambda r: -r.flop_per_s):
+        level = y.at(roof.flop_per_s)
+        if found and level - found[-1][0] < 11:
+            found[-1][1].append(roof.name)
+        else:
+            found.append((level, [roof.name]))
+    return found
 
 
 def timeline_chart(key: str, title: str, line: MemoryTimeline, fused_peak: float) -> Markup:
-    """Return memory over an eager execution as stacked areas, and the fused peak as a line."""
-    layers = {
-        "weights and optimizer": [line.resident] * len(line.at), "cache": list(line.kv),
-        "gradients": list(line.gradients), "activations": list(line.activations),
-    }  # fmt: skip
+    """Return memory over an eager execution as stacked areas, and the fused peak as a line.
+
+    Weights and optimizer state are left out: they are there all the time, and would flatten it.
+    """
+    layers = {"cache": line.kv, "gradients": line.gradients, "activations": line.activations}
     height, bottom = 240, 200
     total = [sum(values) for values in zip(*layers.values(), strict=True)]
     x = Scale(low=0, high=max(line.calls, 1), start=80, end=WIDTH - _RIGHT)
-    y = from_zero(max([*total, fused_peak]), bottom, 10)
+    fused = max(fused_peak - line.resident, 0.0)
+    y = from_zero(max([*total, fused]), bottom, 10)
     marks = []
     for tick in y.ticks():
         marks.append(element("path", d=f"M80 {y.at(tick):.1f}H{WIDTH - _RIGHT}", class_="grid"))
@@ -246,13 +266,15 @@ def timeline_chart(key: str, title: str, line: MemoryTimeline, fused_peak: float
         if any(values):
             marks.append(_area(x, y, line.at, below, upper, name, number + 1))
         below = upper
-    level = y.at(fused_peak)
-    tip = element("title", escape(f"peak with fused kernels: {bytes_(fused_peak)}"))
+    level = y.at(fused)
+    tip = element("title", escape(f"peak with fused kernels: {bytes_(fused)}"))
     marks.append(element("path", tip, d=f"M80 {level:.1f}H{WIDTH - _RIGHT}", class_="dash"))
     marks.append(text(80, bottom + 18, "first call", "start", "quiet"))
     marks.append(text(WIDTH - _RIGHT, bottom + 18, f"call {line.calls:,}", "end", "quiet"))
-    words = (f"eager peak {bytes_(max(total, default=0))}, of it weights and optimizer "
-             f"{bytes_(line.resident)}; peak with fused kernels {bytes_(fused_peak)}")  # fmt: skip
+    words = (
+        f"eager peak {bytes_(max(total, default=0))}, with fused kernels {bytes_(fused)}, beside "
+        f"{bytes_(line.resident)} of weights and optimizer state"
+    )
     return chart(key, title, words, WIDTH, height, *marks)
 
 

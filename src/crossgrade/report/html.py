@@ -62,7 +62,8 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         bytes=bytes_, figure=figure, seconds=seconds, percent=percent, count=count, si=si,
-        things=things, id=page_parts.anchor, inert=page_parts.inert, sentence=page_parts.sentence, raw=Markup,
+        things=things, id=page_parts.anchor, inert=page_parts.inert,
+        sentence=page_parts.sentence, raw=Markup,
     )  # fmt: skip
     environment.globals["verdict_text"] = verdict_text
     return environment

@@ -24,6 +24,7 @@ from crossgrade.report.charts import (
     timeline_chart,
 )
 from crossgrade.report.merged import MergedFinding, merged_findings
+from crossgrade.report.verdict import verdict_parts as verdict_parts
 from crossgrade.units import things
 from crossgrade.values.assessment import (
     Assessment,
@@ -33,7 +34,7 @@ from crossgrade.values.assessment import (
     PhaseAssessment,
     SpeedFigures,
 )
-from crossgrade.values.breakdown import EndBreakdown, KernelGroup, joined
+from crossgrade.values.breakdown import OTHERS, EndBreakdown, KernelGroup, joined
 from crossgrade.values.evidence import NumberClass
 from crossgrade.values.support import SupportLevel
 
@@ -53,8 +54,8 @@ _MEMORY_COLUMNS: tuple[tuple[str, str, NumberClass], ...] = (
     ("weights", "weights", "exact"), ("converted", "converted", "predicted"),
     ("cache", "kv", "exact"), ("gradients", "gradients", "exact"),
     ("optimizer", "optimizer", "exact"), ("activations, fused", "activations_fused", "predicted"),
-    ("activations, eager", "activations_eager", "exact"), ("peak, fused", "peak_fused", "predicted"),
-    ("peak, eager", "peak_eager", "exact"),
+    ("activations, eager", "activations_eager", "exact"),
+    ("peak, fused", "peak_fused", "predicted"), ("peak, eager", "peak_eager", "exact"),
 )  # fmt: skip
 
 
@@ -83,27 +84,6 @@ def inert(text: str) -> str:
 def phase_rows(a: Assessment, index: int) -> Rows:
     """Return every chip with its entry for one phase."""
     return [(chip, chip.phases[index]) for chip in a.chips]
-
-
-def verdict_parts(a: Assessment) -> list[tuple[str, str]]:
-    """Return the answer over all chips: tone and words, the best first."""
-    said = {
-        "runs": ("good", "runs on {}"),
-        "runs-with-findings": ("warning", "runs, with findings, on {}"),
-        "needs-N-chips": ("warning", "needs several chips: {}"),
-        "unknown": ("bad", "unknown on {}"),
-        "blocked": ("bad", "blocked on {}"),
-    }
-    parts = []
-    for verdict, (tone, words) in said.items():
-        chips = [c for c in a.chips if c.verdict == verdict]
-        if verdict == "needs-N-chips":
-            chips.sort(key=lambda c: c.least_chips or 0)
-        names = [f"{c.chip} x{c.least_chips}" if verdict == "needs-N-chips" else c.chip
-                 for c in chips]  # fmt: skip
-        if names:
-            parts.append((tone, words.format(", ".join(names))))
-    return parts
 
 
 def findings(a: Assessment) -> Sequence[MergedFinding]:
@@ -180,7 +160,8 @@ def class_names(rows: Rows) -> list[str]:
 
 def module_names(rows: Rows) -> list[str]:
     """Return the parts of the model that any chip has a row for."""
-    return list(dict.fromkeys(m.module for _, p in rows if p.speed for m in p.speed.modules))
+    names = dict.fromkeys(m.module for _, p in rows if p.speed for m in p.speed.modules)
+    return sorted(names, key=lambda name: name == OTHERS)
 
 
 def module_share(speed: SpeedFigures, module: str, end: str) -> float | None:

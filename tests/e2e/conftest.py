@@ -1,0 +1,66 @@
+"""A real browser, where there is one, and pages to open in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.e2e import hostile
+
+from crossgrade import api
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Return a headless Chromium; skips with the reason where it cannot be had."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("no Chromium on this machine; CI installs it")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def assessed(moe_config):
+    """Return an answer with two phases, a price, and chips of several kinds of software."""
+    options = api.AssessOptions(on=("ascend-950dt", "ascend-910b2", "h200", "gaudi3"), tokens=64,
+                                context=256, prices={"h200": 2.5})  # fmt: skip
+    return options, api.assess(str(moe_config), options)
+
+
+@pytest.fixture(scope="session")
+def hostile_assessment():
+    """Return the answer for a model whose own name and module names are hostile."""
+    options = api.AssessOptions(on=("ascend-910b2", "h200"))
+    answer = api.assess("tests.e2e.hostile:make", options)
+    model = dataclasses.replace(answer.model, name=" ".join(hostile.NAMES))
+    return dataclasses.replace(answer, model=model)
+
+
+def write_page(folder: Path, assessment, options=None, changes=None) -> Path:
+    """Write the page of an answer and return its path."""
+    command = api.command_line("model", options or api.AssessOptions(on=("h200",)))
+    page = api.html_report(assessment, command=command, created="2026-01-02T03:04:05+00:00",
+                           changes=changes)  # fmt: skip
+    path = folder / "report.html"
+    api.write_text(path, page)
+    return path
+
+
+@pytest.fixture(scope="session")
+def page_file(assessed, tmp_path_factory):
+    """Return the path of an ordinary page."""
+    options, answer = assessed
+    return write_page(tmp_path_factory.mktemp("page"), answer, options)
+
+
+@pytest.fixture(scope="session")
+def hostile_file(hostile_assessment, tmp_path_factory):
+    """Return the path of a page full of hostile names."""
+    return write_page(tmp_path_factory.mktemp("hostile"), hostile_assessment)
