@@ -13,6 +13,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torch]' \
 	  'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.100' 'pyyaml>=6' \
+	  'playwright>=1.50' 'axe-playwright-python>=0.1' \
 	  'ruff>=0.14' 'mypy>=1.18' 'import-linter>=2.5' 'psutil>=6'
 	@touch $(STAMP)
 
