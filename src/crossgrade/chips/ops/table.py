@@ -7,7 +7,7 @@ backend by name: whatever differs between backends is a field of the table.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -75,6 +75,11 @@ class OperatorTable:
     """SoC names that the pages know; `support` refuses others."""
     note: str = ""
     """What a reader must know of the table."""
+
+    @property
+    def operators(self) -> Collection[str]:
+        """Overloads that the table has a row for."""
+        return self.rows.keys()
 
     def support(
         self, op: str, *, soc: str | None = None, dtypes: frozenset[str] = frozenset()
