@@ -22,6 +22,7 @@ from crossgrade.chips.ops.rows import (
     registrations,
     version_key,
 )
+from crossgrade.chips.ops.statements import read_statements
 from crossgrade.chips.ops.table import OperatorTable, base_operator
 from crossgrade.errors import BadOption
 
@@ -161,6 +162,7 @@ def _load(backend: str, version: str, folder: Path) -> OperatorTable:
         absent=spec.absent,
         documented=pages,
         page=page_for(pages, version),
+        statements=read_statements([_csv(folder / name) for name in spec.lists], version),
         socs=spec.socs,
         note=spec.note,
     )

@@ -90,6 +90,8 @@ class Backend:
     """Patterns of operators that the table lists and this build has not."""
     documentation: str = ""
     """csv of the vendor's API pages; empty: none."""
+    lists: tuple[str, ...] = ()
+    """csv files of what other lists say, to compare; none of them is a source of the table."""
     socs: tuple[str, ...] = ()
     """SoC columns of that csv."""
     note: str = ""

@@ -139,7 +139,11 @@ def _nearest(word: str, names: Iterable[str]) -> str:
 
 
 def _line(op: str, overloads: list[str], asked: Sequence[Asked], evidence: bool) -> OperatorLine:
-    cells = (cell_of([entry.support(o) for o in overloads], evidence=evidence) for entry in asked)
+    """The cells of one row; a column speaks of the overloads that its own table has."""
+    cells = []
+    for entry in asked:
+        own = [o for o in overloads if o in entry.table.operators] or overloads
+        cells.append(cell_of([entry.support(o) for o in own], evidence=evidence))
     return OperatorLine(op=op, cells=tuple(cells))
 
 
