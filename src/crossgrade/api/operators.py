@@ -82,6 +82,10 @@ def _asked(query: OperatorQuery) -> Sequence[Asked]:
     """Return the columns that are asked for."""
     from crossgrade.chips.ops import columns
 
+    if query.namespace == "onnx":
+        from crossgrade.chips.ops.onnx import onnx_columns
+
+        return onnx_columns(query.diff or query.backends)
     if query.diff is None:
         return columns.columns(query.backends, query.chips)
     return [
@@ -99,6 +103,20 @@ def render_operators(
     colour: bool = False,
 ) -> str:
     """Return operators as text; `table` is Markdown where there is no terminal."""
+    from crossgrade.report.matrix import inert
+
+    return inert(_rendered(found, kind, terminal=terminal, width=width, colour=colour))
+
+
+def _rendered(
+    found: OperatorMatrix | OperatorDiff,
+    kind: OperatorFormat,
+    *,
+    terminal: bool,
+    width: int,
+    colour: bool,
+) -> str:
+    """Return the text of one format."""
     from crossgrade.report import matrix as report
     from crossgrade.values.operators import LEGEND, OperatorMatrix
 

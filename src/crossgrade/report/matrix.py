@@ -33,7 +33,7 @@ CHANGES: dict[ChangeKind, str] = {
     "limits": "the same level, other documented limits",
 }
 """What each kind of change means."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
 
 
 def operators_document(found: Found, *, width: int | None = None) -> Document:
@@ -210,7 +210,7 @@ def _csv_legend() -> Iterator[tuple[str, ...]]:
 
 def _safe(cell: str) -> str:
     """Return a cell that no spreadsheet computes."""
-    text = inert(cell)
+    text = "".join(c if c.isprintable() else "?" for c in inert(cell))
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

@@ -32,14 +32,14 @@ limits
 """
 
 LEVELS: tuple[SupportLevel, ...] = (
-    "native", "dtype-limited", "unverified", "conflict", "composite", "cpu-fallback", "unknown",
+    "conflict", "native", "dtype-limited", "unverified", "composite", "cpu-fallback", "unknown",
     "missing",
 )  # fmt: skip
 """Levels in the order in which they stand for a base operator: the first that an overload has.
 
-What a source says of a kernel on the chip comes first, then what PyTorch brings along, then the
-host. `unknown` comes before `missing`: one overload of which nothing is known keeps the operator
-from being a no.
+A disagreement of sources comes first, because a person must see it. Then what is said of a kernel
+on the chip, then what PyTorch brings along, then the host. `unknown` comes before `missing`: one
+overload of which nothing is known keeps the operator from being a no.
 """
 
 LEGEND: Mapping[SupportLevel, str] = {
