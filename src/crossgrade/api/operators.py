@@ -36,6 +36,8 @@ class OperatorQuery:
     """Only rows that have one of these in a column; empty: all."""
     overloads: bool = False
     """Whether a row is an overload and not a base operator."""
+    core: bool = False
+    """Whether only overloads of the Core ATen opset count."""
     evidence: bool = False
     """Whether every cell carries the rows that led to it."""
     namespace: Namespace = "aten"
@@ -52,6 +54,8 @@ class OperatorQuery:
             raise BadOption(f"no namespace `{self.namespace}`", hint="aten or onnx")
         if self.namespace == "onnx" and self.chips:
             raise BadOption("chips have no ONNX table", hint="name providers with --backend")
+        if self.namespace == "onnx" and self.core:
+            raise BadOption("the Core ATen opset is not of ONNX", hint="leave out --core")
 
 
 def operators(query: OperatorQuery) -> OperatorMatrix | OperatorDiff:
@@ -63,7 +67,7 @@ def operators(query: OperatorQuery) -> OperatorMatrix | OperatorDiff:
     """
     from crossgrade.chips.ops.diff import changes
     from crossgrade.chips.ops.matrix import build_matrix
-    from crossgrade.chips.optables import base_operator
+    from crossgrade.chips.optables import base_operator, core_operators
 
     query.check()
     matrix = build_matrix(
@@ -73,6 +77,7 @@ def operators(query: OperatorQuery) -> OperatorMatrix | OperatorDiff:
         levels=query.levels,
         evidence=query.evidence,
         namespace=query.namespace,
+        only=core_operators() if query.core else None,
         base_of=base_operator if query.namespace == "aten" else str,
     )
     return changes(matrix) if query.diff else matrix

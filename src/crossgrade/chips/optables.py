@@ -31,6 +31,7 @@ __all__ = [
     "OperatorTable",
     "backends",
     "base_operator",
+    "core_operators",
     "operator_table",
     "table_for",
 ]
@@ -70,6 +71,11 @@ def table_for(backend: str, torch_version: str) -> OperatorTable:
     if spec is not None and short and short.group(1) in spec.versions:
         return operator_table(backend, version=short.group(1))
     return operator_table(backend)
+
+
+def core_operators() -> frozenset[str]:
+    """Overloads of the Core ATen opset, to which torch.export decomposes a model."""
+    return frozenset(row[0] for row in _csv(DATA / "core-aten.csv").rows)
 
 
 def load_table(backend: str, *, version: str | None, folder: Path) -> OperatorTable:

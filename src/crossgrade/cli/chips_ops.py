@@ -26,6 +26,7 @@ FORMATS = ("table", "csv", "markdown", "html", "json")
 @click.option("--level", "levels", multiple=True, type=click.Choice(get_args(SupportLevel)),
               help="Only operators with this level in a column. Repeatable.")  # fmt: skip
 @click.option("--overloads", is_flag=True, help="One row per overload.")
+@click.option("--core", is_flag=True, help="Only the Core ATen opset.")
 @click.option("--evidence", is_flag=True, help="The table rows behind every cell.")
 @click.option("--namespace", type=click.Choice(["aten", "onnx"]), default="aten",
               show_default=True, help="PyTorch's operators, or those of ONNX.")  # fmt: skip
@@ -35,8 +36,9 @@ FORMATS = ("table", "csv", "markdown", "html", "json")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
               help="Write there and not to stdout.")  # fmt: skip
 def command(pattern: str, backends: tuple[str, ...], chips: tuple[str, ...],
-            diff: tuple[str, str] | None, levels: tuple[Any, ...], overloads: bool, evidence: bool,
-            namespace: Any, kind: Any, as_json: bool, out: Path | None) -> None:  # fmt: skip
+            diff: tuple[str, str] | None, levels: tuple[Any, ...], overloads: bool, core: bool,
+            evidence: bool, namespace: Any, kind: Any, as_json: bool,
+            out: Path | None) -> None:  # fmt: skip
     """Show what each backend does with the operators that are like PATTERN.
 
     PATTERN is a name (`mm`, `aten.add.Tensor`), a part of a name (`grouped`) or a glob
@@ -59,6 +61,7 @@ def command(pattern: str, backends: tuple[str, ...], chips: tuple[str, ...],
         diff=diff,
         levels=levels,
         overloads=overloads,
+        core=core,
         evidence=evidence,
         namespace=namespace,
     )

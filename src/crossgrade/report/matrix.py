@@ -112,7 +112,7 @@ def _totals(m: OperatorMatrix) -> Table:
 
 def _legend(columns: tuple[OperatorColumn, ...]) -> Iterator[Block]:
     yield Table(
-        title="what the words mean; 3/5: three of five overloads",
+        title="what the words mean; 3/5: so many of the overloads, --overloads shows each",
         columns=("word", "meaning"),
         rows=tuple((level, LEGEND[level]) for level in LEVELS),
     )

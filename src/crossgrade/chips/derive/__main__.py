@@ -78,6 +78,14 @@ def in_tree(torch: Path | None, version: str | None, out: Path) -> None:
 
 
 @main.command()
+@click.option("--torch", type=_FILE, help="yaml, folder or wheel; default: the installed torch.")
+@_OUT
+def core(torch: Path | None, out: Path) -> None:
+    """The Core ATen opset from the tags in native_functions.yaml."""
+    _write(in_tree_module.core(torch), out, "core-aten")
+
+
+@main.command()
 @click.argument("csv", type=_FILE)
 @click.option("--version", required=True, help="PyTorch version of the matrix.")
 @_OUT
@@ -185,6 +193,7 @@ def everything(
     raw = _support_folder(data)
     version = version or torch_version(torch)
     _write(in_tree_module.in_tree(torch), out, f"aten-{version}")
+    _write(in_tree_module.core(torch), out, "core-aten")
     _write(in_tree_module.from_matrix(raw / MATRIX), out, "aten-2.15")
     plugin, core = raw / "op_plugin_functions.yaml", raw / "npu_native_functions.yaml"
     _write(out_of_tree.npu(plugin, core), out, "npu")

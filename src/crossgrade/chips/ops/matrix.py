@@ -86,6 +86,7 @@ def build_matrix(
     levels: tuple[SupportLevel, ...] = (),
     evidence: bool = False,
     namespace: str = "aten",
+    only: Collection[str] | None = None,
     base_of: Callable[[str], str],
 ) -> OperatorMatrix:
     """Operators by columns.
@@ -97,13 +98,15 @@ def build_matrix(
         levels: Only rows that have one of these in a column; empty: all.
         evidence: Whether cells carry the rows that led to them.
         namespace: Of the operators.
+        only: Overloads that count; None: all of every table.
         base_of: The base operator of an overload.
 
     Raises:
         BadOption: No operator is like the pattern.
     """
     short = short_name(pattern, namespace)
-    overloads = sorted({op for entry in asked for op in entry.table.operators})
+    known = {op for entry in asked for op in entry.table.operators}
+    overloads = sorted(known if only is None else known.intersection(only))
     if grain == "base" and any(short == op and base_of(op) != op for op in overloads):
         grain = "overload"
     groups = _groups(overloads, base_of if grain == "base" else str)
