@@ -18,7 +18,7 @@ was run on a chip. How to read it: [compare operator support](../howto/compare-o
 where it comes from: [operator tables](../reference/operator-tables.md).
 
 The rows are the Core ATen opset, to which `torch.export` decomposes a model: 164 base operators,
-193 overloads. All 1371 base operators are one command away: `crossgrade chips ops`.
+193 overloads. All 1,371 base operators are one command away: `crossgrade chips ops`.
 
 This page is made by `python tools/ops_matrix.py`.
 """

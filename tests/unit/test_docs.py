@@ -313,7 +313,8 @@ def test_command_lines_parse(line):
     command = cli.get_command(ctx, words[0]) if not words[0].startswith("-") else cli
     assert command is not None, f"no command '{words[0]}'"
     with contextlib.suppress(click.exceptions.Exit):  # --help and --version end the program
-        if (below := commands().get(" ".join(words[:2]))) is not None:
+        below = commands().get(" ".join(words[:2])) if len(words) > 1 else None
+        if below is not None:
             command, words = below, words[1:]
         command.make_context(words[0], words[1:], parent=ctx)
 

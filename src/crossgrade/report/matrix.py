@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterator
 
 from crossgrade.report.document import Block, Document, Entry, Heading, Line, Table
+from crossgrade.units import count, things
 from crossgrade.values.operators import (
     LEGEND,
     LEVELS,
@@ -49,17 +50,32 @@ def operators_document(found: Found, *, width: int | None = None) -> Document:
 
 
 def rows_called(found: Found) -> str:
-    """Return what the rows are, in words."""
+    """Return what one row is, in words."""
     if found.namespace == "onnx":
-        return "ONNX operators"
-    return "base operators" if found.grain == "base" else "operator overloads"
+        return "ONNX operator"
+    return "base operator" if found.grain == "base" else "operator overload"
+
+
+def matrix_line(m: OperatorMatrix) -> str:
+    """Return what a matrix shows, in one line."""
+    asked = f" like {inert(m.pattern)}" if m.pattern else ""
+    some = f" with {' or '.join(m.levels)} somewhere" if m.levels else ""
+    rows, columns = things(len(m.lines), rows_called(m)), things(len(m.columns), "column")
+    return f"{rows}{asked}{some}, {columns}"
+
+
+def diff_line(d: OperatorDiff) -> str:
+    """Return what changed, in one line."""
+    asked = f" like {inert(d.pattern)}" if d.pattern else ""
+    compared = things(d.compared, rows_called(d))
+    return (
+        f"{d.before.label} to {d.after.label}: {count(len(d.changes))} of {compared}{asked} differ"
+    )
 
 
 def _matrix_blocks(m: OperatorMatrix, width: int | None) -> Iterator[Block]:
     labels = tuple(column.label for column in m.columns)
-    asked = f" like {inert(m.pattern)}" if m.pattern else ""
-    with_level = f" with {' or '.join(m.levels)} somewhere" if m.levels else ""
-    yield Line(text=f"{len(m.lines)} {rows_called(m)}{asked}{with_level}, {len(labels)} columns")
+    yield Line(text=matrix_line(m))
     rows = tuple((line.op, *(cell.text for cell in line.cells)) for line in m.lines)
     table = Table(columns=("operator", *labels), rows=rows)
     if width is not None and _width(table) > width:
@@ -130,11 +146,7 @@ def _described(column: OperatorColumn) -> str:
 
 
 def _diff_blocks(d: OperatorDiff) -> Iterator[Block]:
-    asked = f" like {inert(d.pattern)}" if d.pattern else ""
-    yield Line(
-        text=f"{d.before.label} to {d.after.label}: {len(d.changes)} of {d.compared} "
-        f"{rows_called(d)}{asked} differ"
-    )
+    yield Line(text=diff_line(d))
     for kind, meaning in CHANGES.items():
         if found := d.of_kind(kind):
             yield Heading(level=2, text=f"{kind} ({len(found)}): {meaning}")

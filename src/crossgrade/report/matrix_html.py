@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from html import escape
 
-from crossgrade.report.matrix import CHANGES, Found, inert, rows_called
+from crossgrade.report.matrix import (
+    CHANGES,
+    Found,
+    diff_line,
+    inert,
+    matrix_line,
+    rows_called,
+)
 from crossgrade.values.operators import (
     LEGEND,
     LEVELS,
@@ -53,7 +60,7 @@ details { margin: .2rem 0; } details li { overflow-wrap: anywhere; }
 def operators_html(found: Found) -> str:
     """Return a matrix or its changes as one self-contained page."""
     diff = isinstance(found, OperatorDiff)
-    title = f"crossgrade: {rows_called(found)}" + (" that differ" if diff else " by backend")
+    title = f"crossgrade: {rows_called(found)}s" + (" that differ" if diff else " by backend")
     body = _diff(found) if isinstance(found, OperatorDiff) else _matrix(found)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -96,9 +103,7 @@ def _plain(text: str, kind: str = "long") -> str:
 
 def _matrix(m: OperatorMatrix) -> Iterator[str]:
     labels = [column.label for column in m.columns]
-    asked = f" like {m.pattern}" if m.pattern else ""
-    some = f" with {' or '.join(m.levels)} somewhere" if m.levels else ""
-    yield f"<p>{len(m.lines)} {rows_called(m)}{_text(asked + some)}, {len(labels)} columns.</p>\n"
+    yield f"<p>{_text(matrix_line(m))}.</p>\n"
     totals = (
         _row(level, (_plain(str(m.count(i, level)), "number") for i in range(len(labels))))
         for level in LEVELS
@@ -115,9 +120,7 @@ def _matrix(m: OperatorMatrix) -> Iterator[str]:
 
 def _diff(d: OperatorDiff) -> Iterator[str]:
     sides = (d.before.label, d.after.label)
-    asked = f" like {d.pattern}" if d.pattern else ""
-    text = f"{sides[0]} to {sides[1]}: {len(d.changes)} of {d.compared} {rows_called(d)}{asked}"
-    yield f"<p>{_text(text)} differ.</p>\n"
+    yield f"<p>{_text(diff_line(d))}.</p>\n"
     kinds = (
         _row(kind, (_plain(str(len(d.of_kind(kind))), "number"), _plain(meaning)))
         for kind, meaning in CHANGES.items()

@@ -527,14 +527,20 @@ REGISTERED = """
 
 def test_onnx_kernels_from_the_page_and_from_sources(tmp_path: Path) -> None:
     files = written(
-        tmp_path, page=KERNELS, code=REGISTERED, names='x supported_ops = {"Conv",\n "Gemm"};'
+        tmp_path,
+        page=KERNELS,
+        code=REGISTERED,
+        names='x supported_ops = {"Conv",\n "Gemm"};',
+        modes='supported_op_mode = {\n {"Xor", V_2022_1, {"CPU", "GPU"}},\n};',
     )
-    found = onnx.onnx(files["page"], {"b": files["code"], "c": files["names"]})
+    sources = {"b": files["code"], "c": files["names"], "d": files["modes"]}
+    found = onnx.onnx(files["page"], sources)
     assert found.rows == (
         ("Add", "b", "7-12 13+", "float16 float32"),
         ("Add", "cpu", "6 7-13 14+", "float32 float64"),
         ("Conv", "c", "", ""),
         ("Gemm", "c", "", ""),
+        ("Xor", "d", "", ""),
         ("com.microsoft.Attention", "cpu", "1+", "float16"),
     )
     for kernels, sources in ((files["code"], {}), (files["page"], {"b": files["page"]})):
@@ -563,3 +569,10 @@ def test_other_lists_give_the_shipped_tables(file: str, raw_file: str, derive) -
     if RAW is None or not raw(raw_file).is_file():
         pytest.skip(f"no {raw_file} among the raw lists")
     assert derive(raw(raw_file)).text() == shipped(file)
+
+
+@needs_raw
+def test_cann_kernels_agree_with_another_reading_of_them() -> None:
+    listed = {row["op"] for row in read_rows(raw("onnxruntime_cann_ep_single_op.csv"))}
+    ours = {row[0] for row in read_csv(DATA / "onnx.csv").rows if row[1] == "cann"}
+    assert ours == listed

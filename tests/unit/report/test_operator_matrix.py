@@ -77,7 +77,7 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-GOLDEN = """1 base operators, 2 columns
+GOLDEN = """1 base operator, 2 columns
 
 | operator | a@1 | b@1 |
 |---|---|---|

@@ -128,12 +128,20 @@ def _in_source(path: Path) -> dict[str, _Kernels]:
         if op not in _INTERNAL:
             entry = found.setdefault(op, _Kernels())
             entry.add(first, last, (_dtype(t.partition("_")[0]) for t in map(_whole, types)))
-    if not found and (listed := re.search(r"supported_ops = \{(.*?)\};", text)):
-        for op in re.findall(r'"(\w+)"', listed[1]):
-            found[op] = _Kernels(dtypes={0: set()})  # the set names no opsets
+    for op in [] if found else _names(text):
+        found[op] = _Kernels(dtypes={0: set()})  # the list names no opsets
     if not found:
         raise BadOperatorTable("no kernels", where=path.name, hint="is this the right file?")
     return found
+
+
+def _names(text: str) -> list[str]:
+    """Operators in a set of names, or in a list of names with a version and devices."""
+    if listed := re.search(r"supported_ops = \{(.*?)\};", text):
+        return re.findall(r'"(\w+)"', listed[1])
+    if listed := re.search(r"supported_op_mode = \{(.*?)\};", text):
+        return re.findall(r'\{"(\w+)", V_', listed[1])
+    return []
 
 
 def _whole(name: str) -> str:
