@@ -86,7 +86,7 @@ def _matrix_blocks(m: OperatorMatrix, width: int | None) -> Iterator[Block]:
         yield Heading(level=2, text="evidence")
         yield from (_evidence(line.op, m.columns, line.cells) for line in m.lines)
     yield Heading(level=2, text="rows by level")
-    yield _totals(m)
+    yield from _totals(m, width)
     yield from _legend(m.columns)
 
 
@@ -118,12 +118,20 @@ def _evidence(
     return Entry(text=op, details=tuple(details))
 
 
-def _totals(m: OperatorMatrix) -> Table:
+def _totals(m: OperatorMatrix, width: int | None) -> Iterator[Block]:
+    """Yield rows by level; on a narrow screen one line per column, without the zeros."""
     rows = tuple(
         (level, *(str(m.count(i, level)) for i in range(len(m.columns)))) for level in LEVELS
     )
     labels = tuple(column.label for column in m.columns)
-    return Table(columns=("level", *labels), rows=rows, right=frozenset(range(1, len(labels) + 1)))
+    right = frozenset(range(1, len(labels) + 1))
+    table = Table(columns=("level", *labels), rows=rows, right=right)
+    if width is None or _width(table) <= width:
+        yield table
+        return
+    for label, entries in zip(labels, m.totals, strict=True):
+        counts = [f"{entry.count} {entry.level}" for entry in entries if entry.count]
+        yield Line(text=f"{label}: {', '.join(counts) or 'no rows'}")
 
 
 def _legend(columns: tuple[OperatorColumn, ...]) -> Iterator[Block]:

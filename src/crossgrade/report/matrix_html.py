@@ -43,7 +43,8 @@ th, td { padding: .2rem .5rem; text-align: left; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
 thead th { position: sticky; top: 0; background: var(--head); z-index: 1; }
 tbody th { position: sticky; left: 0; background: var(--back); font-family: ui-monospace, monospace;
-  font-weight: normal; max-width: 45vw; overflow-wrap: anywhere; white-space: normal; }
+  font-weight: normal; min-width: 7.5rem; max-width: 45vw; overflow-wrap: anywhere;
+  white-space: normal; }
 td.number { text-align: right; } td.long { white-space: normal; min-width: 16rem; }
 .native, .composite { background: var(--good); }
 .cpu-fallback, .dtype-limited, .unverified { background: var(--warm); }

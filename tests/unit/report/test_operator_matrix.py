@@ -120,6 +120,7 @@ def test_a_wide_matrix_becomes_a_list_on_a_narrow_screen() -> None:
     narrow = render_operators(matrix("mm"), "table", terminal=True, width=25)
     assert "native 1/2: a@1" in narrow
     assert "unknown: b@1" in narrow
+    assert "a@1: 1 native" in narrow
     wide = render_operators(matrix("mm"), "table", terminal=True, width=100)
     assert "native 1/2: a@1" not in wide
     assert max(map(len, narrow.splitlines())) <= 25

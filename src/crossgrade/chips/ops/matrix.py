@@ -105,9 +105,8 @@ def build_matrix(
         BadOption: No operator is like the pattern.
     """
     short = short_name(pattern, namespace)
-    known = {op for entry in asked for op in entry.table.operators}
-    overloads = sorted(known if only is None else known.intersection(only))
-    if grain == "base" and any(short == op and base_of(op) != op for op in overloads):
+    overloads = _overloads(asked, only)
+    if grain == "base" and short in overloads and base_of(short) != short:
         grain = "overload"
     groups = _groups(overloads, base_of if grain == "base" else str)
     picked = matching(short, groups)
@@ -125,6 +124,12 @@ def build_matrix(
         ),
         with_evidence=evidence,
     )
+
+
+def _overloads(asked: Sequence[Asked], only: Collection[str] | None) -> list[str]:
+    """Overloads of all tables, sorted."""
+    known = {op for entry in asked for op in entry.table.operators}
+    return sorted(known if only is None else known.intersection(only))
 
 
 def _groups(overloads: Iterable[str], name_of: Callable[[str], str]) -> dict[str, list[str]]:
