@@ -204,6 +204,9 @@ def test_a_list_of_overloads_speaks_of_one_overload() -> None:
 @pytest.mark.parametrize(
     ("backend", "version", "op", "level"),
     [
+        ("rocm", None, "_sparse_semi_structured_mm", "missing"),
+        ("cuda", None, "_sparse_semi_structured_mm", "native"),
+        ("rocm", None, "_mixed_dtypes_linear", "missing"),
         ("hpu", None, "mm", "native"),
         ("hpu", None, "matmul", "native"),
         ("hpu", None, "linalg_eig", "cpu-fallback"),
