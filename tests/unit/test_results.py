@@ -54,3 +54,20 @@ def test_agreement_with_the_vendors_tables_is_as_documented():
         assert re.search(rf"^\| {source} \| {agree} of {known} \|", text, re.MULTILINE), source
     kernels = [c for c in checks if c.registered == "native" and not c.agrees]
     assert all(c.answer in ops_agreement.SHOWN for c in kernels)
+
+
+def test_the_counts_of_lists_and_providers_are_as_documented():
+    from collections import Counter
+
+    from crossgrade.chips.ops.rows import DATA, read_csv
+
+    text = (ROOT / "docs" / "reference" / "operator-tables.md").read_text(encoding="utf-8")
+    rows = Counter(row[1] for row in read_csv(DATA / "onnx.csv").rows)
+    assert f"| `cpu`, `cuda`, `dml` | {rows['cpu']}, {rows['cuda']}, {rows['dml']} |" in text
+    assert all(f"| `{name}` | {rows[name]} |" in text for name in ("migraphx", "openvino", "cann"))
+    says = Counter(row[2] for row in read_csv(DATA / "npu-lists.csv").rows)
+    work, fail = says["supported"], says["unsupported"]
+    assert f"{work} API names that work and {fail} that do not" in text
+    core = len(read_csv(DATA / "core-aten.csv").rows)
+    assert f"the Core ATen opset alone count ({core}," in text
+    assert f"| {len(read_csv(DATA / 'hpu-lists.csv').rows)} operators of the Core ATen" in text

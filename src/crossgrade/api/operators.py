@@ -32,6 +32,8 @@ class OperatorQuery:
     """Described chips, each with its own table and SoC."""
     diff: tuple[str, str] | None = None
     """Two of `NAME@VERSION` or chips to compare, None for a matrix."""
+    torch: str = ""
+    """Version of torch whose tables are wanted where a backend has one; empty: the newest."""
     levels: tuple[SupportLevel, ...] = ()
     """Only rows that have one of these in a column; empty: all."""
     overloads: bool = False
@@ -48,14 +50,15 @@ class OperatorQuery:
         if unknown := sorted(set(self.levels) - set(get_args(SupportLevel))):
             known = ", ".join(get_args(SupportLevel))
             raise BadOption(f"no level `{unknown[0]}`", hint=f"known: {known}")
-        if self.diff and (self.backends or self.chips or self.levels):
-            raise BadOption("--diff has its own two tables", hint="leave out --backend and --on")
+        if self.diff and (self.backends or self.chips or self.levels or self.torch):
+            hint = "leave out --backend, --on, --level and --torch"
+            raise BadOption("--diff has its own two tables", hint=hint)
         if self.namespace not in get_args(Namespace):
             raise BadOption(f"no namespace `{self.namespace}`", hint="aten or onnx")
         if self.namespace == "onnx" and self.chips:
             raise BadOption("chips have no ONNX table", hint="name providers with --backend")
-        if self.namespace == "onnx" and self.core:
-            raise BadOption("the Core ATen opset is not of ONNX", hint="leave out --core")
+        if self.namespace == "onnx" and (self.core or self.torch):
+            raise BadOption("ONNX has neither opset of torch", hint="leave out --core and --torch")
 
 
 def operators(query: OperatorQuery) -> OperatorMatrix | OperatorDiff:
@@ -92,7 +95,7 @@ def _asked(query: OperatorQuery) -> Sequence[Asked]:
 
         return onnx_columns(query.diff or query.backends)
     if query.diff is None:
-        return columns.columns(query.backends, query.chips)
+        return columns.columns(query.backends, query.chips, torch=query.torch)
     return [
         columns.backend_column(spec) if columns.is_backend(spec) else columns.chip_column(spec)
         for spec in query.diff

@@ -23,6 +23,8 @@ FORMATS = ("table", "csv", "markdown", "html", "json")
               help="A chip: its backend with the limits of its SoC. Repeatable.")  # fmt: skip
 @click.option("--diff", nargs=2, metavar="A B",
               help="What changed from A to B, such as npu@2.7 npu@2.13.")  # fmt: skip
+@click.option("--torch", default="", metavar="VERSION",
+              help="Tables for that torch, where a backend has one.")  # fmt: skip
 @click.option("--level", "levels", multiple=True, type=click.Choice(get_args(SupportLevel)),
               help="Only operators with this level in a column. Repeatable.")  # fmt: skip
 @click.option("--overloads", is_flag=True, help="One row per overload.")
@@ -36,8 +38,8 @@ FORMATS = ("table", "csv", "markdown", "html", "json")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
               help="Write there and not to stdout.")  # fmt: skip
 def command(pattern: str, backends: tuple[str, ...], chips: tuple[str, ...],
-            diff: tuple[str, str] | None, levels: tuple[Any, ...], overloads: bool, core: bool,
-            evidence: bool, namespace: Any, kind: Any, as_json: bool,
+            diff: tuple[str, str] | None, torch: str, levels: tuple[Any, ...], overloads: bool,
+            core: bool, evidence: bool, namespace: Any, kind: Any, as_json: bool,
             out: Path | None) -> None:  # fmt: skip
     """Show what each backend does with the operators that are like PATTERN.
 
@@ -59,6 +61,7 @@ def command(pattern: str, backends: tuple[str, ...], chips: tuple[str, ...],
         backends=backends,
         chips=chips,
         diff=diff,
+        torch=torch,
         levels=levels,
         overloads=overloads,
         core=core,

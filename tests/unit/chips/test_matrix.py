@@ -140,6 +140,15 @@ def test_a_chip_brings_its_table_and_its_soc() -> None:
     ]  # fmt: skip
 
 
+def test_the_tables_for_a_torch_where_there_are_some() -> None:
+    query = OperatorQuery(
+        torch="2.13.1+cpu", chips=("ascend-950dt",), backends=("hpu", "cuda@2.15")
+    )
+    assert [c.version for c in operators(query).columns] == ["1.19.0", "2.15", "2.13"]
+    versions = {c.backend: c.version for c in operators(OperatorQuery(torch="2.13")).columns}
+    assert (versions["cpu"], versions["xpu"], versions["musa"]) == ("2.13", "2.13", "2026-01")
+
+
 def test_the_soc_changes_what_is_verified() -> None:
     query = OperatorQuery(chips=("ascend-950dt", "ascend-910b2"), levels=("unverified",))
     found = operators(query)
@@ -156,6 +165,9 @@ def test_the_soc_changes_what_is_verified() -> None:
         (OperatorQuery(backends=("npu", "npu@2.15")), BadOption),
         (OperatorQuery(chips=("no-such-chip",)), UnknownChip),
         (OperatorQuery(levels=("good",)), BadOption),
+        (OperatorQuery(torch="new"), BadOption),
+        (OperatorQuery(torch="2.13", backends=("nope",)), BadOption),
+        (OperatorQuery(torch="2.13", namespace="onnx"), BadOption),
         (OperatorQuery(diff=("npu@2.7", "npu@2.13"), backends=("npu",)), BadOption),
         (OperatorQuery(namespace="caffe"), BadOption),
         (OperatorQuery(namespace="onnx", chips=("h200",)), BadOption),
