@@ -117,13 +117,13 @@ def test_evidence_is_shown(kind) -> None:
 
 
 def test_a_wide_matrix_becomes_a_list_on_a_narrow_screen() -> None:
-    narrow = render_operators(matrix("mm"), "table", terminal=True, width=25)
+    narrow = render_operators(matrix("mm"), "table", terminal=True, width=24)
     assert "native 1/2: a@1" in narrow
     assert "unknown: b@1" in narrow
     assert "a@1: 1 native" in narrow
     wide = render_operators(matrix("mm"), "table", terminal=True, width=100)
     assert "native 1/2: a@1" not in wide
-    assert max(map(len, narrow.splitlines())) <= 25
+    assert max(map(len, narrow.splitlines())) <= 24
 
 
 def test_csv_cells_are_no_formulas() -> None:
