@@ -125,7 +125,7 @@ class BadOperatorTable(InputError):
 
 
 class CannotWrite(InputError):
-    """A record or capture cannot be written where it was wanted."""
+    """A record, capture or table cannot be written where it was wanted."""
 
     code = "CG-E208"
 

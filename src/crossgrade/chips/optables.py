@@ -22,6 +22,7 @@ from crossgrade.chips.ops.rows import (
     registrations,
     version_key,
 )
+from crossgrade.chips.ops.statements import read_statements
 from crossgrade.chips.ops.table import OperatorTable, base_operator
 from crossgrade.errors import BadOption
 
@@ -30,6 +31,7 @@ __all__ = [
     "OperatorTable",
     "backends",
     "base_operator",
+    "core_operators",
     "operator_table",
     "table_for",
 ]
@@ -69,6 +71,11 @@ def table_for(backend: str, torch_version: str) -> OperatorTable:
     if spec is not None and short and short.group(1) in spec.versions:
         return operator_table(backend, version=short.group(1))
     return operator_table(backend)
+
+
+def core_operators() -> frozenset[str]:
+    """Overloads of the Core ATen opset, to which torch.export decomposes a model."""
+    return frozenset(row[0] for row in _csv(DATA / "core-aten.csv").rows)
 
 
 def load_table(backend: str, *, version: str | None, folder: Path) -> OperatorTable:
@@ -161,6 +168,7 @@ def _load(backend: str, version: str, folder: Path) -> OperatorTable:
         absent=spec.absent,
         documented=pages,
         page=page_for(pages, version),
+        statements=read_statements([_csv(folder / name) for name in spec.lists], version),
         socs=spec.socs,
         note=spec.note,
     )

@@ -70,7 +70,7 @@ def test_an_operator_that_falls_back_to_the_cpu_is_a_warning_with_its_place(moe_
 
 def test_a_backend_without_a_table_is_unknown_and_not_native(moe_decode):
     levels = {level for level, *_ in level_shares(tuple(
-        uses_on(moe_decode, operator_table("hpu")).values()))}  # fmt: skip
+        uses_on(moe_decode, operator_table("trainium")).values()))}  # fmt: skip
     assert levels == {"unknown"}
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossgrade.chips.derive import __main__ as program
-from crossgrade.chips.derive import out_of_tree
+from crossgrade.chips.derive import onnx, out_of_tree, statements
 from crossgrade.chips.derive.coverage import coverage
 from crossgrade.chips.derive.in_tree import from_matrix, in_tree
 from crossgrade.chips.derive.npu_api import aten_base, npu_api, parse_limits
@@ -140,7 +140,9 @@ def test_all_writes_what_ships(tmp_path: Path) -> None:
     run = CliRunner().invoke(program.main, ["all", "--data", RAW or "", "--out", str(tmp_path)])
     assert run.exit_code == 0, run.output
     written = {path.name for path in tmp_path.iterdir()}
-    assert written == {path.name for path in DATA.glob("*.csv")} - {"npu-2.14.csv"}
+    others = {"npu-2.14.csv", "mlu-2025-02.csv", "npu-lists.csv", "onnx.csv", "xpu-2.13.csv"}
+    others |= set() if raw("hpu_op.yaml").is_file() else {"hpu.csv"}
+    assert written == {path.name for path in DATA.glob("*.csv")} - others - {"hpu-lists.csv"}
     for name in written:
         assert (tmp_path / name).read_bytes() == (DATA / name).read_bytes()
 
@@ -430,3 +432,147 @@ def test_a_large_sheet_is_compressed_and_equal_bytes_come_out_twice(tmp_path: Pa
 def test_errors_are_of_the_tree() -> None:
     assert issubclass(BadOperatorTable, CrossgradeError)
     assert operator_table("npu", version="2.14").registered_in == "npu-2.14.csv"
+
+
+HPU = """
+add.Tensor:
+  guid: add_fwd
+topk:
+  op_backend: TopK
+own_thing:
+  custom_op_schema: "own_thing(Tensor x) -> Tensor"
+"""
+XPU = "backend: XPU\nsupported:\n  - add.Tensor\n  - add.out\n"
+XPU_IN_TREE = """
+- func: mm(Tensor x) -> Tensor
+  structured_delegate: mm.out
+- func: mm.out(Tensor x, *, Tensor(a!) out) -> Tensor(a!)
+  structured: True
+  dispatch:
+    CPU: mm_cpu
+    XPU: mm_xpu
+"""
+
+
+def written(tmp_path: Path, **files: str) -> dict[str, Path]:
+    paths = {name: tmp_path / name for name in files}
+    for name, text in files.items():
+        paths[name].write_text(text, encoding="utf-8")
+    return paths
+
+
+def test_hpu_leaves_out_operators_of_another_namespace(tmp_path: Path) -> None:
+    found = by_op(out_of_tree.hpu(written(tmp_path, hpu=HPU)["hpu"]))
+    assert set(found) == {"add.Tensor", "topk"}
+    with pytest.raises(BadOperatorTable):
+        out_of_tree.hpu(written(tmp_path, bad="- a\n- b\n")["bad"])
+
+
+def test_xpu_joins_both_lists(tmp_path: Path) -> None:
+    files = written(tmp_path, xpu=XPU, tree=XPU_IN_TREE)
+    found = by_op(out_of_tree.xpu(files["xpu"], files["tree"]))
+    assert found["add.Tensor"] == {"op": "add.Tensor", "supported": "1", "in_tree": ""}
+    assert {op for op, row in found.items() if row["in_tree"]} == {"mm", "mm.out"}
+
+
+def test_lists_become_statements(tmp_path: Path) -> None:
+    files = written(
+        tmp_path,
+        yes='{"op_list": {"torch.add(x)": "-", "torch.jit.load": "-"}}',
+        no='{"op_list": {"torch.nn.functional.mul": "-"}}',
+        core="ATEN IR OP; SUPPORTED\naten::add.Tensor; YES\naten::mul; NO\n",
+        bad="{}",
+    )
+    found = statements.migration(files["yes"], files["no"], frozenset({"add", "mul"}), "2.8")
+    assert found.rows == (
+        ("add", "base", "supported", "torch.add", "yes", "2.8"),
+        ("mul", "base", "unsupported", "torch.nn.functional.mul", "no", "2.8"),
+    )
+    core = statements.core_aten(files["core"], "1")
+    assert [row[:3] for row in core.rows] == [
+        ("add.Tensor", "overload", "supported"), ("mul", "overload", "unsupported"),
+    ]  # fmt: skip
+    for broken in (
+        lambda: statements.core_aten(files["yes"], "1"),
+        lambda: statements.migration(files["bad"], files["no"], frozenset(), "1"),
+        lambda: statements.migration(files["core"], files["no"], frozenset(), "1"),
+    ):
+        with pytest.raises(BadOperatorTable):
+            broken()
+
+
+KERNELS = """
+## Operators implemented by CPUExecutionProvider
+| Op Name | Parameters | OpSet Version | Types Supported |
+|---------|------------|---------------|-----------------|
+|**Operator Domain:** *ai.onnx*||||
+|Add|*in* A:**T**|14+|**T** = tensor(double), tensor(float)<br/> **T1** = tensor(string)|
+|||[7, 13]|**T** = tensor(float)|
+|||6|**T** = tensor(float)|
+|**Operator Domain:** *com.microsoft*||||
+|Attention|*in* A:**T**|1+|**T** = tensor(float16)|
+"""
+REGISTERED = """
+  static const BuildKernelCreateInfoFn function_table[] = {
+      BuildKernelCreateInfo<ONNX_OPERATOR_KERNEL_CLASS_NAME(kX, kOnnxDomain, 1, MemcpyToHost)>,
+      BuildKernelCreateInfo<ONNX_OPERATOR_VERSIONED_TYPED_KERNEL_CLASS_NAME(kX, kOnnxDomain,
+                                                             7, 12, int32_t, Add)>,
+      BuildKernelCreateInfo<ONNX_OPERATOR_TYPED_KERNEL_CLASS_NAME(kX, kOnnxDomain, 13,
+                                                             MLFloat16, Add)>,
+      BuildKernelCreateInfo<ONNX_OPERATOR_TYPED_KERNEL_CLASS_NAME(kX, kOnnxDomain, 13,
+                                                             float_float, Add)>,
+  };
+"""
+
+
+def test_onnx_kernels_from_the_page_and_from_sources(tmp_path: Path) -> None:
+    files = written(
+        tmp_path,
+        page=KERNELS,
+        code=REGISTERED,
+        names='x supported_ops = {"Conv",\n "Gemm"};',
+        modes='supported_op_mode = {\n {"Xor", V_2022_1, {"CPU", "GPU"}},\n};',
+    )
+    sources = {"b": files["code"], "c": files["names"], "d": files["modes"]}
+    found = onnx.onnx(files["page"], sources)
+    assert found.rows == (
+        ("Add", "b", "7-12 13+", "float16 float32"),
+        ("Add", "cpu", "6 7-13 14+", "float32 float64"),
+        ("Conv", "c", "", ""),
+        ("Gemm", "c", "", ""),
+        ("Xor", "d", "", ""),
+        ("com.microsoft.Attention", "cpu", "1+", "float16"),
+    )
+    for kernels, sources in ((files["code"], {}), (files["page"], {"b": files["page"]})):
+        with pytest.raises(BadOperatorTable):
+            onnx.onnx(kernels, sources)
+
+
+@needs_raw
+def test_the_migration_lists_give_the_shipped_table() -> None:
+    folder = Path(RAW or "") / "migration"
+    lists = folder / "supported_op_2_8.json", folder / "op_list_2_8.json"
+    found = statements.migration(*lists, program.aten_bases(DATA), "2.8")
+    assert found.text() == shipped("npu-lists.csv")
+
+
+@pytest.mark.parametrize(
+    ("file", "raw_file", "derive"),
+    [
+        ("hpu.csv", "hpu_op.yaml", out_of_tree.hpu),
+        ("mlu-2025-02.csv", "mlu_functions-2.4.yaml", out_of_tree.mlu),
+        ("xpu-2.13.csv", "xpu_functions-2.13.yaml", lambda path: out_of_tree.xpu(path, None)),
+        ("hpu-lists.csv", "hpu_aten_ops_table.csv", lambda p: statements.core_aten(p, "1.19.0")),
+    ],
+)
+def test_other_lists_give_the_shipped_tables(file: str, raw_file: str, derive) -> None:
+    if RAW is None or not raw(raw_file).is_file():
+        pytest.skip(f"no {raw_file} among the raw lists")
+    assert derive(raw(raw_file)).text() == shipped(file)
+
+
+@needs_raw
+def test_cann_kernels_agree_with_another_reading_of_them() -> None:
+    listed = {row["op"] for row in read_rows(raw("onnxruntime_cann_ep_single_op.csv"))}
+    ours = {row[0] for row in read_csv(DATA / "onnx.csv").rows if row[1] == "cann"}
+    assert ours == listed

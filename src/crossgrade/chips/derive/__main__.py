@@ -13,7 +13,8 @@ import click
 
 from crossgrade.chips.derive import in_tree as in_tree_module
 from crossgrade.chips.derive import npu_api as npu_api_module
-from crossgrade.chips.derive import out_of_tree
+from crossgrade.chips.derive import onnx as onnx_module
+from crossgrade.chips.derive import out_of_tree, statements
 from crossgrade.chips.derive.sheet import Sheet
 from crossgrade.chips.ops.rows import DATA, read_csv
 from crossgrade.errors import BadOption, CrossgradeError
@@ -77,6 +78,14 @@ def in_tree(torch: Path | None, version: str | None, out: Path) -> None:
 
 
 @main.command()
+@click.option("--torch", type=_FILE, help="yaml, folder or wheel; default: the installed torch.")
+@_OUT
+def core(torch: Path | None, out: Path) -> None:
+    """The Core ATen opset from the tags in native_functions.yaml."""
+    _write(in_tree_module.core(torch), out, "core-aten")
+
+
+@main.command()
 @click.argument("csv", type=_FILE)
 @click.option("--version", required=True, help="PyTorch version of the matrix.")
 @_OUT
@@ -112,16 +121,63 @@ def npu_api(csv: Path, out: Path) -> None:
     _write(npu_api_module.npu_api(csv, aten_bases(out)), out, "npu-api")
 
 
-_LISTS = {"musa": out_of_tree.musa, "mlu": out_of_tree.mlu, "xla": out_of_tree.xla}
+_LISTS = {
+    "hpu": out_of_tree.hpu,
+    "mlu": out_of_tree.mlu,
+    "musa": out_of_tree.musa,
+    "xla": out_of_tree.xla,
+}
 
 
 @main.command("list")
 @click.argument("backend", type=click.Choice(sorted(_LISTS)))
 @click.argument("yaml", type=_FILE)
+@click.option("--version", help="Suffix of the file, where the table has several versions.")
 @_OUT
-def one_list(backend: str, yaml: Path, out: Path) -> None:
-    """MUSA, MLU or XLA from the yaml list of the project."""
-    _write(_LISTS[backend](yaml), out, backend)
+def one_list(backend: str, yaml: Path, version: str | None, out: Path) -> None:
+    """HPU, MUSA, MLU or XLA from the yaml list of the project."""
+    _write(_LISTS[backend](yaml), out, f"{backend}-{version}" if version else backend)
+
+
+@main.command()
+@click.argument("yaml", type=_FILE)
+@click.option("--torch", type=_FILE, help="yaml, folder or wheel; default: the installed torch.")
+@click.option("--version", help="Version of that torch; default: found in name or metadata.")
+@_OUT
+def xpu(yaml: Path, torch: Path | None, version: str | None, out: Path) -> None:
+    """XPU of a torch whose kernels stand in torch-xpu-ops, from xpu_functions.yaml."""
+    version = version or torch_version(torch)
+    _write(out_of_tree.xpu(yaml, torch), out, f"xpu-{version}")
+
+
+@main.command("npu-lists")
+@click.argument("supported", type=_FILE)
+@click.argument("unsupported", type=_FILE)
+@click.option("--version", required=True, help="torch version that the lists are for.")
+@_OUT
+def npu_lists(supported: Path, unsupported: Path, version: str, out: Path) -> None:
+    """What the lists of the migration tool say, for comparison; needs the in-tree tables."""
+    found = statements.migration(supported, unsupported, aten_bases(out), version)
+    _write(found, out, "npu-lists")
+
+
+@main.command("hpu-lists")
+@click.argument("csv", type=_FILE)
+@click.option("--version", required=True, help="Release of the bridge.")
+@_OUT
+def hpu_lists(csv: Path, version: str, out: Path) -> None:
+    """What the bridge's list of core aten operators says, for comparison."""
+    _write(statements.core_aten(csv, version), out, "hpu-lists")
+
+
+@main.command()
+@click.argument("kernels", type=_FILE)
+@click.option("--provider", "providers", type=(str, _FILE), multiple=True, metavar="NAME FILE",
+              help="C++ file of a provider that the page leaves out. Repeatable.")  # fmt: skip
+@_OUT
+def onnx(kernels: Path, providers: tuple[tuple[str, Path], ...], out: Path) -> None:
+    """ONNX operators by provider, from docs/OperatorKernels.md and provider sources."""
+    _write(onnx_module.onnx(kernels, dict(providers)), out, "onnx")
 
 
 @main.command("all")
@@ -137,6 +193,7 @@ def everything(
     raw = _support_folder(data)
     version = version or torch_version(torch)
     _write(in_tree_module.in_tree(torch), out, f"aten-{version}")
+    _write(in_tree_module.core(torch), out, "core-aten")
     _write(in_tree_module.from_matrix(raw / MATRIX), out, "aten-2.15")
     plugin, core = raw / "op_plugin_functions.yaml", raw / "npu_native_functions.yaml"
     _write(out_of_tree.npu(plugin, core), out, "npu")
@@ -145,8 +202,9 @@ def everything(
     api = raw / "torch_npu_native_api_support.csv"
     _write(npu_api_module.npu_api(api, aten_bases(out)), out, "npu-api")
     for name, derive in _LISTS.items():
-        suffix = "native_functions" if name == "xla" else "functions"
-        _write(derive(raw / f"{name}_{suffix}.yaml"), out, name)
+        suffix = {"xla": "native_functions", "hpu": "op"}.get(name, "functions")
+        if (path := raw / f"{name}_{suffix}.yaml").is_file():
+            _write(derive(path), out, name)
 
 
 def run() -> None:

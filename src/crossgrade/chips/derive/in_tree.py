@@ -77,6 +77,23 @@ def _generated(listed: dict[str, dict[str, Any]]) -> Iterable[dict[str, str]]:
                 yield {"op": made.strip(), "generated_from": name}
 
 
+def core(torch: Path | None) -> Sheet:
+    """The Core ATen opset: operators that native_functions.yaml tags `core`."""
+    path, member = native_functions(torch)
+    tagged = [
+        name_of(entry)
+        for entry in entries(read_yaml(path, member), member or path.name)
+        if "core" in _tags(entry)
+    ]
+    return sheet(("op", "core"), ({"op": name, "core": "1"} for name in tagged))
+
+
+def _tags(entry: dict[str, Any]) -> list[str]:
+    """Tags of an entry, which are a name or a list of names."""
+    tags = entry.get("tags") or []
+    return [tags] if isinstance(tags, str) else [str(tag) for tag in tags]
+
+
 def from_matrix(path: Path) -> Sheet:
     """The in-tree part of a backend matrix csv (columns op, CPU, ..., structured_delegate)."""
     columns = (*BACKENDS, "composite", "structured_delegate")

@@ -1,4 +1,4 @@
-"""Operators that backends outside the PyTorch repository register: NPU, MUSA, MLU, XLA.
+"""Operators that backends outside the PyTorch repository register: NPU, MUSA, MLU, XLA, HPU, XPU.
 
 Each function reads one project's list. Must not know what PyTorch itself registers.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from crossgrade.chips.derive.in_tree import dispatch_keys
 from crossgrade.chips.derive.sheet import Sheet, sheet
-from crossgrade.chips.derive.sources import entries, name_of, read_yaml
+from crossgrade.chips.derive.sources import entries, name_of, native_functions, read_yaml
 from crossgrade.errors import BadOperatorTable
 
 NPU_WHEEL_LIST = "torch_npu/csrc/aten/npu_native_functions_by_codegen.yaml"
@@ -132,3 +133,38 @@ def xla(path: Path) -> Sheet:
         for entry in entries(document, path.name, section):
             rows.setdefault(name_of(entry), {"op": name_of(entry)})[section] = "1"
     return sheet(("op", *_XLA_SECTIONS), rows.values())
+
+
+def hpu(path: Path) -> Sheet:
+    """The Gaudi bridge's operators: those of hpu_op.yaml that are aten operators.
+
+    The file is a mapping from overload to how its kernel is made. An entry with a schema of its
+    own is an operator of another namespace.
+    """
+    document = read_yaml(path)
+    if not isinstance(document, dict) or not all(isinstance(e, dict) for e in document.values()):
+        raise BadOperatorTable(
+            "expected a mapping of operators", where=path.name, hint="is this the right file?"
+        )
+    names = [str(op) for op, entry in document.items() if "custom_op_schema" not in entry]
+    return sheet(("op", "listed"), ({"op": name, "listed": "1"} for name in names))
+
+
+def xpu(path: Path, torch: Path | None) -> Sheet:
+    """XPU before its kernels moved into the tree.
+
+    Args:
+        path: xpu_functions.yaml of intel/torch-xpu-ops.
+        torch: Source of native_functions.yaml of the same torch, which has some kernels too.
+    """
+    rows: dict[str, dict[str, str]] = {}
+    for entry in entries(read_yaml(path), path.name, "supported"):
+        rows.setdefault(name_of(entry), {"op": name_of(entry)})["supported"] = "1"
+    yaml, member = native_functions(torch)
+    listed = {name_of(e): e for e in entries(read_yaml(yaml, member), member or yaml.name)}
+    keys = {name: dispatch_keys(entry) for name, entry in listed.items()}
+    for name, entry in listed.items():
+        delegate = entry.get("structured_delegate") or ""
+        if "XPU" in keys[name] | keys.get(delegate, frozenset()):
+            rows.setdefault(name, {"op": name})["in_tree"] = "1"
+    return sheet(("op", "supported", "in_tree"), rows.values())

@@ -90,6 +90,8 @@ class Backend:
     """Patterns of operators that the table lists and this build has not."""
     documentation: str = ""
     """csv of the vendor's API pages; empty: none."""
+    lists: tuple[str, ...] = ()
+    """csv files of what other lists say, to compare; none of them is a source of the table."""
     socs: tuple[str, ...] = ()
     """SoC columns of that csv."""
     note: str = ""
@@ -118,6 +120,8 @@ class Manifest:
     """By name, in the order of the file."""
     slots: Mapping[str, Slot]
     """By recorded operator."""
+    sources: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """File to where it comes from: project with commit, date, licence."""
     folder: Path = field(default=DATA)
     """Where the csv files are."""
 
@@ -160,6 +164,15 @@ def _backend(name: str, entry: dict[str, Any], parents: Mapping[str, Backend]) -
     return backend
 
 
+def _sources(raw: dict[str, Any]) -> dict[str, str]:
+    """File to one line about its source."""
+    entries = {entry["file"]: entry for entry in raw["aten"].values()} | raw.get("sources", {})
+    return {
+        file: ", ".join(entry[key] for key in ("source", "date", "licence") if key in entry)
+        for file, entry in entries.items()
+    }
+
+
 def _parse(raw: dict[str, Any], folder: Path) -> Manifest:
     if raw["schema"] != SCHEMA:
         raise ValueError(f"schema {raw['schema']}, this crossgrade reads {SCHEMA}")
@@ -171,6 +184,7 @@ def _parse(raw: dict[str, Any], folder: Path) -> Manifest:
         aten={str(version): entry["file"] for version, entry in raw["aten"].items()},
         backends=backends,
         slots={slot.op: slot for slot in slots},
+        sources=_sources(raw),
         folder=folder,
     )
 

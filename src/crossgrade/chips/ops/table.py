@@ -7,7 +7,7 @@ backend by name: whatever differs between backends is a field of the table.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from crossgrade.chips.ops.documented import (
 )
 from crossgrade.chips.ops.manifest import Slot
 from crossgrade.chips.ops.rows import OperatorRow
+from crossgrade.chips.ops.statements import Statement
 from crossgrade.errors import BadOption
 from crossgrade.values.support import Support, SupportLevel
 
@@ -71,10 +72,17 @@ class OperatorTable:
     """Rows of the vendor's API pages by base operator, all releases."""
     page: str = ""
     """Release of the API pages that is used."""
+    statements: Mapping[str, tuple[Statement, ...]] = field(default_factory=dict, hash=False)
+    """What other lists say of this version, by overload or base operator."""
     socs: tuple[str, ...] = ()
     """SoC names that the pages know; `support` refuses others."""
     note: str = ""
     """What a reader must know of the table."""
+
+    @property
+    def operators(self) -> Collection[str]:
+        """Overloads that the table has a row for."""
+        return self.rows.keys()
 
     def support(
         self, op: str, *, soc: str | None = None, dtypes: frozenset[str] = frozenset()
@@ -97,7 +105,8 @@ class OperatorTable:
             )
         op = op.removesuffix(".default")
         found = self._slot(self.slots[op]) if op in self.slots else self._registered(op)
-        return self._documented(found, soc, dtypes) if self.page else found
+        found = self._documented(found, soc, dtypes) if self.page else found
+        return self._compared(found) if self.statements else found
 
     def with_row(self, op: str, **changes: object) -> OperatorTable:
         """A copy with one row changed or added; the fields are those of OperatorRow."""
@@ -253,6 +262,36 @@ class OperatorTable:
             dtypes=tuple(sorted(allowed - gone)) if allowed else None,
         )
 
+    def _compared(self, found: Support) -> Support:
+        """The answer after other lists have been asked: a conflict where one contradicts it."""
+        name = found.op.partition(".")[0]
+        keys = (found.op, name, name.rstrip("_"))
+        said = next((self.statements[key] for key in keys if key in self.statements), ())
+        said = tuple(s for s in said if s.scope == "base" or s.op == found.op)
+        if not said:
+            return found
+        disagree = any(self._contradicts(s, found) for s in said)
+        return dataclasses.replace(
+            found,
+            level="conflict" if disagree else found.level,
+            evidence=(*found.evidence, *(s.cite() for s in said)),
+        )
+
+    def _contradicts(self, said: Statement, found: Support) -> bool:
+        """Whether a list says no of a kernel, or yes where nothing of the operator runs here.
+
+        A composite contradicts neither: it runs, and may call something that does not.
+        """
+        if not said.supported:
+            return found.level == "native"
+        return found.level in ("cpu-fallback", "missing") and not self._relative_runs(found.op)
+
+    def _relative_runs(self, op: str) -> bool:
+        """Whether any overload of the same base operator runs on the chip."""
+        base = base_operator(op)
+        relatives = (other for other in self.rows if base_operator(other) == base)
+        return any(self._registered(other).level in _RUNS_ON_CHIP for other in relatives)
+
     def _on_soc(self, found: Support, soc: str, rows: tuple[Documented, ...]) -> SupportLevel:
         """The level on a SoC: registered and not verified, or verified and not registered."""
         verified = any(row.verified[soc] for row in rows)
@@ -260,10 +299,7 @@ class OperatorTable:
             return "unverified"
         admits = any(_FALLS_BACK_NOTE in row.notes for row in rows)
         if verified and not admits and found.level in ("cpu-fallback", "missing"):
-            base = base_operator(found.op)
-            relatives = (op for op in self.rows if base_operator(op) == base)
-            if not any(self._registered(op).level in _RUNS_ON_CHIP for op in relatives):
-                return "conflict"
+            return found.level if self._relative_runs(found.op) else "conflict"
         return found.level
 
 
