@@ -66,7 +66,7 @@ def test_a_file_is_written_and_named(capsys, tmp_path):
         (("--format", "csv", "--json"), "CG-E103"),
         (("--diff", "npu"), "CG-E100"),
         (("--diff", "npu", "npu"), None),
-        (("mm", "--out", "no/such/folder/x"), "CG-E208"),
+        (("mm", "--out", f"{__file__}/x"), "CG-E208"),
         (("mm", "--namespace", "onnx", "--on", "h200"), "CG-E103"),
     ],
 )

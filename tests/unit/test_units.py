@@ -34,7 +34,7 @@ def test_unknown_is_a_word():
     assert units.seconds(math.nan) == "unknown"
 
 
-@pytest.mark.parametrize(("share", "shown"), [(0, "0.0 %"), (0.0004, "under 0.1 %"),
+@pytest.mark.parametrize(("share", "shown"), [(0, "0 %"), (0.0004, "under 0.1 %"),
                                               (0.034, "3.4 %"), (0.5, "50 %")])  # fmt: skip
 def test_percent(share, shown):
     assert units.percent(share) == shown

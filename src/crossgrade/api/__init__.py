@@ -7,10 +7,10 @@ from crossgrade.api.assessing import assess as assess
 from crossgrade.api.catalog import chip as chip
 from crossgrade.api.catalog import chips as chips
 from crossgrade.api.catalog import models as models
+from crossgrade.api.files import write_text as write_text
 from crossgrade.api.operators import OperatorQuery as OperatorQuery
 from crossgrade.api.operators import operators as operators
 from crossgrade.api.operators import render_operators as render_operators
-from crossgrade.api.operators import write_text as write_text
 from crossgrade.api.options import AssessOptions as AssessOptions
 from crossgrade.api.recording import write_record as write_record
 from crossgrade.api.rendering import document as document
@@ -24,4 +24,3 @@ from crossgrade.api.reports import markdown_report as markdown_report
 from crossgrade.api.reports import number_named as number_named
 from crossgrade.api.reports import report as report
 from crossgrade.api.reports import sarif_report as sarif_report
-from crossgrade.api.reports import write_text as write_text

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from crossgrade.errors import BadOption, CannotWrite
+from crossgrade.errors import BadOption
 from crossgrade.values.support import SupportLevel
 
 if TYPE_CHECKING:
@@ -152,20 +151,3 @@ def _rendered(
     from crossgrade.report.markdown import render_markdown
 
     return render_markdown(report.operators_document(found))
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write text under a temporary name beside `path` and rename it.
-
-    Raises:
-        CannotWrite: the folder is not there or cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
-        raise CannotWrite(
-            f"{path}: {error.strerror or error}", hint="name a file in a folder that can be written"
-        ) from error

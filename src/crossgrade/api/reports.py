@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossgrade.errors import BadRecord, CannotWrite
+from crossgrade.errors import BadRecord
 
 if TYPE_CHECKING:
     from crossgrade.api.options import AssessOptions
@@ -141,25 +141,3 @@ def sarif_report(assessment: Assessment) -> str:
     from crossgrade.report.sarif import render_sarif
 
     return render_sarif(assessment, version=__version__)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name and rename it: it is whole or absent.
-
-    Raises:
-        CannotWrite: the folder cannot be made or written.
-    """
-    import os
-
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise CannotWrite(
-            f"cannot write '{path}': {error.strerror}", hint="name a file in a folder of yours"
-        ) from error

@@ -74,7 +74,7 @@ def command(pattern: str, backends: tuple[str, ...], chips: tuple[str, ...],
     if out is None:
         click.echo(text, nl=False)
     else:
-        api.write_text(text, out)
+        api.write_text(out, text)
         click.echo(f"written: {out}", err=True)
 
 

@@ -196,15 +196,16 @@ def test_a_document_without_rows_says_so() -> None:
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "ops.csv"
     path.write_text("old")
-    write_text("new\n", path)
+    write_text(path, "new\n")
     assert path.read_text() == "new\n"
     assert [p.name for p in tmp_path.iterdir()] == ["ops.csv"]
 
 
-@pytest.mark.parametrize("name", ["no/such/folder/x.csv", "."])
+@pytest.mark.parametrize("name", ["file/x.csv", "."])
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("not a folder")
     with pytest.raises(CannotWrite) as caught:
-        write_text("x", tmp_path / name)
+        write_text(tmp_path / name, "x")
     assert caught.value.hint
     assert not list(tmp_path.glob("**/.*part"))
 
