@@ -1,0 +1,18 @@
+"""What stdout is: a screen of some width, or a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+
+def screen() -> dict[str, Any]:
+    """Return how wide and how colourful the output may be, as arguments of a renderer."""
+    terminal = sys.stdout.isatty()
+    width = max(os.get_terminal_size(sys.stdout.fileno()).columns, 80) if terminal else 120
+    return {
+        "terminal": terminal,
+        "width": width,
+        "colour": terminal and not os.environ.get("NO_COLOR"),
+    }
