@@ -24,8 +24,10 @@ from crossgrade.cli.main import COMMANDS, cli
 from crossgrade.errors import CrossgradeError
 from crossgrade.values.assessment import Assessment, PhaseAssessment, Verdict
 from crossgrade.values.capture import COLUMNS, ROLES, STAGES, TABLES
+from crossgrade.values.environment import DoctorVerdict, PackageStatus
 from crossgrade.values.finding import Severity
 from crossgrade.values.precision import USER_DTYPES
+from crossgrade.values.preset import PresetSummary
 from crossgrade.values.record import Record
 from crossgrade.values.support import SupportLevel
 from crossgrade.values.workload import PHASES
@@ -34,7 +36,11 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 SOURCE = ROOT / "src" / "crossgrade"
 PAGES = sorted(DOCS.rglob("*.md"))
-PUBLIC = [*PAGES, *(p for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if p.is_file())]
+PUBLIC = [
+    *PAGES,
+    *(p for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md")
+      if (p := ROOT / name).is_file()),
+]  # fmt: skip
 DERIVE_PAGES = {"operator-tables.md", "rebuild-operator-tables.md"}
 """Pages about `python -m crossgrade.chips.derive`, which has options of its own."""
 
@@ -239,6 +245,18 @@ def test_derive_subcommands_are_documented():
     guide = text_of(DOCS / "howto" / "rebuild-operator-tables.md")
     assert re.findall(r"^\| `([\w-]+)` \|", guide, re.MULTILINE) == list(main.commands)
     assert sorted(set(_OPTION.findall(guide)) - derive_options()) == []
+
+
+def test_states_of_doctor_are_documented():
+    body = section(reference("cli.md"), "crossgrade doctor")
+    for words in (PackageStatus, DoctorVerdict):
+        assert [w for w in get_args(words) if f"| `{w}` |" not in body] == []
+
+
+def test_columns_of_models_are_documented():
+    body = section(reference("cli.md"), "crossgrade models")
+    rows = re.findall(r"^\| `(\w+)` \|", body, re.MULTILINE)
+    assert rows == [f.name for f in dataclasses.fields(PresetSummary)]
 
 
 # links and command lines ---------------------------------------------------------------------

@@ -21,6 +21,9 @@ from crossgrade.errors import CrossgradeError
 COMMANDS = {
     "assess": "what a model needs, and how it would run, on chips that need not be here",
     "chips": "list the described chips",
+    "completion": "print the completion script of a shell",
+    "doctor": "what is installed here, what is broken, and what works",
+    "explain": "what a finding, an error or a word means",
     "models": "list the shipped model configurations",
 }
 """Command -> one line of help. The command lives in `crossgrade.cli.<name>`."""
