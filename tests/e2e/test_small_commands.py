@@ -202,3 +202,16 @@ def test_doctor_refuses_a_limit_that_makes_no_sense(value):
     done = shell("doctor", "--timeout", value)
     assert done.returncode == 2
     assert "error[CG-E103]: --timeout" in done.stderr
+
+
+@pytest.mark.parametrize("model", ["qwen3-0.6b", "nosuch_module:make", "model.pt2"])
+def test_assess_with_a_torch_that_cannot_be_imported_is_one_line(tmp_path, model):
+    (tmp_path / "model.pt2").write_bytes(b"x")
+    code = "raise RuntimeError('Failed to load the backend extension: torch_npu.')"
+    spec = str(tmp_path / model) if model.endswith("pt2") else model
+    path = fake_packages(tmp_path, torch=code)
+    done = shell("assess", spec, "--on", "h200", PYTHONPATH=path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "error[CG-E301]" in done.stderr
+    assert "`crossgrade doctor` says what is wrong" in done.stderr
