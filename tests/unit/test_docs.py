@@ -17,6 +17,7 @@ from typing import get_args
 
 import click
 import pytest
+from tools.docs_site import OUTSIDE, menu
 
 from crossgrade import errors
 from crossgrade.chips.loader import chip_names
@@ -293,6 +294,13 @@ def test_every_page_is_reached_from_the_index():
         links = [t.partition("#")[0] for t in _LINK.findall(text_of(page)) if ":" not in t]
         todo.extend((page.parent / name).resolve() for name in links if name)
     assert [p.name for p in PAGES if p.resolve() not in {s.resolve() for s in seen}] == []
+
+
+def test_every_page_is_in_the_menu_of_the_site():
+    listed = [name for entry in menu(DOCS) for pages in entry.values()
+              for name in ([pages] if isinstance(pages, str) else pages)]  # fmt: skip
+    pages = [p.relative_to(DOCS).as_posix() for p in PAGES]
+    assert sorted(listed) == sorted([*pages, *OUTSIDE.values()])
 
 
 def command_lines(path: Path) -> list[str]:
