@@ -313,6 +313,40 @@ def command_lines(path: Path) -> list[str]:
     return [line for line in [*lines, *spans] if "..." not in line and "[" not in line]
 
 
+# README in two languages --------------------------------------------------------------------
+TRANSLATED = ("README.md", "README.zh-CN.md")
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"^(#+) ", _FENCE.sub("", text), re.MULTILINE)
+
+
+def commands_in(text: str) -> list[str]:
+    lines = "\n".join(block.group() for block in _FENCE.finditer(text)).splitlines()
+    return [re.sub(r"\s+# .*", "", line) for line in lines]
+
+
+def code_spans(text: str) -> set[str]:
+    return set(re.findall(r"`([^`\n]+)`", _FENCE.sub("", text)))
+
+
+def figures(text: str) -> set[str]:
+    return set(re.findall(r"\d+(?:[.,]\d+)*", _FENCE.sub("", text)))
+
+
+@pytest.mark.parametrize("part", [headings, commands_in, code_spans, figures])
+def test_the_two_readmes_say_the_same(part):
+    english, chinese = (part(text_of(ROOT / name)) for name in TRANSLATED)
+    assert english == chinese
+
+
+def test_the_two_readmes_link_to_each_other_and_to_the_same_pages():
+    english, chinese = (set(_LINK.findall(text_of(ROOT / name))) for name in TRANSLATED)
+    assert english - {"README.zh-CN.md"} == chinese - {"README.md"}
+    assert "README.zh-CN.md" in english
+    assert "README.md" in chinese
+
+
 CASES = [pytest.param(line, id=line[:60]) for p in PUBLIC for line in command_lines(p)]
 
 
