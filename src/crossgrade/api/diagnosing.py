@@ -37,7 +37,7 @@ def doctor(
     import crossgrade
     from crossgrade.environment.known import known
     from crossgrade.environment.packages import look_at
-    from crossgrade.environment.rooms import room_states, verdict_of, with_ages
+    from crossgrade.environment.rooms import room_states, verdict_of, with_ages, with_releases
     from crossgrade.errors import BadOption
     from crossgrade.values.environment import Diagnosis
 
@@ -45,7 +45,8 @@ def doctor(
         raise BadOption(f"--timeout {timeout_s:g}", hint="seconds above 0")
     table = known()
     narrate(f"importing {len(table.packages)} packages, each in a process of its own")
-    packages = with_ages(look_at(table.packages, timeout_s=timeout_s), table.rooms)
+    looked = with_releases(look_at(table.packages, timeout_s=timeout_s))
+    packages = with_ages(looked, table.rooms)
     rooms = room_states(table.rooms, packages)
     return Diagnosis(
         verdict=verdict_of(table.rooms, rooms),

@@ -40,6 +40,18 @@ def with_ages(
     return tuple(aged)
 
 
+def with_releases(packages: Sequence[PackageState]) -> tuple[PackageState, ...]:
+    """Return the packages, `{name}` in a hint filled with the release of that package.
+
+    A release is major and minor, such as `2.13`; one that is not known stays a word to fill in.
+    """
+    releases = {p.name: ".".join(map(str, _padded(p.version))) for p in packages if p.version}
+    return tuple(
+        dataclasses.replace(p, hint=_NAMED.sub(lambda m: _release(releases, m[1]), p.hint))
+        for p in packages
+    )
+
+
 def verdict_of(rooms: Sequence[KnownRoom], states: Sequence[RoomState]) -> DoctorVerdict:
     """Return `broken` where a core room does not work or a package of any room is broken.
 
@@ -49,6 +61,19 @@ def verdict_of(rooms: Sequence[KnownRoom], states: Sequence[RoomState]) -> Docto
     core = {room.name for room in rooms if room.core}
     bad = (s.status == "broken" or (s.name in core and s.status != "works") for s in states)
     return "broken" if any(bad) else "works"
+
+
+_NAMED = re.compile(r"\{(\w+)\}")
+
+
+def _release(releases: Mapping[str, str], name: str) -> str:
+    return releases.get(name) or f"RELEASE-OF-{name.upper()}"
+
+
+def _padded(version: str) -> tuple[int, int]:
+    """Return major and minor; `2` and `2.0.0` give 2, 0."""
+    numbers = (*_numbers(version), 0, 0)
+    return numbers[0], numbers[1]
 
 
 def _room_state(room: KnownRoom, packages: Mapping[str, PackageState]) -> RoomState:

@@ -38,7 +38,8 @@ def _blocks(diagnosis: Diagnosis) -> Iterator[Block]:
     if absent:
         yield Heading(text="absent", level=2)
         yield Table(columns=("package", "for", "how to get it"),
-                    rows=tuple((p.name, p.purpose, p.hint) for p in absent))  # fmt: skip
+                    rows=tuple((p.name, p.purpose, p.hint) for p in absent),
+                    whole=frozenset({0}))  # fmt: skip
     yield Heading(text="machine and data", level=2)
     yield Table(columns=("what", "value"), rows=tuple(_facts(diagnosis)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import crossgrade
 from crossgrade import api
 from crossgrade.environment.folders import folder_state
 from crossgrade.environment.known import known
-from crossgrade.environment.rooms import room_states, verdict_of, with_ages
+from crossgrade.environment.rooms import room_states, verdict_of, with_ages, with_releases
 from crossgrade.errors import BadOption
 from crossgrade.values.environment import KnownRoom, Need, PackageState
 
@@ -78,6 +79,17 @@ def test_a_broken_package_that_no_room_needs_is_no_fault():
 def test_a_core_that_lacks_something_is_a_fault(status):
     packages = [package("torch", version="2.13"), package("numpy", status)]
     assert judged(CAPTURE, packages)[2] == "broken"
+
+
+@pytest.mark.parametrize(
+    ("version", "line"),
+    [("2.13.0+cpu", "pip install 'x==2.13.*'"), ("3", "pip install 'x==3.0.*'"),
+     ("2.0.0", "pip install 'x==2.0.*'"), ("", "pip install 'x==RELEASE-OF-TORCH.*'")],
+)  # fmt: skip
+def test_an_install_line_names_the_release_that_is_here(version, line):
+    other = dataclasses.replace(package("x", "absent", ""), hint="pip install 'x=={torch}.*'")
+    _, filled = with_releases([package("torch", version=version), other])
+    assert filled.hint == line
 
 
 # the shipped table -----------------------------------------------------------------------------
