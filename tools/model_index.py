@@ -29,9 +29,15 @@ DATA = Path(__file__).parents[1] / "src" / "crossgrade" / "workloads" / "data"
 INDEX = DATA / "index.json"
 KINDS = (
     ("*omni*", "omni"),
-    ("*forconditionalgeneration", "vision-language"),
+    ("llama4forconditionalgeneration", "vision-language"),
+    ("*forconditionalgeneration", "language"),
     ("*forcausallm", "language"),
+    ("*formaskedlm", "language"),
+    ("*forsequenceclassification", "language"),
     ("*forimageclassification", "vision"),
+    ("*fordepthestimation", "vision"),
+    ("*forobjectdetection", "vision"),
+    ("*forsemanticsegmentation", "vision"),
     ("*forctc", "audio"),
     ("*transformer*model", "diffusion"),
 )
