@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -195,6 +197,26 @@ def test_doctor_ends_what_hangs(tmp_path):
     done = shell("doctor", "--timeout", "20", "--json", PYTHONPATH=path)
     states = {p["name"]: p for p in json.loads(done.stdout)["data"]["packages"]}
     assert states["openvino"]["error"] == "the import had no end within 20 s"
+
+
+def test_an_interrupt_does_not_wait_for_what_hangs(tmp_path):
+    code = (
+        "import os, pathlib, time\n"
+        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
+        "time.sleep(600)"
+    )
+    path = fake_packages(tmp_path, torch=code)
+    process = subprocess.Popen([sys.executable, "-m", "crossgrade", "doctor"],
+                               env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert not os.path.exists(f"/proc/{(tmp_path / 'pid').read_text()}")
 
 
 @pytest.mark.parametrize("value", ["0", "-3", "nan"])

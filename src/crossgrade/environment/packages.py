@@ -40,22 +40,45 @@ def look_at(
         env: environment of the processes.
         workers: how many are imported at once.
     """
+    limits = _Limits(timeout_s=timeout_s, env=env)
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        return tuple(pool.map(lambda p: _look_at_one(p, timeout_s, env), packages))
+        try:
+            return tuple(pool.map(lambda p: _look_at_one(p, limits), packages))
+        except BaseException:
+            # An interrupt must not wait for what hangs.
+            pool.shutdown(wait=False, cancel_futures=True)
+            limits.end_all()
+            raise
 
 
-def _look_at_one(package: KnownPackage, timeout_s: float, env: Mapping[str, str]) -> PackageState:
+@dataclasses.dataclass(slots=True, kw_only=True)
+class _Limits:
+    """What every process of one look gets, and the processes that run."""
+
+    timeout_s: float
+    env: Mapping[str, str]
+    running: set[subprocess.Popen[bytes]] = dataclasses.field(default_factory=set)
+    over: bool = False
+
+    def end_all(self) -> None:
+        """End what runs, and let nothing start."""
+        self.over = True
+        for process in tuple(self.running):
+            _end(process)
+
+
+def _look_at_one(package: KnownPackage, limits: _Limits) -> PackageState:
     """Return the state of one package; a second try tells whose fault a failure is."""
-    state = _state(package, *_ask(package, timeout_s, env))
+    state = _state(package, *_ask(package, limits, {}))
     if state.status == "broken" and package.retry:
-        again = _state(package, *_ask(package, timeout_s, {**env, **package.retry}))
+        again = _state(package, *_ask(package, limits, package.retry))
         if again.status == "installed":
             return dataclasses.replace(state, hint=package.retry_hint, facts=again.facts)
     return state
 
 
 def _ask(
-    package: KnownPackage, timeout_s: float, env: Mapping[str, str]
+    package: KnownPackage, limits: _Limits, extra: Mapping[str, str]
 ) -> tuple[dict[str, Any], str]:
     """Return the last answer of the process, and how it ended where not by itself."""
     with tempfile.TemporaryDirectory(prefix="crossgrade-doctor-") as folder:
@@ -68,23 +91,27 @@ def _ask(
         request.write_text(json.dumps(wanted), encoding="utf-8")
         # -P: a folder named like a package in the working folder is not that package.
         line = [sys.executable, "-P", str(_CHILD), str(request), str(answer)]
-        ended = _run(line, timeout_s, env)
+        ended = _run(line, limits, extra)
         told = json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else {}
     return told, ended
 
 
-def _run(line: list[str], timeout_s: float, env: Mapping[str, str]) -> str:
+def _run(line: list[str], limits: _Limits, extra: Mapping[str, str]) -> str:
     """Run a process in a group of its own; return how it ended, empty for exit 0."""
+    if limits.over:
+        return "was not tried"
     process = subprocess.Popen(
-        line, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        line, env={**limits.env, **extra}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
+    limits.running.add(process)
     try:
-        code = process.wait(timeout=timeout_s)
+        code = process.wait(timeout=limits.timeout_s)
     except subprocess.TimeoutExpired:
-        return f"had no end within {timeout_s:g} s"
+        return f"had no end within {limits.timeout_s:g} s"
     finally:
         _end(process)
+        limits.running.discard(process)
     if code < 0:
         return f"died with signal {-code} ({_signal_name(-code)})"
     return f"ended with exit code {code}" if code else ""
