@@ -31,7 +31,6 @@ def doctor(
     Raises:
         BadOption: the limit is not above 0.
     """
-    import math
     import sys
 
     import crossgrade
@@ -41,7 +40,7 @@ def doctor(
     from crossgrade.errors import BadOption
     from crossgrade.values.environment import Diagnosis
 
-    if not (math.isfinite(timeout_s) and timeout_s > 0):
+    if not 0 < timeout_s < float("inf"):
         raise BadOption(f"--timeout {timeout_s:g}", hint="seconds above 0")
     table = known()
     narrate(f"importing {len(table.packages)} packages, each in a process of its own")

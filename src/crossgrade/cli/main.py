@@ -71,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         code = cli.main(args=arguments, prog_name="crossgrade", standalone_mode=False)
         sys.stdout.flush()
     except CrossgradeError as error:
+        if interrupt.came:  # an import that was interrupted looks like a package that is broken
+            interrupt.end()
         _fail(error.code, error.kind, error.message, error.where, error.hint, as_json)
         sys.exit(error.exit_code)
     except click.ClickException as error:
