@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint bench clean help
+.PHONY: demo test test-all lint bench docs clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torch]' \
 	  'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.100' 'pyyaml>=6' \
 	  'playwright>=1.50' 'axe-playwright-python>=0.1' \
-	  'ruff>=0.14' 'mypy>=1.18' 'import-linter>=2.5' 'psutil>=6'
+	  'ruff>=0.14' 'mypy>=1.18' 'import-linter>=2.5' 'psutil>=6' 'mkdocs>=1.6.1,<2'
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## DeepSeek-V4-Pro on Ascend 950DT and H200, Qwen3-0.6B on this machine's CPU
@@ -36,5 +36,8 @@ lint: $(STAMP)  ## ruff, mypy, import-linter
 bench: $(STAMP)  ## time, memory and calls per second of every preset
 	$(BIN)/python benchmarks/assess.py
 
+docs: $(STAMP)  ## the docs as a site in site/, to be opened from disk; a broken link fails
+	$(BIN)/mkdocs build --strict
+
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

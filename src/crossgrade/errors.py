@@ -5,6 +5,7 @@ CrossgradeError                  exit 2
     UnknownChip       CG-E101
     UnknownModel      CG-E102
     BadOption         CG-E103
+    UnknownCode       CG-E110
     InputError          CG-E2xx    a file or a model cannot be read
     BadModelFile      CG-E201
     UnknownArchitecture CG-E202
@@ -73,6 +74,12 @@ class BadOption(UsageError):
     """An option's value makes no sense."""
 
     code = "CG-E103"
+
+
+class UnknownCode(UsageError):
+    """Nothing is explained under that name."""
+
+    code = "CG-E110"
 
 
 class InputError(CrossgradeError):

@@ -17,6 +17,7 @@ from typing import get_args
 
 import click
 import pytest
+from tools.docs_site import OUTSIDE, menu
 
 from crossgrade import errors
 from crossgrade.chips.loader import chip_names
@@ -24,8 +25,10 @@ from crossgrade.cli.main import COMMANDS, cli
 from crossgrade.errors import CrossgradeError
 from crossgrade.values.assessment import Assessment, PhaseAssessment, Verdict
 from crossgrade.values.capture import COLUMNS, ROLES, STAGES, TABLES
+from crossgrade.values.environment import DoctorVerdict, PackageStatus
 from crossgrade.values.finding import Severity
 from crossgrade.values.precision import USER_DTYPES
+from crossgrade.values.preset import PresetSummary
 from crossgrade.values.record import Record
 from crossgrade.values.support import SupportLevel
 from crossgrade.values.workload import PHASES
@@ -34,7 +37,11 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 SOURCE = ROOT / "src" / "crossgrade"
 PAGES = sorted(DOCS.rglob("*.md"))
-PUBLIC = [*PAGES, *(p for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if p.is_file())]
+PUBLIC = [
+    *PAGES,
+    *(p for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md")
+      if (p := ROOT / name).is_file()),
+]  # fmt: skip
 DERIVE_PAGES = {"operator-tables.md", "rebuild-operator-tables.md"}
 """Pages about `python -m crossgrade.chips.derive`, which has options of its own."""
 
@@ -257,6 +264,18 @@ def test_derive_subcommands_are_documented():
     assert sorted(set(_OPTION.findall(guide)) - derive_options()) == []
 
 
+def test_states_of_doctor_are_documented():
+    body = section(reference("cli.md"), "crossgrade doctor")
+    for words in (PackageStatus, DoctorVerdict):
+        assert [w for w in get_args(words) if f"| `{w}` |" not in body] == []
+
+
+def test_columns_of_models_are_documented():
+    body = section(reference("cli.md"), "crossgrade models")
+    rows = re.findall(r"^\| `(\w+)` \|", body, re.MULTILINE)
+    assert rows == [f.name for f in dataclasses.fields(PresetSummary)]
+
+
 # links and command lines ---------------------------------------------------------------------
 def slug(heading: str) -> str:
     """Return the anchor that GitHub gives a heading."""
@@ -293,6 +312,13 @@ def test_every_page_is_reached_from_the_index():
     assert [p.name for p in PAGES if p.resolve() not in {s.resolve() for s in seen}] == []
 
 
+def test_every_page_is_in_the_menu_of_the_site():
+    listed = [name for entry in menu(DOCS) for pages in entry.values()
+              for name in ([pages] if isinstance(pages, str) else pages)]  # fmt: skip
+    pages = [p.relative_to(DOCS).as_posix() for p in PAGES]
+    assert sorted(listed) == sorted([*pages, *OUTSIDE.values()])
+
+
 def command_lines(path: Path) -> list[str]:
     """Return the `crossgrade ...` lines of the fenced blocks of a page."""
     lines = []
@@ -301,6 +327,40 @@ def command_lines(path: Path) -> list[str]:
         lines += re.findall(r"^(?:\$ )?(crossgrade .+)$", joined, re.MULTILINE)
     spans = re.findall(r"`(crossgrade assess [^`\n]+ --on [^`\n]+)`", _FENCE.sub("", text_of(path)))
     return [line for line in [*lines, *spans] if "..." not in line and "[" not in line]
+
+
+# README in two languages --------------------------------------------------------------------
+TRANSLATED = ("README.md", "README.zh-CN.md")
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"^(#+) ", _FENCE.sub("", text), re.MULTILINE)
+
+
+def commands_in(text: str) -> list[str]:
+    lines = "\n".join(block.group() for block in _FENCE.finditer(text)).splitlines()
+    return [re.sub(r"\s+# .*", "", line) for line in lines]
+
+
+def code_spans(text: str) -> set[str]:
+    return set(re.findall(r"`([^`\n]+)`", _FENCE.sub("", text)))
+
+
+def figures(text: str) -> set[str]:
+    return set(re.findall(r"\d+(?:[.,]\d+)*", _FENCE.sub("", text)))
+
+
+@pytest.mark.parametrize("part", [headings, commands_in, code_spans, figures])
+def test_the_two_readmes_say_the_same(part):
+    english, chinese = (part(text_of(ROOT / name)) for name in TRANSLATED)
+    assert english == chinese
+
+
+def test_the_two_readmes_link_to_each_other_and_to_the_same_pages():
+    english, chinese = (set(_LINK.findall(text_of(ROOT / name))) for name in TRANSLATED)
+    assert english - {"README.zh-CN.md"} == chinese - {"README.md"}
+    assert "README.zh-CN.md" in english
+    assert "README.md" in chinese
 
 
 CASES = [pytest.param(line, id=line[:60]) for p in PUBLIC for line in command_lines(p)]

@@ -7,6 +7,11 @@ from crossgrade.api.assessing import assess as assess
 from crossgrade.api.catalog import chip as chip
 from crossgrade.api.catalog import chips as chips
 from crossgrade.api.catalog import models as models
+from crossgrade.api.catalog import render_models as render_models
+from crossgrade.api.diagnosing import doctor as doctor
+from crossgrade.api.diagnosing import render_doctor as render_doctor
+from crossgrade.api.explaining import explain as explain
+from crossgrade.api.explaining import render_pages as render_pages
 from crossgrade.api.files import write_text as write_text
 from crossgrade.api.operators import OperatorQuery as OperatorQuery
 from crossgrade.api.operators import operators as operators
@@ -17,8 +22,8 @@ from crossgrade.api.rendering import document as document
 from crossgrade.api.rendering import render as render
 from crossgrade.api.reports import command_line as command_line
 from crossgrade.api.reports import compare as compare
+from crossgrade.api.reports import derivations as derivations
 from crossgrade.api.reports import earlier_record as earlier_record
-from crossgrade.api.reports import explain as explain
 from crossgrade.api.reports import html_report as html_report
 from crossgrade.api.reports import markdown_report as markdown_report
 from crossgrade.api.reports import number_named as number_named

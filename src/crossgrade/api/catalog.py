@@ -6,13 +6,49 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crossgrade.values.chip import Chip
+    from crossgrade.values.preset import PresetSummary
 
 
-def models() -> tuple[str, ...]:
-    """Return the names of the shipped model configurations."""
-    from crossgrade.workloads.resolve import preset_names
+def models(pattern: str | None = None) -> tuple[PresetSummary, ...]:
+    """Return the shipped model configurations, one row each; no model is built.
 
-    return preset_names()
+    Args:
+        pattern: part of a name, family, architecture or kind, or a text with `*` and `?`.
+
+    Raises:
+        UnknownModel: nothing matches the pattern.
+    """
+    from crossgrade.workloads.index import matching_presets, preset_table
+
+    return preset_table() if pattern is None else matching_presets(pattern)
+
+
+def render_models(
+    rows: tuple[PresetSummary, ...],
+    *,
+    as_json: bool = False,
+    terminal: bool = False,
+    width: int = 120,
+    colour: bool = False,
+) -> str:
+    """Return presets as text: JSON, a table on a screen, TSV in a pipe."""
+    from crossgrade.report.listing import full_table, short_table
+
+    if as_json:
+        import dataclasses
+
+        from crossgrade.report.envelope import envelope
+
+        return envelope("models", [dataclasses.asdict(row) for row in rows], schema=2)
+    if not terminal:
+        from crossgrade.report.tsv import render_tsv
+
+        return render_tsv(full_table(rows))
+    from crossgrade.report.document import Document
+    from crossgrade.report.terminal import render_terminal
+
+    document = Document(blocks=(short_table(rows, width=width),))
+    return render_terminal(document, width=width, colour=colour)
 
 
 def chips() -> tuple[str, ...]:

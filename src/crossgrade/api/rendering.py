@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crossgrade.values.assessment import Assessment
     from crossgrade.values.change import Changes
-    from crossgrade.values.explanation import Explanation
+    from crossgrade.values.derivation import Derivation
 
 
 def document(
     assessment: Assessment,
     *,
     changes: Changes | None = None,
-    explanations: Sequence[Explanation] = (),
+    derivations: Sequence[Derivation] = (),
 ) -> dict[str, Any]:
     """Return the document that `--json` prints."""
     from crossgrade.records.codec import to_json
@@ -24,8 +24,8 @@ def document(
     data = to_json(assessment) | {"number_kinds": to_json(NUMBER_KINDS)}
     if changes is not None:
         data["changes"] = to_json(changes)
-    if explanations:
-        data["explanations"] = to_json(explanations)
+    if derivations:
+        data["derivations"] = to_json(derivations)
     return {"schema": 3, "command": "assess", "verdict": assessment.verdict, "data": data}
 
 
@@ -38,22 +38,22 @@ def render(
     width: int = 120,
     colour: bool = False,
     changes: Changes | None = None,
-    explanations: Sequence[Explanation] = (),
+    derivations: Sequence[Derivation] = (),
 ) -> str:
     """Return an assessment as text: JSON, terminal tables, or Markdown for pipes and files.
 
-    With explanations, the text is these alone; JSON has both.
+    With derivations, the text is these alone; JSON has both.
     """
     if as_json:
         import json
 
-        body = document(assessment, changes=changes, explanations=explanations)
+        body = document(assessment, changes=changes, derivations=derivations)
         return json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     from crossgrade.report.assessment import assessment_document
-    from crossgrade.report.explanation import explanation_document
+    from crossgrade.report.derivation import derivation_document
 
-    if explanations:
-        shown = explanation_document(assessment, explanations)
+    if derivations:
+        shown = derivation_document(assessment, derivations)
     else:
         shown = assessment_document(assessment, everything=everything, changes=changes)
     if terminal:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from crossgrade.api.options import AssessOptions
     from crossgrade.values.assessment import Assessment
     from crossgrade.values.change import Changes
-    from crossgrade.values.explanation import Explanation
+    from crossgrade.values.derivation import Derivation
     from crossgrade.values.record import Record
 
 
@@ -39,20 +39,20 @@ def number_named(number: str) -> tuple[str, str]:
     Raises:
         BadOption: there is no such phase or number.
     """
-    from crossgrade.predict.explain import number_named as named
+    from crossgrade.predict.derivation import number_named as named
 
     return named(number)
 
 
-def explain(assessment: Assessment, number: str) -> Sequence[Explanation]:
+def derivations(assessment: Assessment, number: str) -> Sequence[Derivation]:
     """Return the arithmetic of one number, such as `decode.time`, on every chip.
 
     Raises:
         BadOption: no such number, or it is not known for any chip.
     """
-    from crossgrade.predict.explain import explain as explained
+    from crossgrade.predict.derivation import derivations as derived
 
-    return explained(assessment, number)
+    return derived(assessment, number)
 
 
 def earlier_record(path: Path) -> Record:
@@ -138,6 +138,8 @@ def html_report(
 def sarif_report(assessment: Assessment) -> str:
     """Return every finding as a SARIF 2.1.0 log."""
     from crossgrade import __version__
+    from crossgrade.explain.pages import pages
     from crossgrade.report.sarif import render_sarif
 
-    return render_sarif(assessment, version=__version__)
+    rules = {page.code: page for page in pages() if page.kind == "finding"}
+    return render_sarif(assessment, version=__version__, rules=rules)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from crossgrade.cli.complete import complete_chips, complete_models
+from crossgrade.cli.screen import screen
 from crossgrade.errors import BadOption
 
 
@@ -35,8 +36,9 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 
 
 @click.command("assess", short_help="what a model needs, and how it would run, on chips")
-@click.argument("model")
-@click.option("--on", multiple=True, metavar="SPEC", help="Chip, or cpu; repeat to compare.")
+@click.argument("model", shell_complete=complete_models)
+@click.option("--on", multiple=True, metavar="SPEC", help="Chip, or cpu; repeat to compare.",
+              shell_complete=complete_chips)  # fmt: skip
 @click.option("--phase", "phases", multiple=True,
               type=click.Choice(["prefill", "decode", "train"]),
               help="Repeatable. Default: prefill, and decode where there is a cache.")  # fmt: skip
@@ -122,14 +124,14 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
     earlier = api.earlier_record(compare) if compare else None
     assessment = api.assess(model, options, narrate=_narrate, save_captures=save_captures)
     changes = api.compare(assessment, earlier) if earlier else None
-    explanations = api.explain(assessment, explain) if explain else ()
+    derivations = api.derivations(assessment, explain) if explain else ()
     text = api.render(
         assessment,
         as_json=as_json,
         everything=everything,
         changes=changes,
-        explanations=explanations,
-        **_screen(),
+        derivations=derivations,
+        **screen(),
     )
     click.echo(text, nl=False)
     # After the answer: a file that cannot be written must not cost it.
@@ -145,14 +147,3 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
 
 def _narrate(text: str) -> None:
     click.echo(text, err=True)
-
-
-def _screen() -> dict[str, Any]:
-    """Return how wide and how colourful the output may be."""
-    terminal = sys.stdout.isatty()
-    width = max(os.get_terminal_size(sys.stdout.fileno()).columns, 80) if terminal else 120
-    return {
-        "terminal": terminal,
-        "width": width,
-        "colour": terminal and not os.environ.get("NO_COLOR"),
-    }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
+from crossgrade.cli.screen import screen
 from crossgrade.errors import BadOption
 from crossgrade.values.support import SupportLevel
 
@@ -69,21 +68,10 @@ def command(pattern: str, backends: tuple[str, ...], chips: tuple[str, ...],
         namespace=namespace,
     )
     found = api.operators(query)
-    screen = _screen() if out is None else {}
-    text = api.render_operators(found, "json" if as_json else kind or "table", **screen)
+    shape = screen(least=40) if out is None else {}
+    text = api.render_operators(found, "json" if as_json else kind or "table", **shape)
     if out is None:
         click.echo(text, nl=False)
     else:
         api.write_text(out, text)
         click.echo(f"written: {out}", err=True)
-
-
-def _screen() -> dict[str, Any]:
-    """Return how wide and how colourful the output may be."""
-    terminal = sys.stdout.isatty()
-    width = max(os.get_terminal_size(sys.stdout.fileno()).columns, 40) if terminal else 120
-    return {
-        "terminal": terminal,
-        "width": width,
-        "colour": terminal and not os.environ.get("NO_COLOR"),
-    }

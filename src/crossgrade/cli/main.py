@@ -21,6 +21,9 @@ from crossgrade.errors import CrossgradeError
 COMMANDS = {
     "assess": "what a model needs, and how it would run, on chips that need not be here",
     "chips": "list the described chips",
+    "completion": "print the completion script of a shell",
+    "doctor": "what is installed here, what is broken, and what works",
+    "explain": "what a finding, an error or a word means",
     "models": "list the shipped model configurations",
 }
 """Command -> one line of help. The command lives in `crossgrade.cli.<name>`."""
@@ -68,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         code = cli.main(args=arguments, prog_name="crossgrade", standalone_mode=False)
         sys.stdout.flush()
     except CrossgradeError as error:
+        if interrupt.came:  # an import that was interrupted looks like a package that is broken
+            interrupt.end()
         _fail(error.code, error.kind, error.message, error.where, error.hint, as_json)
         sys.exit(error.exit_code)
     except click.ClickException as error:

@@ -53,6 +53,8 @@ class Table:
     """Cells."""
     right: frozenset[int] = frozenset()
     """Columns that are set flush right."""
+    whole: frozenset[int] = frozenset()
+    """Columns whose cells are not broken over lines while others can be, such as names to copy."""
     title: str = ""
     """Caption."""
 

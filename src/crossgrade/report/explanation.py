@@ -1,73 +1,97 @@
-"""The arithmetic of numbers as a document. Must not know how a number is found out."""
+"""Pages of `explain`: on a screen, as Markdown, as JSON data, as a part of the reference.
+
+Must not read files.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+import re
+from typing import Any
 
 from crossgrade.report.document import Block, Document, Heading, Line, Table
-from crossgrade.units import bytes_, seconds, si
-from crossgrade.values.assessment import Assessment, AssumptionFigure, ConstantFigure
-from crossgrade.values.explanation import Explanation, Step
+from crossgrade.values.page import Page
 
-DEEPER = "· "
-"""Stands before a part, once per level."""
+_LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
+_BREAK = re.compile(r"(?<=\S)\n(?=[^\s>-])")
 
 
-def quantity(value: float, unit: str) -> str:
-    """Return a value with its unit for a person."""
-    if unit == "s":
-        return seconds(value)
-    if unit == "byte":
-        return bytes_(value)
-    return f"{value:,.4g}" if unit in ("", "1") else si(value, unit.replace("byte", "B"))
-
-
-def explanation_document(assessment: Assessment, explanations: Sequence[Explanation]) -> Document:
-    """Return the arithmetic of one number on every chip, with what it rests on."""
-    return Document(blocks=tuple(_blocks(assessment, explanations)))
-
-
-def _blocks(assessment: Assessment, explanations: Sequence[Explanation]) -> Iterator[Block]:
-    assumptions = {a.name: a for a in assessment.assumptions}
-    for explanation in explanations:
-        chip = next(c for c in assessment.chips if c.chip == explanation.chip)
-        constants = {c.name: c for c in chip.constants}
-        yield Heading(
-            level=2, text=f"{explanation.number} of {assessment.model.name} on {chip.chip}"
-        )
-        if not explanation.steps:
-            yield Line(text="not known: see the findings of this chip", tone="quiet")
-            continue
-        yield Table(
-            columns=("value", "how known", "arithmetic", "rests on"),
-            rows=tuple(_step(step) for step in explanation.steps),
-            right=frozenset({0}),
-        )
-        used = dict.fromkeys(n for step in explanation.steps for n in step.rests_on)
-        rows = [
-            _source(n, constants, assumptions) for n in used if n in {**constants, **assumptions}
-        ]
-        yield Table(title="what it rests on", columns=("name", "value", "how known", "source"),
-                    rows=tuple(rows), right=frozenset({1}))  # fmt: skip
-
-
-def _step(step: Step) -> tuple[str, ...]:
-    return (
-        quantity(step.value, step.unit),
-        step.kind,
-        DEEPER * step.depth + step.text,
-        ", ".join(step.rests_on),
+def list_table(found: tuple[Page, ...]) -> Table:
+    """Return code, kind and title of pages."""
+    return Table(
+        columns=("code", "kind", "title"),
+        rows=tuple((p.code, p.kind, p.title.replace("`", "")) for p in found),
+        whole=frozenset({0}),
     )
 
 
-def _source(
-    name: str, constants: dict[str, ConstantFigure], assumptions: dict[str, AssumptionFigure]
-) -> tuple[str, ...]:
-    if name in constants:
-        c = constants[name]
-        note = f"; {c.note}" if c.note else ""
-        source = f"{c.source}, {c.date}: {c.url}{note}"
-        return name, quantity(c.value, c.unit), "claimed", source
-    a = assumptions[name]
-    ends = f"{quantity(a.optimistic, a.unit)}; eager {quantity(a.pessimistic, a.unit)}"
-    return name, ends, "assumed", f"{a.source} {a.url}".strip()
+def pages_data(found: tuple[Page, ...], *, listed: bool) -> list[dict[str, Any]]:
+    """Return pages as JSON values; of a list code, kind and title."""
+    if listed:
+        return [{"code": p.code, "kind": p.kind, "title": p.title} for p in found]
+    return [dataclasses.asdict(p) for p in found]
+
+
+def page_document(found: tuple[Page, ...]) -> Document:
+    """Return pages for a screen: one line for each paragraph, links as their text."""
+    blocks: list[Block] = []
+    for page in found:
+        blocks.append(Heading(text=f"{page.code} ({page.kind}): {_plain(page.title)}"))
+        for name, text in _parts(page):
+            blocks.append(Heading(text=name, level=2))
+            blocks.extend(_lines(text))
+    return Document(blocks=tuple(blocks))
+
+
+def pages_markdown(found: tuple[Page, ...]) -> str:
+    """Return pages as Markdown that stands alone: links as their text."""
+    parts = []
+    for page in found:
+        parts.append(f"# {page.code} ({page.kind}): {_plain(page.title)}")
+        for name, text in _parts(page):
+            parts += [f"## {name}", _plain(text)]
+    return "\n\n".join(parts) + "\n"
+
+
+def page_section(page: Page) -> str:
+    """Return a page as a section of the reference, with its links."""
+    why = f"Why: {page.why}"
+    parts = [f"## {page.code}", f"**{page.title}.** {page.what}", why, page.example]
+    source = f"Source: {page.source}" if page.source else ""
+    return "\n\n".join(_refilled(p) for p in (*parts, f"Do: {page.do}", source) if p) + "\n"
+
+
+def _parts(page: Page) -> tuple[tuple[str, str], ...]:
+    parts = (
+        ("What", page.what),
+        ("Why", page.why),
+        ("Example", page.example),
+        ("Do", page.do),
+        ("Source", page.source),
+    )
+    return tuple((name, text) for name, text in parts if text)
+
+
+def _lines(text: str) -> list[Line]:
+    """Return the paragraphs of a text; a quotation is one, set in."""
+    joined = _plain(text)
+    if joined.startswith("> "):
+        words = " ".join(line.removeprefix(">").strip() for line in joined.splitlines())
+        return [Line(text=words, tone="quiet")]
+    return [Line(text=_BREAK.sub(" ", p)) for p in joined.split("\n\n")]
+
+
+def _plain(text: str) -> str:
+    return _LINK.sub(r"\1", text)
+
+
+def _refilled(text: str) -> str:
+    """Return paragraphs of at most 100 columns; headings and quotations as they are."""
+    import textwrap
+
+    if text.startswith(("#", ">")):
+        return text
+    fill = textwrap.TextWrapper(width=100, break_long_words=False, break_on_hyphens=False)
+    return "\n\n".join(
+        p if p.startswith(("- ", "```", "|")) else fill.fill(p) for p in text.split("\n\n")
+    )

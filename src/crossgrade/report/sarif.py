@@ -15,6 +15,7 @@ from typing import Any
 
 from crossgrade.values.assessment import Assessment
 from crossgrade.values.finding import Finding, Severity
+from crossgrade.values.page import Page
 
 _LEVEL: Mapping[Severity, str] = {"blocker": "error", "warning": "warning", "note": "note"}
 _SOURCE_LINE = re.compile(r"^(?P<file>[\w./-]+\.py):(?P<line>\d+)")
@@ -23,22 +24,20 @@ _SCHEMA = (
 )
 
 
-def render_sarif(
-    assessment: Assessment, *, version: str, rules: Mapping[str, str] | None = None
-) -> str:
+def render_sarif(assessment: Assessment, *, version: str, rules: Mapping[str, Page]) -> str:
     """Return every finding as one SARIF log.
 
     Args:
         assessment: the answer.
         version: of crossgrade.
-        rules: finding id -> one line that says what it is about; None: the ids alone.
+        rules: finding id -> the page that explains it.
     """
     found = [f for chip in assessment.chips for p in chip.phases for f in p.findings]
     ids = sorted({f.id for f in found})
     driver = {
         "name": "crossgrade",
         "version": version,
-        "rules": [_rule(i, (rules or {}).get(i, i)) for i in ids],
+        "rules": [_rule(rules[i]) for i in ids],
     }
     run = {
         "tool": {"driver": driver},
@@ -49,8 +48,13 @@ def render_sarif(
     return json.dumps(log, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-def _rule(rule_id: str, title: str) -> dict[str, Any]:
-    return {"id": rule_id, "shortDescription": {"text": title}}
+def _rule(page: Page) -> dict[str, Any]:
+    return {
+        "id": page.code,
+        "shortDescription": {"text": page.title},
+        "fullDescription": {"text": page.what},
+        "help": {"text": f"{page.why}\n\n{page.do}", "markdown": f"{page.why}\n\n{page.do}"},
+    }
 
 
 def _result(assessment: Assessment, f: Finding, index: int) -> dict[str, Any]:

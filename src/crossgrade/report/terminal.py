@@ -59,7 +59,10 @@ def _rich(block: Table, kind: type) -> object:
     table = kind(box=SIMPLE_HEAD, title=block.title or None, title_justify="left", pad_edge=False)
     for index, column in enumerate(block.columns):
         table.add_column(
-            column, justify="right" if index in block.right else "left", overflow="fold"
+            column,
+            justify="right" if index in block.right else "left",
+            overflow="fold",
+            no_wrap=index in block.whole,
         )
     for row in block.rows:
         table.add_row(*(Text(_inert(cell)) for cell in row))

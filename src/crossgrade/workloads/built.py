@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from crossgrade.workloads.checkpoint import CheckpointFormat
 
 Tensors = Iterator[tuple[str, "torch.Tensor"]]
+INSTALL_TORCH = (
+    "pip install 'crossgrade[torch]'; if it is installed, `crossgrade doctor` says what is wrong"
+)
+"""What to do where torch or transformers cannot be imported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

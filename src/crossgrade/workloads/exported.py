@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossgrade.errors import BadModelFile, MissingExtra
-from crossgrade.workloads.built import BuiltModel
+from crossgrade.workloads.built import INSTALL_TORCH, BuiltModel
 from crossgrade.workloads.checkpoint import as_module, from_user
 from crossgrade.workloads.factory import cache_of_outputs, moved_to, scalar_loss
 
@@ -28,10 +28,9 @@ def build(path: Path, *, dtype: str | None) -> BuiltModel:
     """
     try:
         import torch
-    except ImportError as error:
-        raise MissingExtra(
-            f"a .pt2 archive needs torch: {error}", hint="pip install 'crossgrade[torch]'"
-        ) from error
+    except (ImportError, OSError, RuntimeError) as error:
+        # torch raises RuntimeError where an extension that it loads by itself is broken.
+        raise MissingExtra(f"a .pt2 archive needs torch: {error}", hint=INSTALL_TORCH) from error
     try:
         program = torch.export.load(str(path))
         module = program.module()

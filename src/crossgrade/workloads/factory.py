@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from crossgrade.errors import FactoryFailed, MissingExtra
-from crossgrade.workloads.built import BuiltModel, Tensors, tensors_under
+from crossgrade.workloads.built import INSTALL_TORCH, BuiltModel, Tensors, tensors_under
 from crossgrade.workloads.checkpoint import as_module, from_user
 
 if TYPE_CHECKING:
@@ -62,10 +62,9 @@ def _import(spec: str) -> Any:
     name, _, attribute = spec.partition(":")
     try:
         import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(
-            f"a factory needs torch: {error}", hint="pip install 'crossgrade[torch]'"
-        ) from error
+    except (ImportError, OSError, RuntimeError) as error:
+        # torch raises RuntimeError where an extension that it loads by itself is broken.
+        raise MissingExtra(f"a factory needs torch: {error}", hint=INSTALL_TORCH) from error
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crossgrade.errors import BadModelFile, MissingExtra, UnknownArchitecture
-from crossgrade.workloads.built import BuiltModel, Tensors, tensors_under
+from crossgrade.workloads.built import INSTALL_TORCH, BuiltModel, Tensors, tensors_under
 from crossgrade.workloads.checkpoint import CheckpointFormat, from_config, from_user
 
 if TYPE_CHECKING:
@@ -75,10 +75,11 @@ def _transformers() -> Any:
     try:
         import torch  # noqa: F401
         import transformers
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:
+        # torch raises RuntimeError where an extension that it loads by itself is broken.
         raise MissingExtra(
             f"building a model needs torch and transformers: {error}",
-            hint="pip install 'crossgrade[torch]'",
+            hint=INSTALL_TORCH,
         ) from error
     return transformers
 

@@ -20,8 +20,8 @@ from crossgrade.values.assessment import (
     SpeedFigures,
 )
 from crossgrade.values.breakdown import EndBreakdown, KernelGroup
+from crossgrade.values.derivation import Derivation, Step
 from crossgrade.values.evidence import Band, NumberClass
-from crossgrade.values.explanation import Explanation, Step
 from crossgrade.values.workload import PHASES, Phase
 
 NUMBERS = ("time", "tokens_per_s", "tokens_per_s_per_chip", "tokens_per_s_per_watt",
@@ -62,7 +62,7 @@ def number_named(number: str, phases: Sequence[Phase] = PHASES) -> tuple[Phase, 
     return phase, name
 
 
-def explain(assessment: Assessment, number: str) -> tuple[Explanation, ...]:
+def derivations(assessment: Assessment, number: str) -> tuple[Derivation, ...]:
     """Return the arithmetic of one number, for every chip of an assessment.
 
     Args:
@@ -84,7 +84,7 @@ def explain(assessment: Assessment, number: str) -> tuple[Explanation, ...]:
             assumptions={a.name: a for a in assessment.assumptions},
         )
         steps = tuple(_steps(desk, name))
-        found.append(Explanation(number=number, chip=chip.chip, steps=steps))
+        found.append(Derivation(number=number, chip=chip.chip, steps=steps))
     if not any(e.steps for e in found):
         raise BadOption(
             f"--explain {number}: not known for any of the chips",

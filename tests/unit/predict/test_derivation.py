@@ -6,7 +6,7 @@ import pytest
 
 from crossgrade import api
 from crossgrade.errors import BadOption
-from crossgrade.predict.explain import NUMBERS
+from crossgrade.predict.derivation import NUMBERS
 
 
 @pytest.fixture(scope="module")
@@ -28,32 +28,32 @@ def parts_of(steps, index):
 
 @pytest.mark.parametrize("number", ["decode.time", "prefill.memory", "prefill.memory_eager"])
 def test_steps_add_up(answer, number):
-    for explanation in api.explain(answer, number):
-        for index, step in enumerate(explanation.steps):
-            parts = list(parts_of(explanation.steps, index))
+    for derivation in api.derivations(answer, number):
+        for index, step in enumerate(derivation.steps):
+            parts = list(parts_of(derivation.steps, index))
             if parts and "weights" not in step.text:
                 assert sum(p.value for p in parts) == pytest.approx(step.value, rel=1e-6)
 
 
 def test_the_ends_of_time_are_those_of_the_answer(answer):
-    for chip, explanation in zip(answer.chips, api.explain(answer, "decode.time"), strict=True):
-        ends = [s.value for s in explanation.steps if s.depth == 0]
+    for chip, derivation in zip(answer.chips, api.derivations(answer, "decode.time"), strict=True):
+        ends = [s.value for s in derivation.steps if s.depth == 0]
         band = chip.phases[1].speed.time_s
         assert ends == pytest.approx([band.low, band.high])
 
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_every_number_is_explained_down_to_known_names(answer, name):
-    for explanation in api.explain(answer, f"decode.{name}"):
-        chip = next(c for c in answer.chips if c.chip == explanation.chip)
+    for derivation in api.derivations(answer, f"decode.{name}"):
+        chip = next(c for c in answer.chips if c.chip == derivation.chip)
         known = {c.name for c in chip.constants} | {a.name for a in answer.assumptions}
-        for step in explanation.steps:
+        for step in derivation.steps:
             assert step.rests_on or step.depth == 0
             assert set(step.rests_on) <= known | {"capture", "options"}
 
 
 def test_a_price_is_explained_where_there_is_one(answer):
-    without, with_price = api.explain(answer, "decode.tokens_per_price")
+    without, with_price = api.derivations(answer, "decode.tokens_per_price")
     assert without.steps == ()
     assert with_price.steps[0].value == answer.chips[1].phases[1].speed.tokens_per_price.high
 
@@ -61,10 +61,10 @@ def test_a_price_is_explained_where_there_is_one(answer):
 @pytest.mark.parametrize("number", ["time", "decode.", "decode.speed", "train.time", "", "decode"])
 def test_another_number_is_refused_with_the_list(answer, number):
     with pytest.raises(BadOption, match="--explain"):
-        api.explain(answer, number)
+        api.derivations(answer, number)
 
 
 def test_what_no_chip_knows_is_refused(answer, moe_config):
     plain = api.assess(str(moe_config), api.AssessOptions(on=("h200",), phases=("decode",)))
     with pytest.raises(BadOption, match="not known"):
-        api.explain(plain, "decode.tokens_per_price")
+        api.derivations(plain, "decode.tokens_per_price")

@@ -1,0 +1,1 @@
+"""What is installed here and what works. Runs where all else is broken: imports nothing of it."""

@@ -1,0 +1,1 @@
+"""Pages on findings, errors and words, as they ship. Must not know how they are shown."""
