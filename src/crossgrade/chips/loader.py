@@ -25,7 +25,15 @@ from crossgrade.chips.validate import (
     read_constant,
 )
 from crossgrade.errors import BadChipFile, UnknownChip
-from crossgrade.values.chip import Buffer, Chip, Link, NumericsNote, Peak, Scope
+from crossgrade.values.chip import (
+    Buffer,
+    Chip,
+    Disagreement,
+    Link,
+    NumericsNote,
+    Peak,
+    Scope,
+)
 from crossgrade.values.evidence import Constant, Source
 
 DATA = Path(__file__).parent / "data"
@@ -46,7 +54,7 @@ _CONSTANTS = {
     "cores": "1",
     "clock": "Hz",
 }
-_ARRAYS = ("peaks", "buffers", "links", "numerics", "sources")
+_ARRAYS = ("peaks", "buffers", "links", "numerics", "disagreements", "sources")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +182,7 @@ def _build(table: Table) -> Chip:
         numerics=tuple(_numerics(item) for item in table.tables("numerics")),
         sources=tuple(_source(item) for item in table.tables("sources")),
         notes=table.texts("notes"),
+        disagreements=tuple(_disagreement(item, scope) for item in table.tables("disagreements")),
         **constants,
     )
     check_chip(chip, table.file)
@@ -228,6 +237,19 @@ def _numerics(table: Table) -> NumericsNote:
         hint=table.text("hint"),
         source=table.text("source"),
     )
+
+
+def _disagreement(table: Table, scope: Scope) -> Disagreement:
+    """Return one [[disagreements]] entry; that it fits its constant is checked with the chip."""
+    table.only(("constant", "value", "unit", "source", "note"))
+    other = Constant(
+        value=table.positive("value"),
+        unit=table.text("unit"),
+        scope=scope,
+        source=table.text("source"),
+        note=table.optional_text("note") or "",
+    )
+    return Disagreement(constant=table.text("constant"), other=other)
 
 
 def _source(table: Table) -> Source:
