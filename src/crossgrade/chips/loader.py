@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from crossgrade.chips.undescribed import refuse_undescribed
 from crossgrade.chips.validate import (
     ENGINES,
     PRECISIONS,
@@ -74,6 +75,11 @@ def chip_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in DATA.glob("*.toml")))
 
 
+def name_key(name: str) -> str:
+    """Return a typed name as names are compared: lower case, hyphens."""
+    return "-".join(name.lower().replace("_", " ").split())
+
+
 def resolve_name(name: str) -> ResolvedName:
     """Return which chip `name` means, and whether an alias was used.
 
@@ -81,13 +87,15 @@ def resolve_name(name: str) -> ResolvedName:
 
     Raises:
         UnknownChip: no chip has that name or alias; the hint names near ones.
+        UndescribedChip: the chip is known, and nothing reliable about it is public.
     """
-    key = "-".join(name.lower().replace("_", " ").split())
+    key = name_key(name)
     if key in chip_names():
         return ResolvedName(passed=name, name=key, via_alias=None)
     aliases = _aliases()
     if key in aliases:
         return ResolvedName(passed=name, name=aliases[key], via_alias=key)
+    refuse_undescribed(key)
     near = difflib.get_close_matches(key, [*chip_names(), *aliases], n=3, cutoff=0.5)
     # Two spellings of one chip are one suggestion.
     suggested = list(dict.fromkeys(aliases.get(word, word) for word in near))

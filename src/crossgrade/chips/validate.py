@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeVar, get_args
 
+from crossgrade.chips.convert import conversion_hint
 from crossgrade.errors import BadChipFile, FutureSchema
 from crossgrade.values.chip import Chip, Engine, Scope
 from crossgrade.values.evidence import Constant
@@ -157,7 +158,9 @@ def read_constant(table: Table, key: str, unit: str, scope: Scope) -> Constant:
     inner.only(("value", "unit", "scope", "source", "note"))
     value = inner.positive("value")
     if inner.text("unit") != unit:
-        inner.fail(f"unit is `{inner.text('unit')}`, must be `{unit}`", "unit", "SI base units")
+        given = inner.text("unit")
+        hint = conversion_hint(value, given, unit)
+        inner.fail(f"unit is `{given}`, must be `{unit}`", "unit", hint)
     own: Scope = inner.word("scope", SCOPES) if "scope" in inner.data else scope
     if own != scope:
         hint = "describe the other scope in a file of its own, or convert the value and say how"

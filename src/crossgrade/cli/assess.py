@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from crossgrade.cli.screen import screen
 from crossgrade.errors import BadOption
 
 
@@ -37,6 +37,9 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 @click.command("assess", short_help="what a model needs, and how it would run, on chips")
 @click.argument("model")
 @click.option("--on", multiple=True, metavar="SPEC", help="Chip, or cpu; repeat to compare.")
+@click.option("--chip-file", "chip_files", multiple=True, metavar="FILE",
+              help="Chip description of your own; repeatable. Assessed too, and --on knows its "
+              "name.")  # fmt: skip
 @click.option("--phase", "phases", multiple=True,
               type=click.Choice(["prefill", "decode", "train"]),
               help="Repeatable. Default: prefill, and decode where there is a cache.")  # fmt: skip
@@ -62,7 +65,8 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int | None,
             tokens: int | None, context: int | None, dtype: str | None, chips: int | None,
             prices: dict[str, float], as_json: bool, everything: bool, out: Path | None,
-            no_record: bool, save_captures: Path | None) -> int:  # fmt: skip
+            no_record: bool, save_captures: Path | None,
+            chip_files: tuple[str, ...]) -> int:  # fmt: skip
     """Assess MODEL on chips that need not be here.
 
     MODEL is a preset (`crossgrade models`), a Hugging Face config.json or the folder it lies in, a
@@ -88,11 +92,10 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
         dtype=dtype,
         chips=chips,
         prices=prices,
+        chip_files=chip_files,
     )
     assessment = api.assess(model, options, narrate=_narrate, save_captures=save_captures)
-    click.echo(
-        api.render(assessment, as_json=as_json, everything=everything, **_screen()), nl=False
-    )
+    click.echo(api.render(assessment, as_json=as_json, everything=everything, **screen()), nl=False)
     if not no_record:
         # After the answer: a folder that cannot be written must not cost it.
         _narrate(f"record: {api.write_record(model, options, assessment, out)}")
@@ -101,14 +104,3 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
 
 def _narrate(text: str) -> None:
     click.echo(text, err=True)
-
-
-def _screen() -> dict[str, Any]:
-    """Return how wide and how colourful the output may be."""
-    terminal = sys.stdout.isatty()
-    width = max(os.get_terminal_size(sys.stdout.fileno()).columns, 80) if terminal else 120
-    return {
-        "terminal": terminal,
-        "width": width,
-        "colour": terminal and not os.environ.get("NO_COLOR"),
-    }

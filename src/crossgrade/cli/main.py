@@ -20,7 +20,7 @@ from crossgrade.errors import CrossgradeError
 
 COMMANDS = {
     "assess": "what a model needs, and how it would run, on chips that need not be here",
-    "chips": "list the described chips",
+    "chips": "list the described chips, or show one with its sources",
     "models": "list the shipped model configurations",
 }
 """Command -> one line of help. The command lives in `crossgrade.cli.<name>`."""

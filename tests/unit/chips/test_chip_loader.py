@@ -25,7 +25,7 @@ GAPS = {
     "gb200": {"cores"},
     "h800": {"cores"},
     "metax-c500": {"cores", "scale-up"},
-    "mi308x": {"matrix/bf16", "vector/fp32", "scale-up"},
+    "mi308x": {"bandwidth", "matrix/bf16", "vector/fp32", "scale-up"},
     "mlu370": {"cores", "vector/fp32"},
     "mtt-s4000": {"cores"},
     "mtt-s5000": {"matrix/bf16", "vector/fp32"},
@@ -70,7 +70,7 @@ class TestEveryChip:
     def test_every_constant_has_a_source_that_exists(self, name):
         chip = load_chip(name)
         found = list(constants(chip))
-        assert len(found) >= (10 if name not in GAPS else 4)
+        assert len(found) >= (10 if name not in GAPS else 3)
         for _, constant in found:
             assert chip.source(constant.source).url.startswith("https://")
         for note in chip.numerics:
@@ -89,8 +89,8 @@ class TestEveryChip:
     def test_has_what_a_prediction_needs(self, name):
         chip = load_chip(name)
         assert chip.memory_capacity is not None
-        assert chip.memory_bandwidth is not None
         found = {
+            "bandwidth": chip.memory_bandwidth,
             "cores": chip.cores,
             "matrix/bf16": chip.peak("matrix", "bf16"),
             "vector/fp32": chip.peak("vector", "fp32"),
@@ -314,4 +314,8 @@ class TestFiles:
                 expected = rate(name, "matrix", "bf16") / 1e12
                 assert float(cells[2]) == pytest.approx(expected, rel=1e-3)
             assert float(cells[7]) == chip.memory_capacity.value / 1e9
-            assert float(cells[8]) == pytest.approx(chip.memory_bandwidth.value / 1e12, rel=1e-3)
+            if chip.memory_bandwidth is None:
+                assert cells[8] == ""
+            else:
+                expected = chip.memory_bandwidth.value / 1e12
+                assert float(cells[8]) == pytest.approx(expected, rel=1e-3)
