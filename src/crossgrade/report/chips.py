@@ -31,7 +31,7 @@ def chip_pages_document(pages: Sequence[ChipPage]) -> Document:
 def _list_blocks(chips: ChipList) -> Iterator[Block]:
     yield Table(
         columns=(
-            "chip", "title", "vendor", "one chip is", "bf16 dense", "memory", "bandwidth",
+            "chip", "title", "vendor", "scope", "bf16 dense", "memory", "bandwidth",
             "operators",
         ),
         rows=tuple(_list_row(chip) for chip in chips.chips),
@@ -74,7 +74,8 @@ def _page_blocks(page: ChipPage) -> Iterator[Block]:
     if page.file is not None:
         yield Line(text=f"description: {page.file}", tone="quiet")
     yield Heading(text="Constants", level=2)
-    yield Line(text=f"each counts for one {chip.scope}; rates are dense", tone="quiet")
+    known = " and ".join(sorted({row.kind for row in page.constants}))
+    yield Line(text=f"{known}; scope of each: one {chip.scope}; rates are dense", tone="quiet")
     yield _constants(page)
     yield Line(text=_derived(page))
     yield from _disagreements(page)
@@ -101,14 +102,12 @@ def _constants(page: ChipPage) -> Table:
             row.constant,
             _value(row.value, row.unit),
             f"{row.value:.10g} {row.unit}",
-            row.scope,
-            row.kind,
             row.source.id,
             row.note,
         )
         for row in page.constants
     )
-    columns = ("constant", "value", "exactly", "of one", "known", "source", "note")
+    columns = ("constant", "value", "exactly", "source", "note")
     return Table(columns=columns, rows=rows, right=frozenset({1, 2}))
 
 

@@ -122,4 +122,4 @@ def test_every_error_of_ours_has_a_code_and_an_exit_code():
 def test_the_lists_are_sorted_and_complete():
     assert list(models()) == sorted(models())
     assert chips()[0] == "cpu"
-    assert len(chips()) == 14
+    assert len(chips()) == 36

@@ -74,6 +74,19 @@ def test_the_list_has_every_chip_and_the_undescribed_apart():
     assert "| mi308x | AMD Instinct MI308X | AMD | package | unknown | 192 GB | unknown |" in table
 
 
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", chip_names())
+def test_no_page_is_cut_on_a_terminal(name, width):
+    page = chip_page(load_chip(name), passed=name, via_alias=None, file=None)
+    text = render_terminal(chip_pages_document((page,)), width=width)
+    squeezed = "".join(text.split())
+    assert max(len(line) for line in text.splitlines()) <= width
+    whole = all(len(row.constant) <= 32 for row in page.constants)
+    for row in page.constants:
+        assert not whole or row.constant in text
+        assert "".join(row.source.url.split()) in squeezed
+
+
 def test_the_page_says_all_that_the_description_has():
     chip = load_chip("gb300")
     page = chip_page(chip, passed="gb300-nvl72", via_alias="gb300-nvl72", file="/x/gb300.toml")
