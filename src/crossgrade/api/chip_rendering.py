@@ -78,7 +78,8 @@ def _json(data: dict[str, Any]) -> str:
     import json
 
     body = {"schema": _SCHEMA, "command": "chips", "verdict": None, "data": data}
-    return json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    # ASCII: what a user's file says must not drive the terminal that shows the document.
+    return json.dumps(body, indent=1, allow_nan=False) + "\n"
 
 
 def _text(document: Document, *, terminal: bool, width: int, colour: bool) -> str:

@@ -37,6 +37,9 @@ Between the largest dense ratio of a described chip (1.33 and 2.67 of mlu370; 6.
 usual one with 2:4 sparsity against a dense 16-bit rate (2, 4, 8). Wider formats count as 16 bits.
 """
 
+_ENOUGH_FORMATS = 3
+"""So many rates do not double by chance."""
+
 _OWN_FAMILY = "if the number is right, name an `architecture` of its own"
 
 
@@ -59,6 +62,8 @@ def check_plausible(chip: Chip, file: str, others: Sequence[Chip]) -> None:
     _check_per_core(top, chip, family)
     for other in family:
         _check_doubled(top, chip, other)
+    for other in others:
+        _check_same_product(top, chip, other)
 
 
 def _check_magnitudes(top: Table, chip: Chip) -> None:
@@ -154,6 +159,27 @@ def _check_doubled(top: Table, chip: Chip, other: Chip) -> None:
         )
     if all(_near(ratio, 0.5) for ratio in ratios) and cores is not None and _near(cores, 0.5):
         _fail_dies(top, chip, other, "half")
+
+
+def _check_same_product(top: Table, chip: Chip, other: Chip) -> None:
+    """Refuse rates twice those of a chip with equal memory, whatever its architecture is called.
+
+    Equal memory and three or more formats at exactly twice the rate are one product, read from the
+    sparse column of its data sheet. A note that says `dense` on every such rate is believed.
+    """
+    ratios = _matrix_ratios(chip, other)
+    if len(ratios) < _ENOUGH_FORMATS or not all(_near(ratio, 2) for ratio in ratios):
+        return
+    memory = [_ratio(chip, other, field) for field in ("memory_capacity", "memory_bandwidth")]
+    matrix = [peak for peak in chip.peaks if peak.engine == "matrix"]
+    confirmed = all("dense" in peak.rate.note for peak in matrix)
+    if all(ratio is not None and abs(ratio - 1) < 0.01 for ratio in memory) and not confirmed:
+        top.fail(
+            f"all matrix rates are twice those of {other.name}, and the memory is the same: they "
+            "look like rates with sparsity",
+            f"peaks[matrix/{matrix[0].precision}]",
+            "give the dense rates; if they are dense, say so in the note of each",
+        )
 
 
 def _matrix_ratios(chip: Chip, other: Chip) -> list[float]:

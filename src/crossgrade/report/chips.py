@@ -101,7 +101,7 @@ def _constants(page: ChipPage) -> Table:
         (
             row.constant,
             _value(row.value, row.unit),
-            f"{row.value:.10g} {row.unit}",
+            f"{_exactly(row.value)} {row.unit}",
             row.source.id,
             row.note,
         )
@@ -168,6 +168,12 @@ def _cite(source: Source) -> str:
 
 def _short(constant: Constant | None) -> str:
     return _UNKNOWN if constant is None else _value(constant.value, constant.unit)
+
+
+def _exactly(value: float) -> str:
+    """Return the shortest text that reads back as `value`, in base units."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _value(value: float, unit: str) -> str:

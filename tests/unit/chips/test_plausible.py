@@ -98,10 +98,20 @@ class TestSparse:
         assert any("sparse" in peak.rate.note for peak in chip.peaks)
         check(chip)
 
+    @pytest.mark.parametrize("name", ["h100", "b200", "a100", "mi355x", "metax-c500"])
+    def test_another_name_of_the_architecture_does_not_hide_the_product(self, name):
+        chip = dataclasses.replace(SHIPPED[name], architecture="sm-something")
+        error = refused(with_rates(chip, 2))
+        assert f"twice those of {name}" in error.message or "its note says" in error.message
+        said = tuple(
+            dataclasses.replace(p, rate=times(p.rate, 1, note="dense")) for p in chip.peaks
+        )
+        check(with_rates(dataclasses.replace(chip, peaks=said), 2))
+
     def test_a_family_of_its_own_with_all_rates_doubled_fits_itself(self):
         """The limit of what can be noticed; the how-to says so."""
-        chip = with_rates(dataclasses.replace(SHIPPED["a100"], architecture="nobody-else"), 2)
-        check(chip)
+        chip = dataclasses.replace(SHIPPED["a100"], architecture="nobody-else")
+        check(with_rates(without(chip, "memory_bandwidth"), 2))
 
 
 class TestDies:

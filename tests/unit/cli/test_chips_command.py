@@ -109,6 +109,25 @@ def test_unknown_words_are_errors(capsys, word, code):
     status, out, err = run(capsys, "chips", word)
     assert (status, out) == (2, "")
     assert err.startswith(f"error[{code}]")
+    assert "\x1b" not in err
+
+
+def test_hostile_text_in_json_is_escaped(capsys, tmp_path):
+    path = tmp_path / "evil.toml"
+    path.write_text(EXAMPLE.replace("HBM2e", "a\\u009bb\\u001bc"), encoding="utf-8")
+    code, out, _ = run(capsys, "chips", "--chip-file", str(path), "--json")
+    assert code == 0
+    assert out.isascii()
+    assert json.loads(out)["data"]["pages"][0]["constants"][0]["note"] == "a\x9bb\x1bc"
+
+
+def test_a_bad_file_with_hostile_text_is_refused_inertly(capsys, tmp_path):
+    path = tmp_path / "evil.toml"
+    text = EXAMPLE.replace('"example-x1"', '"\\u001b[31m\\u009bx"', 1)
+    path.write_text(text, encoding="utf-8")
+    code, out, err = run(capsys, "chips", "--chip-file", str(path))
+    assert (code, out) == (2, "")
+    assert "`?[31m?x` is not a chip name" in err
 
 
 def test_a_subcommand_is_imported_only_when_its_word_is_used(capsys, monkeypatch):
