@@ -228,6 +228,8 @@ def test_a_chip_of_the_user_is_assessed_beside_a_shipped_one(capsys, dense_confi
     assert (own["passed"], own["chip"]) == ("my-npu", "my-npu")
     assert own["phases"][0]["speed"]["time_s"] == shipped["phases"][0]["speed"]["time_s"]
     assert own["constants"] == shipped["constants"]
+    path.write_text(text.replace('op_table = "npu"', 'op_table = "none"'), encoding="utf-8")
+    assert run(capsys, "assess", str(dense_config), "--chip-file", str(path), *SIZES)[0] == 3
     path.write_text(text.replace('"my-npu"', '"h100"', 1), encoding="utf-8")
     code, out, err = run(capsys, "assess", str(dense_config), "--chip-file", str(path), *SIZES)
     assert (code, out) == (2, "")

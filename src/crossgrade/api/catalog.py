@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,13 +45,16 @@ def chip(name: str) -> Chip:
 
 
 def chosen_chips(
-    names: Sequence[str], chip_files: Sequence[str | Path] = ()
+    names: Sequence[str],
+    chip_files: Sequence[str | Path] = (),
+    lookup: Callable[[str], Chip] = chip,
 ) -> tuple[tuple[str, Chip], ...]:
     """Return the chips that `names` mean, then those of the files that no name means.
 
     Args:
         names: names and aliases as typed; a name in a file comes before a shipped one.
         chip_files: chip descriptions of the user.
+        lookup: gives the chip that a name means where no file has it.
 
     Raises:
         UnknownChip: no chip has that name or alias.
@@ -61,7 +64,7 @@ def chosen_chips(
 
     own = read_user_chips(chip_files)
     found = [(name, find_user_chip(name.removeprefix("virtual:"), own)) for name in names]
-    named = [(name, chip(name) if user is None else user.chip) for name, user in found]
+    named = [(name, lookup(name) if user is None else user.chip) for name, user in found]
     met = {id(user) for _, user in found}
     return (*named, *((user.chip.name, user.chip) for user in own if id(user) not in met))
 

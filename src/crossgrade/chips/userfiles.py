@@ -12,7 +12,7 @@ from pathlib import Path
 
 from crossgrade.chips.loader import chip_from_toml, chip_names, load_chip, name_key
 from crossgrade.chips.loader import resolve_name as resolve_shipped
-from crossgrade.chips.optables import backends
+from crossgrade.chips.optables import NO_BACKEND, backends
 from crossgrade.chips.plausible import check_plausible
 from crossgrade.errors import BadChipFile, UndescribedChip, UnknownChip
 from crossgrade.values.chip import Chip
@@ -72,12 +72,12 @@ def _check_names(chip: Chip, path: Path, others: Sequence[UserChip]) -> None:
 
 def _check_table(chip: Chip, path: Path) -> None:
     """Refuse an operator table that does not exist."""
-    known = backends()
+    known = (*backends(), NO_BACKEND)
     if chip.op_table not in known:
         raise BadChipFile(
             f"there is no operator table `{chip.op_table}`",
             where=f"{path.name}: op_table",
-            hint=f"one of: {', '.join(known)}; `none` leaves operators unknown",
+            hint=f"one of: {', '.join(known)}; `{NO_BACKEND}` leaves operators unknown",
         )
 
 
