@@ -6,7 +6,8 @@ For each constant the tool prints value, source and note, so that a person can o
 Where the folder in $CROSSGRADE_DATA holds the same constant, the ratio ours / theirs is printed:
 `chips/epoch_ml_hardware*.csv`, `claims/specs/spec_observations_9_sources.json` and
 `claims/specs/aiconfigurator_systems/*.yaml`. A ratio off 1 is a question, not an error: GiB
-against GB gives 0.93, a marketing rate against one derived from cores and clock 0.94.
+against GB gives 0.93, a marketing rate against one derived from cores and clock 0.94. A value that
+the file has neither as the constant nor under `[[disagreements]]` is marked.
 """
 
 from __future__ import annotations
@@ -28,16 +29,34 @@ from crossgrade.values.evidence import Constant
 
 EPOCH_NAMES = {
     "a100": "NVIDIA A100 SXM4 80 GB",
+    "a800": "NVIDIA A800 SXM",
+    "ascend-910b1": "Huawei Ascend 910B1 (v1)",
     "ascend-910b2": "Huawei Ascend 910B2",
     "ascend-910b3": "Huawei Ascend 910B3",
+    "ascend-910b4": "Huawei Ascend 910B4",
     "ascend-910c": "Huawei Ascend 910C",
     "ascend-950dt": "Huawei Ascend 950DT",
     "b200": "NVIDIA B200",
+    "b300": "NVIDIA B300 (Blackwell Ultra)",
     "gaudi3": "Intel Habana Gaudi3",
+    "gb200": "NVIDIA GB200",
+    "gb300": "NVIDIA GB300 (Blackwell Ultra)",
     "h100": "NVIDIA H100 SXM5 80GB",
     "h20": "NVIDIA HGX H20",
     "h200": "NVIDIA H200 SXM",
+    "h800": "NVIDIA H800 SXM5",
+    "metax-c500": "MetaX MXC500 (OAM)",
     "mi300x": "AMD Instinct MI300X",
+    "mi308x": "AMD Radeon Instinct MI308X",
+    "mi325x": "AMD Instinct MI325X",
+    "mi355x": "AMD Instinct MI355X",
+    "mlu370": "Cambricon MLU370-X8",
+    "mtt-s4000": "MTT S4000",
+    "tpu-v5e": "Google TPU v5e",
+    "tpu-v5p": "Google TPU v5p",
+    "tpu-v6e": "Google TPU v6e Trillium",
+    "tpu-v7": "Google TPU v7 Ironwood",
+    "trainium2": "Amazon Trainium2",
 }
 EPOCH_COLUMNS = {
     "peaks[matrix/bf16]": "Tensor-FP16/BF16 performance (FLOP/s)",
@@ -53,7 +72,9 @@ EPOCH_COLUMNS = {
     "power": "TDP (W)",
 }
 # Epoch puts the matrix rate of these chips into its FP16 column and leaves the tensor one empty.
-EPOCH_FP16_IS_MATRIX = ("ascend-910b2", "ascend-910b3")
+EPOCH_FP16_IS_MATRIX = (
+    "ascend-910b1", "ascend-910b2", "ascend-910b3", "ascend-910b4", "metax-c500", "mlu370",
+)  # fmt: skip
 OBSERVED_NAMES = {
     "a100": "A100-SXM-80",
     "ascend-910b2": "Ascend910B2",
@@ -61,10 +82,21 @@ OBSERVED_NAMES = {
     "ascend-910c": "Ascend910C",
     "ascend-950dt": "Ascend950DT",
     "b200": "B200",
+    "b300": "B300",
+    "gb200": "GB200",
+    "gb300": "GB300",
     "h100": "H100-SXM",
     "h20": "H20",
     "h200": "H200",
+    "l40s": "L40S",
     "mi300x": "MI300X",
+    "mi325x": "MI325X",
+    "mi355x": "MI355X",
+    "tpu-v5e": "TPUv5e",
+    "tpu-v5p": "TPUv5p",
+    "tpu-v6e": "TPUv6e",
+    "tpu-v7": "TPUv7",
+    "trainium2": "Trainium2",
 }
 OBSERVED_FIELDS = {
     "peaks[matrix/bf16]": "bf16_dense",
@@ -76,7 +108,10 @@ OBSERVED_FIELDS = {
     "memory_bandwidth": "mem_bw",
     "power": "tdp_w",
 }
-SYSTEM_NAMES = {"a100": "a100_sxm", "b200": "b200_sxm", "h100": "h100_sxm", "h200": "h200_sxm"}
+SYSTEM_NAMES = {
+    "a100": "a100_sxm", "arc-b60": "b60", "b200": "b200_sxm", "b300": "b300_sxm",
+    "gb200": "gb200", "gb300": "gb300", "h100": "h100_sxm", "h200": "h200_sxm", "l40s": "l40s",
+}  # fmt: skip
 SYSTEM_KEYS = {
     "peaks[matrix/bf16]": "bfloat16_tc_flops",
     "peaks[matrix/fp8]": "fp8_tc_flops",
@@ -137,6 +172,12 @@ def systems(folder: Path, chip: str, key: str) -> Iterator[Observation]:
         yield Observation(where=f"aiconfigurator: {path.name}", value=float(found[1]))
 
 
+def told(chip: Chip, key: str, constant: Constant, value: float) -> bool:
+    """Return whether the file has this value, as the constant or as a disagreement; 0.5 % off."""
+    known = [constant.value, *(d.other.value for d in chip.disagreements if d.constant == key)]
+    return any(abs(value / one - 1) < 0.005 for one in known)
+
+
 def report(chip: Chip, key: str, constant: Constant, folder: Path | None) -> tuple[str, ...]:
     """Return the lines about one constant."""
     source = chip.source(constant.source)
@@ -151,7 +192,8 @@ def report(chip: Chip, key: str, constant: Constant, folder: Path | None) -> tup
         for collect in (epoch, observed, systems):
             for other in collect(folder, chip.name, key):
                 ratio = constant.value / other.value
-                lines.append(f"    {ratio:6.3f} x {other.where} ({other.value:.6g})")
+                mark = "" if told(chip, key, constant, other.value) else "  <- not in the file"
+                lines.append(f"    {ratio:6.3f} x {other.where} ({other.value:.6g}){mark}")
     return tuple(lines)
 
 

@@ -3,6 +3,7 @@
 CrossgradeError                  exit 2
   UsageError          CG-E1xx    what the user typed or passed is wrong
     UnknownChip       CG-E101
+      UndescribedChip CG-E104
     UnknownModel      CG-E102
     BadOption         CG-E103
     UnknownCode       CG-E110
@@ -74,6 +75,12 @@ class BadOption(UsageError):
     """An option's value makes no sense."""
 
     code = "CG-E103"
+
+
+class UndescribedChip(UnknownChip):
+    """The chip is known by name, and no reliable number about it is public."""
+
+    code = "CG-E104"
 
 
 class UnknownCode(UsageError):

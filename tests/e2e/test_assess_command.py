@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 
-from crossgrade.chips.loader import load_chip
+from crossgrade.chips.loader import DATA, load_chip
 from crossgrade.cli.main import main
 from crossgrade.records.codec import load
 from crossgrade.workloads.resolve import preset_names
@@ -214,7 +215,30 @@ def test_lists_of_models_and_chips(capsys):
     assert names == ["name", *preset_names()]
     code, chips, _ = run(capsys, "chips", "--json")
     assert code == 0
-    assert {"cpu", "ascend-950dt", "mi300x"} <= set(json.loads(chips)["data"])
+    data = json.loads(chips)["data"]
+    assert data["probed"] == ["cpu"]
+    assert {"ascend-950dt", "mi300x"} <= {chip["name"] for chip in data["chips"]}
+
+
+def test_a_chip_of_the_user_is_assessed_beside_a_shipped_one(capsys, dense_config, tmp_path):
+    text = (DATA / "ascend-910b2.toml").read_text(encoding="utf-8")
+    text = text.replace('"ascend-910b2"', '"my-npu"', 1)
+    text = re.sub(r"aliases = .*", "aliases = []", text, count=1)
+    path = tmp_path / "my.toml"
+    path.write_text(text, encoding="utf-8")
+    given = ("--on", "ascend-910b2", "--chip-file", str(path), "--json", "--phase", "decode")
+    code, out, _ = run(capsys, "assess", str(dense_config), *given, *SIZES)
+    shipped, own = json.loads(out)["data"]["chips"]
+    assert code == 0
+    assert (own["passed"], own["chip"]) == ("my-npu", "my-npu")
+    assert own["phases"][0]["speed"]["time_s"] == shipped["phases"][0]["speed"]["time_s"]
+    assert own["constants"] == shipped["constants"]
+    path.write_text(text.replace('op_table = "npu"', 'op_table = "none"'), encoding="utf-8")
+    assert run(capsys, "assess", str(dense_config), "--chip-file", str(path), *SIZES)[0] == 3
+    path.write_text(text.replace('"my-npu"', '"h100"', 1), encoding="utf-8")
+    code, out, err = run(capsys, "assess", str(dense_config), "--chip-file", str(path), *SIZES)
+    assert (code, out) == (2, "")
+    assert err.startswith("error[CG-E204]")
 
 
 def test_the_library_does_what_the_command_does(dense_config):

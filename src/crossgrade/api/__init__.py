@@ -5,9 +5,14 @@ Nothing heavy is imported until a function needs it.
 
 from crossgrade.api.assessing import assess as assess
 from crossgrade.api.catalog import chip as chip
+from crossgrade.api.catalog import chip_list as chip_list
+from crossgrade.api.catalog import chip_page as chip_page
+from crossgrade.api.catalog import chip_pages as chip_pages
 from crossgrade.api.catalog import chips as chips
 from crossgrade.api.catalog import models as models
 from crossgrade.api.catalog import render_models as render_models
+from crossgrade.api.chip_rendering import render_chip_list as render_chip_list
+from crossgrade.api.chip_rendering import render_chip_pages as render_chip_pages
 from crossgrade.api.diagnosing import doctor as doctor
 from crossgrade.api.diagnosing import render_doctor as render_doctor
 from crossgrade.api.explaining import explain as explain

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossgrade.api.catalog import chip
+from crossgrade.api.catalog import chip, chosen_chips
 from crossgrade.api.options import AssessOptions
 from crossgrade.errors import BadOption, CannotWrite, CaptureError
 from crossgrade.values.assessment import (
@@ -59,7 +59,7 @@ def assess(
         CrossgradeError: a name or a value is wrong, or the model cannot be built or captured.
     """
     options.check()
-    described = [(name, chip(name)) for name in options.on]
+    described = chosen_chips(options.on, options.chip_files, chip)
     _check_prices(options, described)
     with contextlib.redirect_stdout(sys.stderr):
         # Results alone go to stdout; the user's factory may print.

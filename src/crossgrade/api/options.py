@@ -32,6 +32,8 @@ class AssessOptions:
     """Number of chips, None for as many as are needed."""
     prices: Mapping[str, float] = field(default_factory=dict)
     """Chip -> price of one chip per hour, in the user's currency."""
+    chip_files: tuple[str, ...] = ()
+    """Chip descriptions of the user; a chip that `on` does not name comes after the others."""
 
     def check(self) -> None:
         """Refuse values that make no sense.
@@ -44,7 +46,7 @@ class AssessOptions:
         for name, given in (("--on", self.on), ("--phase", self.phases)):
             if len(set(given)) < len(given):
                 raise BadOption(f"{name} names one thing twice: {', '.join(given)}")
-        if not self.on:
+        if not self.on and not self.chip_files:
             raise BadOption("no chip given", hint="add --on ascend-950dt; repeat it to compare")
         if any(phase not in PHASES for phase in self.phases):
             raise BadOption(f"phases {self.phases!r}", hint=f"one or more of {', '.join(PHASES)}")

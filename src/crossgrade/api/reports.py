@@ -22,6 +22,8 @@ def command_line(model: str, options: AssessOptions) -> str:
     words = ["crossgrade", "assess", model]
     for chip in options.on:
         words += ["--on", chip]
+    for file in options.chip_files:
+        words += ["--chip-file", str(file)]
     for phase in options.phases:
         words += ["--phase", phase]
     for name in ("batch", "tokens", "context", "dtype", "chips"):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from crossgrade.chips.undescribed import refuse_undescribed
 from crossgrade.chips.validate import (
     ENGINES,
     PRECISIONS,
@@ -25,7 +26,15 @@ from crossgrade.chips.validate import (
     read_constant,
 )
 from crossgrade.errors import BadChipFile, UnknownChip
-from crossgrade.values.chip import Buffer, Chip, Link, NumericsNote, Peak, Scope
+from crossgrade.values.chip import (
+    Buffer,
+    Chip,
+    Disagreement,
+    Link,
+    NumericsNote,
+    Peak,
+    Scope,
+)
 from crossgrade.values.evidence import Constant, Source
 
 DATA = Path(__file__).parent / "data"
@@ -46,7 +55,7 @@ _CONSTANTS = {
     "cores": "1",
     "clock": "Hz",
 }
-_ARRAYS = ("peaks", "buffers", "links", "numerics", "sources")
+_ARRAYS = ("peaks", "buffers", "links", "numerics", "disagreements", "sources")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +75,11 @@ def chip_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in DATA.glob("*.toml")))
 
 
+def name_key(name: str) -> str:
+    """Return a typed name as names are compared: lower case, hyphens."""
+    return "-".join(name.lower().replace("_", " ").split())
+
+
 def resolve_name(name: str) -> ResolvedName:
     """Return which chip `name` means, and whether an alias was used.
 
@@ -73,13 +87,15 @@ def resolve_name(name: str) -> ResolvedName:
 
     Raises:
         UnknownChip: no chip has that name or alias; the hint names near ones.
+        UndescribedChip: the chip is known, and nothing reliable about it is public.
     """
-    key = "-".join(name.lower().replace("_", " ").split())
+    key = name_key(name)
     if key in chip_names():
         return ResolvedName(passed=name, name=key, via_alias=None)
     aliases = _aliases()
     if key in aliases:
         return ResolvedName(passed=name, name=aliases[key], via_alias=key)
+    refuse_undescribed(key)
     near = difflib.get_close_matches(key, [*chip_names(), *aliases], n=3, cutoff=0.5)
     # Two spellings of one chip are one suggestion.
     suggested = list(dict.fromkeys(aliases.get(word, word) for word in near))
@@ -174,6 +190,7 @@ def _build(table: Table) -> Chip:
         numerics=tuple(_numerics(item) for item in table.tables("numerics")),
         sources=tuple(_source(item) for item in table.tables("sources")),
         notes=table.texts("notes"),
+        disagreements=tuple(_disagreement(item, scope) for item in table.tables("disagreements")),
         **constants,
     )
     check_chip(chip, table.file)
@@ -228,6 +245,19 @@ def _numerics(table: Table) -> NumericsNote:
         hint=table.text("hint"),
         source=table.text("source"),
     )
+
+
+def _disagreement(table: Table, scope: Scope) -> Disagreement:
+    """Return one [[disagreements]] entry; that it fits its constant is checked with the chip."""
+    table.only(("constant", "value", "unit", "source", "note"))
+    other = Constant(
+        value=table.positive("value"),
+        unit=table.text("unit"),
+        scope=scope,
+        source=table.text("source"),
+        note=table.optional_text("note") or "",
+    )
+    return Disagreement(constant=table.text("constant"), other=other)
 
 
 def _source(table: Table) -> Source:

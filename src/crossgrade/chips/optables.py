@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 
+NO_BACKEND = "none"
+"""What a chip names as its operator table when nobody has listed its backend."""
+
+
 def backends() -> tuple[str, ...]:
     """Names of all known backends, those without a table too."""
     return tuple(read_manifest().backends)
@@ -60,12 +64,14 @@ def table_for(backend: str, torch_version: str) -> OperatorTable:
     """The table of a backend for the torch that was captured, else the newest shipped one.
 
     Args:
-        backend: A name from `backends()`.
+        backend: A name from `backends()`, or `NO_BACKEND` for an empty table.
         torch_version: As `torch.__version__` gives it.
 
     Raises:
         BadOption: There is no such backend.
     """
+    if backend == NO_BACKEND:
+        return OperatorTable(backend=NO_BACKEND, version="", title="No operator table")
     spec = read_manifest().backends.get(backend)
     short = re.match(r"v?(\d+\.\d+)", torch_version)
     if spec is not None and short and short.group(1) in spec.versions:

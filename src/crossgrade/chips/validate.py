@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeVar, get_args
 
+from crossgrade.chips.convert import conversion_hint
 from crossgrade.errors import BadChipFile, FutureSchema
 from crossgrade.values.chip import Chip, Engine, Scope
 from crossgrade.values.evidence import Constant
@@ -157,7 +158,9 @@ def read_constant(table: Table, key: str, unit: str, scope: Scope) -> Constant:
     inner.only(("value", "unit", "scope", "source", "note"))
     value = inner.positive("value")
     if inner.text("unit") != unit:
-        inner.fail(f"unit is `{inner.text('unit')}`, must be `{unit}`", "unit", "SI base units")
+        given = inner.text("unit")
+        hint = conversion_hint(value, given, unit)
+        inner.fail(f"unit is `{given}`, must be `{unit}`", "unit", hint)
     own: Scope = inner.word("scope", SCOPES) if "scope" in inner.data else scope
     if own != scope:
         hint = "describe the other scope in a file of its own, or convert the value and say how"
@@ -203,6 +206,7 @@ def check_chip(chip: Chip, file: str) -> None:
     _unique(top, "sources", [source.id for source in chip.sources])
     _unique(top, "buffers", [buffer.name for buffer in chip.buffers])
     _unique(top, "numerics", [note.id for note in chip.numerics])
+    _check_disagreements(top, chip)
     _check_sources(top, chip)
 
 
@@ -227,11 +231,30 @@ def _unique(top: Table, key: str, names: list[str]) -> None:
             top.fail(f"{key} has `{name}` twice", key, "keep one, and note what disagrees")
 
 
+def _check_disagreements(top: Table, chip: Chip) -> None:
+    """Refuse a disagreement about a constant that is not there, in another unit, or none at all."""
+    known = dict(constants(chip))
+    for index, entry in enumerate(chip.disagreements):
+        key = f"disagreements[{index}]"
+        used = known.get(entry.constant)
+        if used is None:
+            near = difflib.get_close_matches(entry.constant, known, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(known)}"
+            top.fail(f"the chip has no constant `{entry.constant}`", f"{key}.constant", hint)
+        if entry.other.unit != used.unit:
+            message = f"unit is `{entry.other.unit}`, `{entry.constant}` is in `{used.unit}`"
+            top.fail(message, f"{key}.unit", "SI base units")
+        if entry.other.value == used.value:
+            hint = "leave it out: the sources agree"
+            top.fail(f"value equals that of `{entry.constant}`", f"{key}.value", hint)
+
+
 def _check_sources(top: Table, chip: Chip) -> None:
     """Refuse a source id that no [[sources]] entry defines."""
     known = [source.id for source in chip.sources]
     used = [(key, constant.source) for key, constant in constants(chip)]
     used += [(f"numerics[{note.id}]", note.source) for note in chip.numerics]
+    used += [(f"disagreements[{d.constant}]", d.other.source) for d in chip.disagreements]
     if chip.available_source is not None:
         used.append(("available_source", chip.available_source))
     for key, source_id in used:

@@ -39,6 +39,9 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 @click.argument("model", shell_complete=complete_models)
 @click.option("--on", multiple=True, metavar="SPEC", help="Chip, or cpu; repeat to compare.",
               shell_complete=complete_chips)  # fmt: skip
+@click.option("--chip-file", "chip_files", multiple=True, metavar="FILE",
+              help="Chip description of your own; repeatable. Assessed too, and --on knows its "
+              "name.")  # fmt: skip
 @click.option("--phase", "phases", multiple=True,
               type=click.Choice(["prefill", "decode", "train"]),
               help="Repeatable. Default: prefill, and decode where there is a cache.")  # fmt: skip
@@ -90,7 +93,8 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
             tokens: int | None, context: int | None, dtype: str | None, chips: int | None,
             prices: dict[str, float], as_json: bool, everything: bool, out: Path | None,
             no_record: bool, save_captures: Path | None, explain: str | None,
-            compare: Path | None, **files: Path | None) -> int:  # fmt: skip
+            compare: Path | None, chip_files: tuple[str, ...],
+            **files: Path | None) -> int:  # fmt: skip
     """Assess MODEL on chips that need not be here.
 
     MODEL is a preset (`crossgrade models`), a Hugging Face config.json or the folder it lies in, a
@@ -120,6 +124,7 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
         dtype=dtype,
         chips=chips,
         prices=prices,
+        chip_files=chip_files,
     )
     earlier = api.earlier_record(compare) if compare else None
     assessment = api.assess(model, options, narrate=_narrate, save_captures=save_captures)

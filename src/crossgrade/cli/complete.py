@@ -16,6 +16,11 @@ def complete_chips(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Return the chips that begin so, `cpu` among them."""
+    return chip_items(incomplete)
+
+
+def chip_items(incomplete: str) -> list[CompletionItem]:
+    """Return the chips that begin so, `cpu` among them."""
     from crossgrade import api
 
     return _beginning(incomplete, ((name, "") for name in api.chips()))

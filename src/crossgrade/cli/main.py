@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,9 +19,11 @@ import click
 
 from crossgrade.errors import CrossgradeError
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 COMMANDS = {
     "assess": "what a model needs, and how it would run, on chips that need not be here",
-    "chips": "list the described chips",
+    "chips": "list the described chips, or show one with its sources",
     "completion": "print the completion script of a shell",
     "doctor": "what is installed here, what is broken, and what works",
     "explain": "what a finding, an error or a word means",
@@ -126,4 +129,5 @@ def _fail(code: str, kind: str, message: str, where: str, hint: str, as_json: bo
     place = f" ({where})" if where else ""
     tail = f"; hint: {hint}" if hint else ""
     text = f"error[{code}]: {message}{place}{tail}"
-    click.echo(" ".join(text.split()), err=True)
+    # Names and files are quoted in messages; none of them may drive the terminal.
+    click.echo(_CONTROL.sub("?", " ".join(text.split())), err=True)

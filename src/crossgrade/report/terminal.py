@@ -14,6 +14,8 @@ _STYLE: dict[Tone, str] = {
     "bad": "bold red",
     "quiet": "dim",
 }
+_NAME_WIDTH = 32
+"""Names up to this many columns are not folded in the first column of a table."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -62,11 +64,16 @@ def _rich(block: Table, kind: type) -> object:
             column,
             justify="right" if index in block.right else "left",
             overflow="fold",
-            no_wrap=index in block.whole,
+            no_wrap=index in block.whole or (index == 0 and _short_names(block)),
         )
     for row in block.rows:
         table.add_row(*(Text(_inert(cell)) for cell in row))
     return table
+
+
+def _short_names(block: Table) -> bool:
+    """Return whether what the rows are about fits in one line each, so that others give way."""
+    return all(len(row[0]) <= _NAME_WIDTH for row in block.rows)
 
 
 def _inert(text: str) -> str:

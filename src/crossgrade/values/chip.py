@@ -73,6 +73,34 @@ class NumericsNote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Disagreement:
+    """Another value that a source gives for a constant of the same description."""
+
+    constant: str
+    """Key of the constant, as `crossgrade.chips.validate.constants` names it."""
+    other: Constant
+    """What the other source says; same unit and scope as the constant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undescribed:
+    """A chip that is known by name and has no description, because no reliable number is public."""
+
+    name: str
+    """Lower case, as a description would be named."""
+    title: str
+    """The vendor's name of the product."""
+    aliases: tuple[str, ...]
+    """Other names that users type."""
+    vendor: str
+    """Who sells it."""
+    origin: str
+    """Country of the vendor's seat, ISO 3166 alpha-2."""
+    why: str
+    """What is missing or contradictory, and where that was looked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chip:
     """One accelerator SKU at one scope. A constant nobody published is None, never a guess."""
 
@@ -119,7 +147,9 @@ class Chip:
     sources: tuple[Source, ...]
     """Every document named by the constants."""
     notes: tuple[str, ...] = ()
-    """What a reader should know: disagreements between sources, unknown constants."""
+    """What a reader should know: what is unknown, and what is meant."""
+    disagreements: tuple[Disagreement, ...] = ()
+    """What other sources say of the same constants."""
 
     def peak(self, engine: Engine, precision: Precision) -> Peak | None:
         """Return the dense peak of `engine` in `precision`, or None where none is published."""

@@ -48,6 +48,13 @@ severity = "note"
 hint = "do not"
 source = "sheet"
 
+[[disagreements]]
+constant = "peaks[matrix/bf16]"
+value = 120e12
+unit = "FLOP/s"
+source = "sheet"
+note = "page 2"
+
 [[sources]]
 id = "sheet"
 title = "Data sheet"
@@ -83,6 +90,9 @@ def test_the_good_file_maps_to_the_value():
     assert chip.soc is None
     assert chip.links[0].domain == 8
     assert chip.sources[0].note == ""
+    [entry] = chip.disagreements
+    assert (entry.constant, entry.other.value) == ("peaks[matrix/bf16]", 120e12)
+    assert (entry.other.scope, entry.other.note) == ("die", "page 2")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +131,11 @@ def test_the_good_file_maps_to_the_value():
         ('severity = "note"', 'severity = "fatal"', "unknown severity", "numerics[0]", "warning"),
         ('"https://example.org/sheet"', '"/tmp/x"', "public address", "sources[0].url", "https"),
         ('"2026-01-31"', '"January"', "has date", "sources", "ISO"),
+        ("peaks[matrix/bf16]", "peaks[matrix/bf61]", "no constant", "disagreements", "bf16"),
+        ("peaks[matrix/bf16]", "power", "no constant `power`", "disagreements", "one"),
+        ("value = 120e12", "value = 100e12", "value equals", "disagreements[0].value", "agree"),
+        ('120e12\nunit = "FLOP/s"', '120e12\nunit = "byte"', "in `FLOP/s`", "disagreements", "SI"),
+        ('source = "sheet"\nnote', 'source = "shet"\nnote', "not defined", "disagree", "sheet"),
         (PEAK, PEAK + PEAK, "`matrix/bf16` twice", "peaks", "keep one"),
         ("[[peaks]]", "[peaks]", "array of tables", "peaks", "[[peaks]]"),
         (RATE, "rate = 1e14", "must be a table", "peaks[0].rate", "value"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from crossgrade.report.document import Document, Entry, Heading, Line, Table
 from crossgrade.report.markdown import render_markdown
 from crossgrade.report.terminal import render_terminal
@@ -32,6 +34,16 @@ def test_the_terminal_gets_no_control_characters_from_names():
     assert "\x1b" not in text
     assert max(len(line) for line in text.splitlines()) <= 60
     assert text.count("long") == 60
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_short_names_stay_whole_and_nothing_is_cut(width):
+    rows = tuple((f"ascend-910b{i}", "long title " * 4, "note " * 20) for i in range(3))
+    table = Table(columns=("name", "title", "note"), rows=rows)
+    text = render_terminal(Document(blocks=(table,)), width=width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "ascend-910b1" in text
+    assert text.count("note") == 61
 
 
 def test_colour_only_where_it_is_wanted():

@@ -1,0 +1,92 @@
+"""Chips as text for a screen, a pipe or a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crossgrade.report.document import Document
+    from crossgrade.values.catalog import ChipList, ChipPage
+    from crossgrade.values.chip import Chip
+
+_SCHEMA = 2
+"""Version of the JSON documents of `chips`; 1 was a list of names."""
+
+
+def render_chip_list(
+    chips: ChipList,
+    *,
+    as_json: bool = False,
+    terminal: bool = False,
+    width: int = 120,
+    colour: bool = False,
+) -> str:
+    """Return the list of chips: JSON, terminal tables, or Markdown for pipes and files."""
+    if as_json:
+        from crossgrade.records.codec import to_json
+
+        data = {
+            "probed": ["cpu"],
+            "chips": [_row(chip) for chip in chips.chips],
+            "undescribed": to_json(chips.undescribed),
+        }
+        return _json(data)
+    from crossgrade.report.chips import chip_list_document
+
+    return _text(chip_list_document(chips), terminal=terminal, width=width, colour=colour)
+
+
+def render_chip_pages(
+    pages: Sequence[ChipPage],
+    *,
+    as_json: bool = False,
+    terminal: bool = False,
+    width: int = 120,
+    colour: bool = False,
+) -> str:
+    """Return what is known of the chips: JSON, terminal tables, or Markdown."""
+    if as_json:
+        from crossgrade.records.codec import to_json
+
+        return _json({"pages": to_json(tuple(pages))})
+    from crossgrade.report.chips import chip_pages_document
+
+    return _text(chip_pages_document(pages), terminal=terminal, width=width, colour=colour)
+
+
+def _row(chip: Chip) -> dict[str, Any]:
+    """Return one chip of the list; unknown numbers are null. All of them are claimed."""
+    peak = chip.peak("matrix", "bf16")
+    capacity, bandwidth = chip.memory_capacity, chip.memory_bandwidth
+    return {
+        "name": chip.name,
+        "title": chip.title,
+        "aliases": list(chip.aliases),
+        "vendor": chip.vendor,
+        "origin": chip.origin,
+        "scope": chip.scope,
+        "available": chip.available,
+        "op_table": chip.op_table,
+        "bf16_flop_per_s": None if peak is None else peak.rate.value,
+        "memory_bytes": None if capacity is None else capacity.value,
+        "memory_bandwidth_bytes_per_s": None if bandwidth is None else bandwidth.value,
+    }
+
+
+def _json(data: dict[str, Any]) -> str:
+    import json
+
+    body = {"schema": _SCHEMA, "command": "chips", "verdict": None, "data": data}
+    # ASCII: what a user's file says must not drive the terminal that shows the document.
+    return json.dumps(body, indent=1, allow_nan=False) + "\n"
+
+
+def _text(document: Document, *, terminal: bool, width: int, colour: bool) -> str:
+    if terminal:
+        from crossgrade.report.terminal import render_terminal
+
+        return render_terminal(document, width=width, colour=colour)
+    from crossgrade.report.markdown import render_markdown
+
+    return render_markdown(document)

@@ -1,0 +1,226 @@
+"""Whether the numbers of a user's chip file can belong together: units, sparsity, dies.
+
+Nothing here says that a number is right. Each rule compares the file with itself or with the
+described chips that are passed in, so no limit of hardware stands in code. A file whose
+`architecture` nobody else has is compared with itself alone. Must not know any chip.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+from crossgrade.chips.validate import Table, constants
+from crossgrade.units import si
+from crossgrade.values.chip import PRECISION_BITS, Chip, Peak
+
+_FLOORS = {
+    "memory_capacity": 1e8,
+    "memory_bandwidth": 1e8,
+    "clock": 1e7,
+    "peaks": 1e9,
+    "links": 1e6,
+}
+"""Below this a value was not given in base units: thousandths of the least described chip."""
+
+_SPARSE = re.compile(r"\bspars(e|ity)\b", re.IGNORECASE)
+_EXPLAINED = re.compile(r"\b(dense|not used|unused|half|halved|without)\b", re.IGNORECASE)
+
+_FAMILY_FACTOR = 1.6
+"""Bins of one architecture differ in the clock by a third at most; sparsity and dies by two."""
+
+_CEILINGS = {16: 1.6, 8: 3.2, 6: 6.4, 4: 7.2}
+"""Bits of a format -> most that its matrix rate may be of the 16-bit one.
+
+Between the largest dense ratio of a described chip (1.33 and 2.67 of mlu370; 6.22 of b300) and the
+usual one with 2:4 sparsity against a dense 16-bit rate (2, 4, 8). Wider formats count as 16 bits.
+"""
+
+_ENOUGH_FORMATS = 3
+"""So many rates do not double by chance."""
+
+_OWN_FAMILY = "if the number is right, name an `architecture` of its own"
+
+
+def check_plausible(chip: Chip, file: str, others: Sequence[Chip]) -> None:
+    """Refuse numbers that look like another unit, a sparse rate, or another number of dies.
+
+    Args:
+        chip: what the file says.
+        file: name of the file, for messages.
+        others: described chips to compare with, without `chip` itself.
+
+    Raises:
+        BadChipFile: says which constant, why, and what to do.
+    """
+    top = Table(data={}, file=file)
+    _check_magnitudes(top, chip)
+    _check_remarks(top, chip)
+    _check_ladder(top, chip)
+    family = [other for other in others if other.architecture == chip.architecture]
+    _check_per_core(top, chip, family)
+    for other in family:
+        _check_doubled(top, chip, other)
+    for other in others:
+        _check_same_product(top, chip, other)
+
+
+def _check_magnitudes(top: Table, chip: Chip) -> None:
+    """Refuse a value that was given in GB, TFLOP/s or GHz under the name of the base unit."""
+    for key, constant in constants(chip):
+        floor = _FLOORS.get(key.partition("[")[0], 0.0)
+        if constant.value < floor:
+            shown = f"{constant.value:g} {constant.unit}"
+            hint = "values are in base units: 80 GB is 80e9, 989 TFLOP/s is 989e12"
+            top.fail(f"{shown} is too little for `{key}`", key, hint)
+
+
+def _check_remarks(top: Table, chip: Chip) -> None:
+    """Refuse a peak whose own note says that it counts sparsity."""
+    for peak in chip.peaks:
+        note = peak.rate.note
+        if _SPARSE.search(note) and not _EXPLAINED.search(note):
+            _fail_sparse(top, peak, f"its note says '{note}'")
+
+
+def _check_ladder(top: Table, chip: Chip) -> None:
+    """Refuse a matrix rate that exceeds the 16-bit one by more than a dense one can."""
+    found = [chip.peak("matrix", "bf16"), chip.peak("matrix", "fp16")]
+    base = min((peak.rate.value for peak in found if peak is not None), default=None)
+    if base is None:
+        return
+    for peak in chip.peaks:
+        ceiling = _CEILINGS[min(PRECISION_BITS[peak.precision], 16)]
+        if peak.engine == "matrix" and peak.rate.value > ceiling * base:
+            ratio = peak.rate.value / base
+            why = f"it is {ratio:.3g} times the 16-bit rate, {ceiling:g} is the most for its width"
+            _fail_sparse(top, peak, why)
+
+
+def _check_per_core(top: Table, chip: Chip, family: Sequence[Chip]) -> None:
+    """Refuse a rate per core and cycle that no chip of the architecture comes near."""
+    for peak in chip.peaks:
+        own = _per_core(chip, peak)
+        known = {
+            other.name: rate
+            for other in family
+            for theirs in other.peaks
+            if (theirs.engine, theirs.precision) == (peak.engine, peak.precision)
+            if (rate := _per_core(other, theirs)) is not None
+        }
+        if own is None or not known:
+            continue
+        most, least = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
+        if own > known[most] * _FAMILY_FACTOR:
+            _fail_per_core(top, peak, own, most, known[most])
+        if own < known[least] / _FAMILY_FACTOR:
+            _fail_per_core(top, peak, own, least, known[least])
+
+
+def _per_core(chip: Chip, peak: Peak) -> float | None:
+    """Return operations per core and cycle, None where cores or clock are unknown."""
+    if chip.cores is None or chip.clock is None:
+        return None
+    return peak.rate.value / chip.cores.value / chip.clock.value
+
+
+def _fail_per_core(top: Table, peak: Peak, own: float, name: str, theirs: float) -> NoReturn:
+    key = f"peaks[{peak.engine}/{peak.precision}]"
+    ratio = own / theirs
+    if ratio > 1:
+        cause = (
+            f"a sparse rate (the dense one would be {peak.rate.value / ratio:.6g}), or the rate of "
+            "a package with the cores of one die"
+        )
+    else:
+        cause = "the rate of one die with the cores of a package"
+    top.fail(
+        f"rate, cores and clock make {own:.4g} operations per core and cycle, {ratio:.3g} times "
+        f"those of {name}, which has the same architecture",
+        key,
+        f"{cause}; check `density`, `scope`, `cores` and `clock`; {_OWN_FAMILY}",
+    )
+
+
+def _check_doubled(top: Table, chip: Chip, other: Chip) -> None:
+    """Refuse rates that are twice a relative's while the memory is the same, or the reverse."""
+    ratios = _matrix_ratios(chip, other)
+    if not ratios or not _same_memory(chip, other):
+        return
+    cores = _ratio(chip, other, "cores")
+    peak = chip.peaks[0]
+    if all(_near(ratio, 2) for ratio in ratios):
+        if cores is not None and _near(cores, 2):
+            _fail_dies(top, chip, other, "twice")
+        shown = si(other.memory_bandwidth.value, "B/s") if other.memory_bandwidth else ""
+        _fail_sparse(
+            top, peak, f"all matrix rates are twice those of {other.name}, with its {shown}"
+        )
+    if all(_near(ratio, 0.5) for ratio in ratios) and cores is not None and _near(cores, 0.5):
+        _fail_dies(top, chip, other, "half")
+
+
+def _check_same_product(top: Table, chip: Chip, other: Chip) -> None:
+    """Refuse rates twice those of a chip with equal memory, whatever its architecture is called.
+
+    Equal memory and three or more formats at exactly twice the rate are one product, read from the
+    sparse column of its data sheet. A note that says `dense` on every such rate is believed.
+    """
+    ratios = _matrix_ratios(chip, other)
+    if len(ratios) < _ENOUGH_FORMATS or not all(_near(ratio, 2) for ratio in ratios):
+        return
+    memory = [_ratio(chip, other, field) for field in ("memory_capacity", "memory_bandwidth")]
+    matrix = [peak for peak in chip.peaks if peak.engine == "matrix"]
+    confirmed = all("dense" in peak.rate.note for peak in matrix)
+    if all(ratio is not None and abs(ratio - 1) < 0.01 for ratio in memory) and not confirmed:
+        top.fail(
+            f"all matrix rates are twice those of {other.name}, and the memory is the same: they "
+            "look like rates with sparsity",
+            f"peaks[matrix/{matrix[0].precision}]",
+            "give the dense rates; if they are dense, say so in the note of each",
+        )
+
+
+def _matrix_ratios(chip: Chip, other: Chip) -> list[float]:
+    found = []
+    for peak in chip.peaks:
+        theirs = other.peak(peak.engine, peak.precision)
+        if peak.engine == "matrix" and theirs is not None:
+            found.append(peak.rate.value / theirs.rate.value)
+    return found
+
+
+def _same_memory(chip: Chip, other: Chip) -> bool:
+    bandwidth = _ratio(chip, other, "memory_bandwidth")
+    capacity = _ratio(chip, other, "memory_capacity")
+    return (
+        bandwidth is not None
+        and abs(bandwidth - 1) < 0.05
+        and (capacity is None or abs(capacity - 1) < 0.1)
+    )
+
+
+def _ratio(chip: Chip, other: Chip, field: str) -> float | None:
+    own, theirs = getattr(chip, field), getattr(other, field)
+    return None if own is None or theirs is None else own.value / theirs.value
+
+
+def _near(ratio: float, whole: float) -> bool:
+    """Return whether two sources that round could mean `whole`."""
+    return abs(ratio / whole - 1) < 0.02
+
+
+def _fail_sparse(top: Table, peak: Peak, why: str) -> NoReturn:
+    key = f"peaks[{peak.engine}/{peak.precision}]"
+    hint = f"give the dense rate; half would be {peak.rate.value / 2:.6g}; {_OWN_FAMILY}"
+    top.fail(f"{si(peak.rate.value, 'FLOP/s')} looks like a rate with sparsity: {why}", key, hint)
+
+
+def _fail_dies(top: Table, chip: Chip, other: Chip, word: str) -> NoReturn:
+    top.fail(
+        f"rates and cores are {word} those of {other.name} (one chip there is one {other.scope}), "
+        "and the memory is the same: dies and packages are mixed",
+        "scope",
+        f"give every constant for one {chip.scope}; {_OWN_FAMILY}",
+    )
