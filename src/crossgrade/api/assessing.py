@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from crossgrade.predict.phase import Prepared
     from crossgrade.values.capture import Capture
     from crossgrade.values.chip import Chip
+    from crossgrade.values.evidence import Constant
 
 Narrate = Callable[[str], None]
 
@@ -216,7 +217,9 @@ class _Desk:
     def chip(self, passed: str, described: Chip) -> ChipAssessment:
         """Return one chip's answer."""
         from crossgrade.chips.optables import table_for
+        from crossgrade.chips.validate import constants
 
+        others = ((row.constant, row.other) for row in described.disagreements)
         table = table_for(described.op_table, self._torch())
         phases = tuple(
             self._phase(self.prepare(self.workload(phase)), described, table, passed)
@@ -232,7 +235,8 @@ class _Desk:
             verdict=worst(tuple(p.verdict for p in phases)),
             least_chips=None if None in needs else max(n for n in needs if n is not None),
             phases=phases,
-            constants=_constants(described),
+            constants=_constants(described, constants(described)),
+            disagreements=_constants(described, others),
         )
 
     def _phase(
@@ -283,12 +287,12 @@ class _Desk:
         return (compare(claim, prepared, described),)
 
 
-def _constants(described: Chip) -> tuple[ConstantFigure, ...]:
-    """Return every constant of a chip with its source."""
-    from crossgrade.chips.validate import constants
-
+def _constants(
+    described: Chip, named: Iterable[tuple[str, Constant]]
+) -> tuple[ConstantFigure, ...]:
+    """Return constants of a chip, each with its source."""
     rows = []
-    for name, constant in constants(described):
+    for name, constant in named:
         source = described.source(constant.source)
         row = ConstantFigure(
             name=name,

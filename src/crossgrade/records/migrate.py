@@ -55,6 +55,7 @@ def _rows_with_names(fields: Fields) -> Fields:
              "url": "", "date": "", "note": ""}
             for name, value, unit, source in chip["constants"]
         ]  # fmt: skip
+        chip["disagreements"] = []
         for phase in chip["phases"]:
             if phase["speed"] is not None:
                 phase["speed"] |= {"fused": None, "eager": None, "modules": []}

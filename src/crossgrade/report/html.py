@@ -17,7 +17,6 @@ from crossgrade.report.packed import script_json
 from crossgrade.report.page import Page
 from crossgrade.units import bytes_, count, figure, percent, seconds, si, things
 from crossgrade.values.assessment import verdict_text
-from crossgrade.values.number_kinds import NUMBER_KINDS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -44,7 +43,7 @@ def render_html(page: Page) -> str:
         style=style,
         script=script,
         data=script_json(page.document),
-        kinds=NUMBER_KINDS,
+        kinds=page_parts.kinds_together(),
         stem=re.sub(r"[^\w.-]+", "_", f"crossgrade-{page.assessment.model.name}"),
     )
 

@@ -36,6 +36,7 @@ from crossgrade.values.assessment import (
 )
 from crossgrade.values.breakdown import OTHERS, EndBreakdown, KernelGroup, joined
 from crossgrade.values.evidence import NumberClass
+from crossgrade.values.number_kinds import NUMBER_KINDS, NumberKind
 from crossgrade.values.support import SupportLevel
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -63,6 +64,15 @@ def memory_columns(a: Assessment) -> list[tuple[str, str, NumberClass]]:
     """Return title, field and class of the memory figures that any phase has."""
     return [column for column in _MEMORY_COLUMNS
             if any(getattr(p.memory, column[1]) for p in a.chips[0].phases)]  # fmt: skip
+
+
+def kinds_together() -> list[tuple[list[str], NumberKind]]:
+    """Return how numbers are known, paths of one kind and reason together."""
+    found: dict[tuple[str, ...], tuple[list[str], NumberKind]] = {}
+    for k in NUMBER_KINDS:
+        key = (k.kind, k.how, *k.rests_on)
+        found.setdefault(key, ([], k))[0].append(k.path.replace("chips[].phases[].", "…"))
+    return list(found.values())
 
 
 def sentence(text: str) -> str:

@@ -237,6 +237,8 @@ class ChipAssessment:
     """One entry per phase."""
     constants: tuple[ConstantFigure, ...]
     """Constants, each with its source."""
+    disagreements: tuple[ConstantFigure, ...]
+    """What other sources say of constants; not used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

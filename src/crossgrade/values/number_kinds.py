@@ -64,7 +64,7 @@ NUMBER_KINDS: tuple[NumberKind, ...] = (
     *_kinds("", "assumptions", "assumed", "the source of each row says what it rests on",
             "own-source"),
     *_kinds("", "timelines", "exact", _EAGER, "capture"),
-    *_kinds("", "chips[].constants", "claimed",
+    *_kinds("", "chips[].constants chips[].disagreements", "claimed",
             "the source of each row; `cpu` is probed, not claimed", "own-source"),
     *_kinds("", "chips[].least_chips", "predicted", "the largest need of the phases",
             "capture", "constants", "assumptions"),
