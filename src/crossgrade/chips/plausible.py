@@ -60,6 +60,7 @@ def check_plausible(chip: Chip, file: str, others: Sequence[Chip]) -> None:
     _check_ladder(top, chip)
     family = [other for other in others if other.architecture == chip.architecture]
     _check_per_core(top, chip, family)
+    _check_scope(top, chip, family)
     for other in family:
         _check_doubled(top, chip, other)
     for other in others:
@@ -159,6 +160,30 @@ def _check_doubled(top: Table, chip: Chip, other: Chip) -> None:
         )
     if all(_near(ratio, 0.5) for ratio in ratios) and cores is not None and _near(cores, 0.5):
         _fail_dies(top, chip, other, "half")
+
+
+def _check_scope(top: Table, chip: Chip, family: Sequence[Chip]) -> None:
+    """Refuse a die that has the numbers of a whole package, where a relative shows what a die has.
+
+    The reverse is no fault: a package with one die has the numbers of that die.
+    """
+    halves = [
+        part
+        for part in family
+        if part.scope == chip.scope
+        if (ratios := _matrix_ratios(chip, part)) and all(_near(ratio, 2) for ratio in ratios)
+    ]
+    for other in family:
+        ratios = _matrix_ratios(chip, other)
+        alike = bool(ratios) and all(_near(ratio, 1) for ratio in ratios)
+        if alike and halves and chip.scope != other.scope and _same_memory(chip, other):
+            top.fail(
+                f"one chip is a {chip.scope} here, and rates and memory are those of {other.name}, "
+                f"where one chip is a {other.scope}: dies and packages are mixed",
+                "scope",
+                f'write scope = "{other.scope}", or give every constant for one {chip.scope}, as '
+                f"{halves[0].name} does; {_OWN_FAMILY}",
+            )
 
 
 def _check_same_product(top: Table, chip: Chip, other: Chip) -> None:

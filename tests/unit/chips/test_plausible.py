@@ -139,6 +139,15 @@ class TestDies:
         error = refused(dataclasses.replace(rates, cores=times(whole.cores, 0.5)))
         assert "half those of ascend-910c" in error.message
 
+    @pytest.mark.parametrize(
+        ("name", "scope"),
+        [("ascend-910c", "die"), ("ascend-910c-die", "package"), ("h200", "node")],
+    )
+    def test_the_numbers_of_one_under_the_scope_of_the_other(self, name, scope):
+        error = refused(dataclasses.replace(SHIPPED[name], scope=scope))
+        assert error.where.endswith("scope")
+        assert name in error.message
+
     def test_a_whole_package_beside_its_die_is_fine(self):
         check(SHIPPED["ascend-910c"], besides="ascend-910c")
 
