@@ -238,8 +238,9 @@ def _findings(a: Assessment, everything: bool) -> Iterator[Block]:
             tone=tone,
             details=(*details, f"hint: {first.hint}"),
         )
-    if len(shown) < len(entries):
-        yield Line(text=f"... {len(entries) - len(shown)} more: add --all", tone="quiet")
+    more = f"... {len(entries) - len(shown)} more: add --all; " if len(shown) < len(entries) else ""
+    code = shown[0].first.id
+    yield Line(text=f"{more}`crossgrade explain {code}` says what it means", tone="quiet")
 
 
 def _closing(a: Assessment) -> Iterator[Block]:
