@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossgrade.api.catalog import chip
 from crossgrade.api.options import AssessOptions
+from crossgrade.api.sizing import check_asked, default_phases, in_words, sized
 from crossgrade.errors import BadOption, CannotWrite, CaptureError
 from crossgrade.values.assessment import (
     Assessment,
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
     from crossgrade.values.chip import Chip
 
 Narrate = Callable[[str], None]
-
-DEFAULT_TOKENS: Mapping[Phase, int] = {"prefill": 4096, "decode": 1, "train": 4096}
-DEFAULT_CONTEXT: Mapping[Phase, int] = {"prefill": 0, "decode": 8192, "train": 0}
-
 
 def assess(
     model: str,
@@ -77,7 +74,8 @@ def _assess(
     found = find_model(model)
     narrate(f"building {found.ref.name} without weights")
     built = found.build(options.dtype)
-    _check_sizes(options, built.sizes, found.ref.name)
+    phases = options.phases or default_phases(built)
+    check_asked(options, built, phases, found.ref.name)
     from crossgrade.capture.run import CaptureSession
 
     desk = _Desk(
@@ -86,7 +84,7 @@ def _assess(
         model=found.ref,
         narrate=narrate,
         folder=save_captures,
-        phases=options.phases or _default_phases(built.sizes),
+        phases=phases,
     )
     prepared = desk.prepared()
     assessed = tuple(desk.chip(passed, described_chip) for passed, described_chip in described)
@@ -108,22 +106,6 @@ def _check_prices(options: AssessOptions, described: Sequence[tuple[str, Chip]])
     for name in options.prices:
         if name not in known:
             raise BadOption(f"--price {name}: not among --on", hint=f"one of {sorted(known)}")
-
-
-def _default_phases(sizes: frozenset[str]) -> tuple[Phase, ...]:
-    """Return the phases of a model whose inputs follow these sizes."""
-    return ("prefill", "decode") if "context" in sizes else ("prefill",)
-
-
-def _check_sizes(options: AssessOptions, sizes: frozenset[str], name: str) -> None:
-    """Refuse a size that the model's own example inputs would ignore."""
-    for size in ("batch", "tokens", "context"):
-        value = getattr(options, size)
-        if value is not None and size not in sizes:
-            raise BadOption(
-                f"--{size} {value}: {name} brings its own inputs",
-                hint=f"give the factory a parameter named `{size}`, or leave the option out",
-            )
 
 
 def _assumptions() -> tuple[tuple[str, float, float, str], ...]:
@@ -148,25 +130,7 @@ class _Desk:
 
     def workload(self, phase: Phase) -> Workload:
         """Return a phase with its sizes."""
-        o = self.options
-        batch = 1 if o.batch is None else o.batch
-        tokens = o.tokens if o.tokens is not None else DEFAULT_TOKENS[phase]
-        context = o.context if o.context is not None else DEFAULT_CONTEXT[phase]
-        if len(self.phases) > 1 and phase == "decode":
-            # With several phases, --tokens is the prompt; decode adds one token at a time.
-            tokens = 1
-        if phase == "train" or (len(self.phases) > 1 and phase != "decode"):
-            context = 0
-        sizes = self.session.built.sizes
-        return Workload(
-            model=self.model,
-            phase=phase,
-            dtype=o.dtype,
-            batch=batch if "batch" in sizes else 1,
-            tokens=tokens if "tokens" in sizes else 1,
-            context=context if "context" in sizes else 0,
-            item="tokens" if sizes & {"batch", "tokens"} else "executions",
-        )
+        return sized(self.options, self.session.built, self.phases, phase, self.model)
 
     def prepared(self) -> list[Prepared]:
         """Return every phase, captured and prepared."""
@@ -181,9 +145,13 @@ class _Desk:
         if workload not in self._prepared:
             from crossgrade.predict.phase import prepare
 
+            words = in_words(self.session.built, workload)
             self.narrate(
-                f"capturing {workload.phase}: batch {workload.batch}, {workload.tokens} new, "
-                f"{workload.context} cached"
+                f"capturing {workload.phase}: "
+                + (
+                    words or f"batch {workload.batch}, {workload.tokens} new, "
+                    f"{workload.context} cached"
+                )
             )
             capture = self.session.capture(workload)
             if self.folder is not None:
@@ -249,6 +217,8 @@ class _Desk:
         return dataclasses.replace(
             result,
             capture_digest=digest(prepared.capture),
+            sizes=dict(prepared.capture.workload.sizes),
+            inputs=in_words(self.session.built, prepared.capture.workload),
             claims=self._claims(prepared.capture.workload, described),
         )
 

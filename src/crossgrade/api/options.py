@@ -26,6 +26,8 @@ class AssessOptions:
     """Tokens per sequence, None for the phase's default."""
     context: int | None = None
     """Cached tokens, None for the phase's default."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Sizes that only some models have, by name."""
     dtype: str | None = None
     """Weight format, None for the checkpoint's own."""
     chips: int | None = None

@@ -34,6 +34,22 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     return prices
 
 
+def _sizes(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, int]:
+    """Return size -> value."""
+    sizes: dict[str, int] = {}
+    for text in value:
+        name, _, amount = text.partition("=")
+        if name in sizes:
+            raise BadOption(f"--size {text}: {name} is given twice")
+        try:
+            sizes[name] = int(amount)
+        except ValueError:
+            raise BadOption(
+                f"--size {text}", hint="NAME=VALUE with a whole number, such as image=384"
+            ) from None
+    return sizes
+
+
 @click.command("assess", short_help="what a model needs, and how it would run, on chips")
 @click.argument("model")
 @click.option("--on", multiple=True, metavar="SPEC", help="Chip, or cpu; repeat to compare.")
@@ -45,6 +61,8 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     "--tokens", type=int, help="Prompt or sequence length (4096); decode: new tokens (1)."
 )
 @click.option("--context", type=int, help="Tokens already cached (decode 8192, prefill 0).")
+@click.option("--size", "sizes", multiple=True, callback=_sizes, metavar="NAME=VALUE",
+              help="A size that only some models have, such as image=384; repeatable.")  # fmt: skip
 @click.option("--dtype", metavar="D", help="fp64, fp32, bf16, fp16, fp8, int8, fp4, int4. "
               "Default: the checkpoint's own.")  # fmt: skip
 @click.option("--chips", default="auto", callback=_chips, metavar="N|auto", show_default=True,
@@ -60,7 +78,8 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 @click.option("--save-captures", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Also write each capture there.")  # fmt: skip
 def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int | None,
-            tokens: int | None, context: int | None, dtype: str | None, chips: int | None,
+            tokens: int | None, context: int | None, sizes: dict[str, int],
+            dtype: str | None, chips: int | None,
             prices: dict[str, float], as_json: bool, everything: bool, out: Path | None,
             no_record: bool, save_captures: Path | None) -> int:  # fmt: skip
     """Assess MODEL on chips that need not be here.
@@ -85,6 +104,7 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
         batch=batch,
         tokens=tokens,
         context=context,
+        sizes=sizes,
         dtype=dtype,
         chips=chips,
         prices=prices,

@@ -70,6 +70,8 @@ def _blocks(a: Assessment, everything: bool) -> Iterator[Block]:
 
 def _sizes(p: PhaseAssessment) -> str:
     """Return what one execution works on, in words."""
+    if p.inputs:
+        return p.inputs
     if p.item == "executions":
         return "the example inputs"
     return (

@@ -7,7 +7,7 @@ is shown.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from crossgrade.values.claim import Claim
@@ -15,7 +15,7 @@ from crossgrade.values.evidence import Band, NumberClass
 from crossgrade.values.finding import Finding
 from crossgrade.values.layout import Layout
 from crossgrade.values.support import SupportLevel
-from crossgrade.values.workload import ModelRef, Phase
+from crossgrade.values.workload import Item, ModelRef, Phase
 
 Verdict = Literal["runs", "runs-with-findings", "needs-N-chips", "blocked", "unknown"]
 """Closed list; `needs-N-chips` is shown with its number."""
@@ -158,7 +158,7 @@ class PhaseAssessment:
     """New tokens per sequence."""
     context: int
     """Cached tokens per sequence."""
-    item: Literal["tokens", "executions"]
+    item: Item
     """What rates count."""
     verdict: Verdict
     """The answer."""
@@ -184,6 +184,10 @@ class PhaseAssessment:
     """Published results."""
     capture_digest: str
     """SHA-256 of the capture's columns."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Sizes that only this model has, by name."""
+    inputs: str = ""
+    """What one execution works on, in words; empty: what `item` and the sizes say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

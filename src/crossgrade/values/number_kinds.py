@@ -38,7 +38,7 @@ NUMBER_KINDS: tuple[NumberKind, ...] = (
     _kind("chips[].least_chips", "predicted", "the largest need of the phases"),
     *(
         _kind(f"{_PHASE}.{name}", "exact", "the workload as resolved")
-        for name in ("batch", "tokens", "context", "layout")
+        for name in ("batch", "tokens", "context", "layout", "sizes")
     ),
     *(
         _kind(f"{_PHASE}.{name}", "exact", "counted in the capture")

@@ -15,14 +15,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crossgrade.errors import BadModelFile, MissingExtra, UnknownArchitecture
-from crossgrade.workloads.built import BuiltModel, Tensors, tensors_under
+from crossgrade.workloads.built import BuiltModel
 from crossgrade.workloads.checkpoint import CheckpointFormat, from_config, from_user
+from crossgrade.workloads.factory import scalar_loss
+from crossgrade.workloads.feeding import cache_of, feeding_of
 
 if TYPE_CHECKING:
     import torch
-
-    from crossgrade.values.workload import Workload
-
 
 _MOST_LAYERS = 10_000
 
@@ -50,12 +49,13 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
     notes.extend(_left_out(config, module))
     if dtype is None:
         notes.extend(_format_notes(config, name, weights))
+    feeding = feeding_of(module)
+    notes.extend(feeding.notes)
     return BuiltModel(
         module=module,
         weights=weights,
-        make_inputs=_Inputs(module),
-        loss=lambda result: result["loss"] if "loss" in result else result[0],
-        cache_of=_cache_of,
+        loss=scalar_loss,
+        cache_of=cache_of,
         set_training=module.train,
         environment={
             "transformers": transformers.__version__,
@@ -64,6 +64,7 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
             "experts": _experts(module),
         },
         notes=tuple(notes),
+        **feeding.fields(),
     )
 
 
@@ -87,7 +88,7 @@ def _without_code(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration without every reference to code, at all depths."""
     cleaned: dict[str, Any] = {}
     for key, value in config.items():
-        if key in ("auto_map", "custom_pipelines", "trust_remote_code"):
+        if key in ("auto_map", "custom_pipelines", "trust_remote_code", "source"):
             continue
         cleaned[key] = _without_code(value) if isinstance(value, Mapping) else value
     return cleaned
@@ -244,53 +245,3 @@ def _format_notes(config: Mapping[str, Any], name: str, weights: CheckpointForma
             f"the checkpoint asks for a cache in {quant['kv_cache']}; the cache is counted as the "
             "module keeps it"
         )
-
-
-class _Inputs:
-    """Makes the arguments of a language model."""
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        self._module = module
-        self._accepts = set(inspect.signature(module.forward).parameters)
-
-    def __call__(
-        self, workload: Workload, device: torch.device
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return token ids, and the cache where the phase has one."""
-        ids = self._ids(workload.batch, workload.tokens, device)
-        if workload.phase == "train":
-            return (), {"input_ids": ids, "labels": ids, "use_cache": False}
-        kwargs: dict[str, Any] = {"input_ids": ids, "use_cache": True} | self._last_only()
-        if workload.context:
-            kwargs |= self._cache(workload, device)
-        return (), kwargs
-
-    def _ids(self, batch: int, tokens: int, device: torch.device) -> torch.Tensor:
-        import torch
-
-        return torch.zeros((batch, tokens), dtype=torch.int64, device=device)
-
-    def _last_only(self) -> dict[str, Any]:
-        """Ask for the logits of the last position, as generation does."""
-        return {"logits_to_keep": 1} if "logits_to_keep" in self._accepts else {}
-
-    def _cache(self, workload: Workload, device: torch.device) -> dict[str, Any]:
-        """Return the cache as a prefill of `context` tokens leaves it."""
-        import torch
-
-        ids = self._ids(workload.batch, workload.context, device)
-        with torch.no_grad():
-            result = self._module(input_ids=ids, use_cache=True, **self._last_only())
-        for name in ("past_key_values", "cache_params"):
-            cache = getattr(result, name, None)
-            if cache is not None:
-                return {name: cache}
-        return {}
-
-
-def _cache_of(result: Any) -> Tensors:
-    """Yield the tensors of the cache that a forward pass returns."""
-    for name in ("past_key_values", "cache_params"):
-        cache = getattr(result, name, None)
-        if cache is not None:
-            yield from tensors_under(cache, name)
