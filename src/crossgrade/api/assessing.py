@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from crossgrade.values.chip import Chip
 
 Narrate = Callable[[str], None]
+
 
 def assess(
     model: str,
@@ -149,8 +150,8 @@ class _Desk:
             self.narrate(
                 f"capturing {workload.phase}: "
                 + (
-                    words or f"batch {workload.batch}, {workload.tokens} new, "
-                    f"{workload.context} cached"
+                    words
+                    or f"batch {workload.batch}, {workload.tokens} new, {workload.context} cached"
                 )
             )
             capture = self.session.capture(workload)

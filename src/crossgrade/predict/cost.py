@@ -88,6 +88,9 @@ def call_cost(key: CallKey, *, is_view: bool) -> CallCost:
         )  # fmt: skip
     kind = "collective" if "c10d" in key.operator else "vector"
     elements = max([m.numel for m in (*key.inputs, *key.outputs)], default=0)
+    if name.startswith("_embedding_bag") and len(key.inputs) > 1:
+        # The rows that are named, not the table.
+        elements = max(key.inputs[1].numel * key.inputs[0].shape[-1], key.outputs[0].numel)
     if name.startswith("_foreach"):
         elements = sum(m.numel for m in key.inputs)
     return CallCost(
@@ -120,6 +123,13 @@ def _gather(key: CallKey, reads: list[float], writes: list[float]) -> Any:
     return [min(reads[0], sum(writes)), *reads[1:]], writes
 
 
+def _bags(key: CallKey, reads: list[float], writes: list[float]) -> Any:
+    """Rows of the table are read as often as an index names one."""
+    table, indices = key.inputs[0], key.inputs[1]
+    row = table.nbytes / max(table.shape[0], 1)
+    return [min(reads[0], indices.numel * row), *reads[1:]], writes
+
+
 def _scatter(key: CallKey, reads: list[float], writes: list[float]) -> Any:
     """Only the rows that the source covers are read and written."""
     source = max([m.nbytes for m in key.inputs[1:] if m.dtype == key.inputs[0].dtype], default=0.0)
@@ -135,7 +145,8 @@ def _write_only(key: CallKey, reads: list[float], writes: list[float]) -> Any:
 
 _TRAFFIC: dict[str, Traffic] = {
     "embedding": _gather, "index_select": _gather, "gather": _gather, "index": _gather,
-    "take": _gather, "index_put": _scatter, "index_add": _scatter, "scatter": _scatter,
+    "take": _gather, "_embedding_bag": _bags, "_embedding_bag_forward_only": _bags,
+    "index_put": _scatter, "index_add": _scatter, "scatter": _scatter,
     "scatter_add": _scatter, "index_copy": _scatter, "_index_put_impl": _scatter,
     "copy": _write_only, "fill": _write_only, "zero": _write_only, "zeros_like": _write_only,
     "ones_like": _write_only, "full_like": _write_only, "new_zeros": _write_only,
