@@ -77,6 +77,12 @@ def _assess(
     built = found.build(options.dtype)
     phases = options.phases or default_phases(built)
     check_asked(options, built, phases, found.ref.name)
+    if options.lora_rank:
+        from crossgrade.workloads.adapters import with_adapters
+
+        built = with_adapters(
+            built, rank=options.lora_rank, targets=options.lora_targets, name=found.ref.name
+        )
     from crossgrade.capture.run import CaptureSession
 
     desk = _Desk(
@@ -214,6 +220,7 @@ class _Desk:
             chips=self.options.chips,
             price_per_hour=price,
             weights_format=self.session.built.weights.title,
+            shard=self.options.shard,
         )
         return dataclasses.replace(
             result,

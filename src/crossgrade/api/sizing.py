@@ -90,6 +90,8 @@ def sized(
         tokens=tokens if "tokens" in built.sizes else 1,
         context=context if "context" in built.sizes else 0,
         item=built.item(phase),
+        optimizer=options.optimizer,
+        lora_rank=options.lora_rank or 0,
         sizes=tuple(
             (name, options.sizes.get(name, own.default)) for name, own in built.own_sizes.items()
         ),

@@ -3,10 +3,10 @@
 `eager_kernels` launches one kernel per captured call. `fused_kernels` launches what a serving stack
 or a graph compiler launches. Products read narrow operands and no widened copies of them; weights
 are converted ahead of time; vector calls that share data become one kernel; attention becomes one
-kernel that skips what a mask hides; a convolution takes a batch norm and an activation with it; a cache is appended to and not copied; data that only repeats
-or joins is read where it lies; latents are not expanded where multiplying the queries costs less.
-What a fused kernel keeps to itself is not written, and what nobody reads is not computed. Must not
-know chips.
+kernel that skips what a mask hides; a convolution takes a batch norm and an activation with it; a
+cache is appended to and not copied; data that only repeats or joins is read where it lies; latents
+are not expanded where multiplying the queries costs less. What a fused kernel keeps to itself is
+not written, and what nobody reads is not computed. Must not know chips.
 """
 
 from __future__ import annotations

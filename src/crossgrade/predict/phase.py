@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossgrade.predict.assumptions import assumptions
+from crossgrade.predict.assumptions import End, assumptions
 from crossgrade.predict.cost import CallCost
 from crossgrade.predict.kernel import Kernel
 from crossgrade.predict.kernels import eager_kernels, fused_kernels, key_costs
@@ -28,6 +28,7 @@ from crossgrade.predict.price import (
     kernel_columns,
     price,
 )
+from crossgrade.predict.sharding import columns_per_chip, exchange_s
 from crossgrade.predict.traffic import ideal_traffic
 from crossgrade.values.capture import Capture
 from crossgrade.values.chip import Chip
@@ -129,9 +130,9 @@ def predict(
     Raises:
         ValueError: the chip's memory bandwidth is unknown.
     """
-    low = price(prepared.fused_columns, chip, layout, prepared.traffic, "optimistic")
-    high = price(prepared.eager_columns, chip, layout, prepared.traffic, "pessimistic", dissolved)
-    tokens = prepared.capture.workload.items
+    low = _priced(prepared, chip, layout, "optimistic", NO_HOST_WORK)
+    high = _priced(prepared, chip, layout, "pessimistic", dissolved)
+    tokens = prepared.capture.workload.items * layout.copies
     slowest = max(high.total_s, low.total_s)
     fast, slow = (tokens / s if s else 0.0 for s in (low.total_s, slowest))
     watts = chip.power.value * layout.chips if chip.power else None
@@ -152,6 +153,21 @@ def predict(
         ),
         unknown_rates=tuple(sorted({r.wanted for r in low.rates if r.used == "unknown"})),
     )
+
+
+def _priced(
+    prepared: Prepared, chip: Chip, layout: Layout, end: End, dissolved: HostWork
+) -> Priced:
+    """Return one end of the band; data-parallel chips exchange what their sharding asks for."""
+    fused = end == "optimistic"
+    columns = prepared.fused_columns if fused else prepared.eager_columns
+    exchange = None
+    if layout.kind == "data-parallel-sharded":
+        kernels = prepared.fused if fused else prepared.eager
+        calls = tuple(k.calls[0] for k in kernels)
+        columns = columns_per_chip(columns, calls, prepared.capture, layout.shard, layout.dp)
+        exchange = exchange_s(chip, prepared.memory, layout.shard, layout.dp, end)
+    return price(columns, chip, layout, prepared.traffic, end, dissolved, exchange)
 
 
 def usable_memory(chip: Chip) -> float | None:

@@ -118,8 +118,12 @@ def price(
     traffic: Traffic,
     end: End,
     extra: HostWork = NO_HOST_WORK,
+    exchange_s: float | None = None,
 ) -> Priced:
     """Return the time of one execution at one end of the band.
+
+    `exchange_s` is the time of collectives that overlap with computing in a good stack, where the
+    layout has such; at the optimistic end only what computing does not cover counts.
 
     t = floor + max(work / (P e), vector_ops / (V e), bytes / (B e)); formula of the roofline model
     (Williams et al., CACM 2009) with a constant per launch.
@@ -136,8 +140,10 @@ def price(
     bound = np.where(waiting, BOUNDS.index("launch"), bound)
     bound = np.where(columns.is_host, BOUNDS.index("host"), bound)
     times = np.where(columns.is_host, a["host_sync_s"], np.maximum(device, a["host_launch_s"]))
-    network = network_s(chip, layout, traffic, end)
+    network = exchange_s or network_s(chip, layout, traffic, end)
     by_bound = {name: float(times[bound == i].sum()) for i, name in enumerate(BOUNDS)}
+    if exchange_s is not None and end == "optimistic":
+        network = max(exchange_s - sum(by_bound.values()), 0.0)
     by_bound["network"] = network
     by_bound["launch"] += extra.launches * a["host_launch_s"]
     by_bound["host"] += extra.reads * a["host_sync_s"]
@@ -169,7 +175,7 @@ def _parts(
             columns.bytes / bandwidth,
         ]
     )
-    return rates, parts / layout.chips
+    return rates, parts / layout.split
 
 
 def network_s(chip: Chip, layout: Layout, traffic: Traffic, end: End) -> float:
@@ -178,7 +184,7 @@ def network_s(chip: Chip, layout: Layout, traffic: Traffic, end: End) -> float:
     The cheaper of two splits at the optimistic end, the all-reduce of tensor parallelism at the
     other, which every model allows.
     """
-    if layout.chips == 1:
+    if layout.split == 1:
         return 0.0
     a = {name: row.at(end) for name, row in assumptions().items()}
     reduced = _all_reduce_s(chip, layout, traffic, a)

@@ -56,8 +56,7 @@ def _blocks(a: Assessment, everything: bool) -> Iterator[Block]:
         )
         if first.phase == "train":
             yield Line(
-                text=f"weights counted as {first.memory.weights_format}; AdamW keeps its state in "
-                "the same format, without fp32 master weights",
+                text=f"weights counted as {first.memory.weights_format}; {first.training}",
                 tone="quiet",
             )
         yield _memory_table(rows)
@@ -97,20 +96,33 @@ def _memory_table(rows: Rows) -> Table:
         )
         if any(getattr(p.memory, name) for _, p in rows)
     ]
+    shared = any(p.memory.peak_per_chip is not None for _, p in rows)
+    per_chip = ("peak per chip",) if shared else ()
+    whose = "one replica" if shared else "all chips together"
     return Table(
-        title="memory of all chips together (exact; converted and fused: predicted)",
-        columns=("chip", *(t for t, _ in parts), "peak, fused", "usable per chip", "at least"),
+        title=f"memory of {whose} (exact; converted, fused and per chip: predicted)"
+        if shared
+        else f"memory of {whose} (exact; converted and fused: predicted)",
+        columns=(
+            "chip",
+            *(t for t, _ in parts),
+            "peak, fused",
+            *per_chip,
+            "usable per chip",
+            "at least",
+        ),
         rows=tuple(
             (
                 chip.chip,
                 *(bytes_(getattr(p.memory, name)) for _, name in parts),
                 bytes_(p.memory.peak_fused),
+                *((bytes_(p.memory.peak_per_chip or p.memory.peak_fused),) if shared else ()),
                 bytes_(p.memory.usable_per_chip) if p.memory.usable_per_chip else "unknown",
                 _chip_count(p.memory.least_chips),
             )
             for chip, p in rows
         ),
-        right=frozenset(range(1, len(parts) + 4)),
+        right=frozenset(range(1, len(parts) + 4 + len(per_chip))),
     )
 
 
@@ -144,8 +156,10 @@ def _speed_table(rows: Rows) -> Table:
                 f"{s.binds} {percent(s.share_by_bound[s.binds])}",
             )
         )
+    shared = any(p.layout.kind == "data-parallel-sharded" for _, p in rows)
+    split = "data parallel, a batch per chip" if shared else "ideal shards"
     return Table(
-        title="speed (predicted; more than one chip: ideal shards, collectives a lower bound)",
+        title=f"speed (predicted; more than one chip: {split}, collectives a lower bound)",
         columns=columns,
         rows=tuple(cells),
         right=frozenset(range(1, len(columns) - 1)),

@@ -56,6 +56,8 @@ class MemoryFigures:
     """Chips that the fused peak needs when it divides evenly; None unknown."""
     least_chips_eager: int | None
     """Chips that the eager peak needs; None unknown."""
+    peak_per_chip: float | None = None
+    """Fused peak of one chip, where chips hold unlike shares of the rows above; predicted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +190,8 @@ class PhaseAssessment:
     """Sizes that only this model has, by name."""
     inputs: str = ""
     """What one execution works on, in words; empty: what `item` and the sizes say."""
+    training: str = ""
+    """What is trained, how it is updated and shared out, in words; empty outside training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

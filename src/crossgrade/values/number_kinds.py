@@ -54,7 +54,7 @@ NUMBER_KINDS: tuple[NumberKind, ...] = (
     ),
     *(
         _kind(f"{_PHASE}.memory.{name}", "predicted", _LOWERED)
-        for name in ("activations_fused", "converted", "peak_fused", "least_chips")
+        for name in ("activations_fused", "converted", "peak_fused", "peak_per_chip", "least_chips")
     ),
     _kind(f"{_PHASE}.memory.least_chips_eager", "predicted", "eager peak over usable memory"),
     _kind(f"{_PHASE}.memory.usable_per_chip", "assumed", "capacity times `usable_memory`"),

@@ -13,6 +13,10 @@ Phase = Literal["prefill", "decode", "train"]
 PHASES: tuple[Phase, ...] = ("prefill", "decode", "train")
 Item = Literal["tokens", "images", "executions"]
 """What rates count. An execution is one run on one input of the batch, or on the whole inputs."""
+Optimizer = Literal["adamw", "adamw-fp32", "sgd"]
+"""adamw: two moments in the format of the parameters. adamw-fp32: two moments and master weights
+in fp32. sgd: no state."""
+OPTIMIZERS: tuple[Optimizer, ...] = ("adamw", "adamw-fp32", "sgd")
 ModelKind = Literal["preset", "config", "factory", "pt2"]
 
 
@@ -50,6 +54,11 @@ class Workload:
     """What rates count: tokens, images, or executions where the inputs are the builder's own."""
     sizes: tuple[tuple[str, int], ...] = ()
     """Sizes that only this model has, by name, such as `image` in pixels per side."""
+
+    optimizer: Optimizer = "adamw"
+    """What a training step updates parameters with."""
+    lora_rank: int = 0
+    """Rank of adapters that alone are trained; 0: every parameter is."""
 
     @property
     def items(self) -> int:

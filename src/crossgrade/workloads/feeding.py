@@ -56,9 +56,10 @@ class Feeding:
 def feeding_of(module: torch.nn.Module) -> Feeding:
     """Return how a transformers model is fed, by the argument that it takes first."""
     first = getattr(module, "main_input_name", "input_ids")
+    config: Any = module.config
     if first == "pixel_values":
         return _pictures(module)
-    if first == "input_features" and module.config.is_encoder_decoder:
+    if first == "input_features" and config.is_encoder_decoder:
         return _speech(module)
     if _generates(module):
         return Feeding(make_inputs=LanguageInputs(module))
@@ -69,6 +70,11 @@ def _generates(module: torch.nn.Module) -> bool:
     """Return whether the model gives tokens one after another, so that it has a cache."""
     asked: Any = getattr(module, "can_generate", None)
     return True if asked is None else bool(asked())
+
+
+def _dtype(module: torch.nn.Module) -> torch.dtype:
+    """Return the format of the first parameter, in which inputs come too."""
+    return next(module.parameters()).dtype
 
 
 def ids(batch: int, tokens: int, device: torch.device) -> torch.Tensor:
@@ -170,7 +176,7 @@ def _pictures(module: torch.nn.Module) -> Feeding:
         pixels = workload.size("image")
         shape = (workload.batch, int(getattr(config, "num_channels", 3)), pixels, pixels)
         kwargs: dict[str, Any] = {
-            "pixel_values": torch.zeros(shape, dtype=module.dtype, device=device)
+            "pixel_values": torch.zeros(shape, dtype=_dtype(module), device=device)
         }
         if pixels != learned and "interpolate_pos_encoding" in accepts:
             kwargs["interpolate_pos_encoding"] = True
@@ -207,7 +213,7 @@ def _speech(module: torch.nn.Module) -> Feeding:
         import torch
 
         shape = (workload.batch, int(config.num_mel_bins), frames)
-        heard = torch.zeros(shape, dtype=module.dtype, device=device)
+        heard = torch.zeros(shape, dtype=_dtype(module), device=device)
         given = ids(workload.batch, workload.tokens, device)
         if workload.phase == "train":
             return (), {"input_features": heard, "labels": given, "use_cache": False}

@@ -140,7 +140,9 @@ class Block(nn.Module):
         """Return the features after the block; x [b, n, h], c [b, h]."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(c).chunk(6, dim=1)
         x = x + gate1.unsqueeze(1) * self.attn(modulated(self.norm1(x), shift1, scale1))
-        return x + gate2.unsqueeze(1) * self.mlp(modulated(self.norm2(x), shift2, scale2))
+        y = modulated(self.norm2(x), shift2, scale2)
+        out: torch.Tensor = x + gate2.unsqueeze(1) * self.mlp(y)
+        return out
 
 
 class DiffusionTransformer(nn.Module):
@@ -182,7 +184,8 @@ class DiffusionTransformer(nn.Module):
         shift, scale = self.modulation(c).chunk(2, dim=1)
         x = self.head(modulated(self.norm(x), shift, scale))
         x = x.view(b, grid, grid, self.patch, self.patch, -1).permute(0, 5, 1, 3, 2, 4)
-        return x.reshape(b, -1, side, side)
+        out: torch.Tensor = x.reshape(b, -1, side, side)
+        return out
 
     def _positions(self, grid: int, x: torch.Tensor) -> torch.Tensor:
         """Return the fixed sines and cosines of rows and columns, shape [grid^2, h]."""

@@ -195,7 +195,8 @@ class OneStreamBlock(nn.Module):
         """Return the stream after the block; x [b, n, h], c [b, h]."""
         shift, scale, gate = self.modulation(nn.functional.silu(c))[:, None].chunk(3, dim=-1)
         qkv, inner = self.first(self.norm(x) * (1 + scale) + shift).split(self.parts, dim=-1)
-        attended = _attended(*self.split(qkv), angles)
+        q, k, v = self.split(qkv)
+        attended = _attended(q, k, v, angles)
         inner = nn.functional.gelu(inner, approximate="tanh")
         out: torch.Tensor = x + gate * self.second(torch.cat([attended, inner], dim=-1))
         return out
