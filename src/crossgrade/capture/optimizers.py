@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.optim.adamw import adamw
 
 from crossgrade.values.workload import Optimizer
 
@@ -71,7 +72,7 @@ def _adamw_fp32(parameters: Sequence[torch.nn.Parameter]) -> Steady:
         for parameter, master, (first, second), count in rows:
             if parameter.grad is None:
                 continue
-            torch.optim.adamw.adamw(
+            adamw(
                 [master], [parameter.grad.float()], [first], [second], [], [count],
                 foreach=True, amsgrad=False, beta1=0.9, beta2=0.999, lr=_RATE, weight_decay=0.01,
                 eps=1e-8, maximize=False,

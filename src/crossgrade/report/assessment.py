@@ -118,7 +118,7 @@ def _memory_table(rows: Rows) -> Table:
                 bytes_(p.memory.peak_fused),
                 *((bytes_(p.memory.peak_per_chip or p.memory.peak_fused),) if shared else ()),
                 bytes_(p.memory.usable_per_chip) if p.memory.usable_per_chip else "unknown",
-                _chip_count(p.memory.least_chips),
+                _chip_count(p),
             )
             for chip, p in rows
         ),
@@ -126,8 +126,11 @@ def _memory_table(rows: Rows) -> Table:
     )
 
 
-def _chip_count(chips: int | None) -> str:
-    return "unknown" if chips is None else things(chips, "chip")
+def _chip_count(p: PhaseAssessment) -> str:
+    """Return how many chips hold a phase; none do where what every chip keeps is too much."""
+    if p.memory.least_chips is None:
+        return "unknown" if p.memory.usable_per_chip is None else "no number"
+    return things(p.memory.least_chips, "chip")
 
 
 def _speed_table(rows: Rows) -> Table:

@@ -53,7 +53,8 @@ class MemoryFigures:
     usable_per_chip: float | None
     """Bytes of a chip that count as usable; None unknown."""
     least_chips: int | None
-    """Chips that the fused peak needs when it divides evenly; None unknown."""
+    """Chips that the fused peak needs as the layout divides it; None: unknown where
+    `usable_per_chip` is, else no number is enough."""
     least_chips_eager: int | None
     """Chips that the eager peak needs; None unknown."""
     peak_per_chip: float | None = None
