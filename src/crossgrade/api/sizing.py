@@ -92,12 +92,21 @@ def sized(
         item=built.item(phase),
         optimizer=options.optimizer,
         lora_rank=options.lora_rank or 0,
-        sizes=tuple(
-            (name, options.sizes.get(name, own.default)) for name, own in built.own_sizes.items()
-        ),
+        sizes=_own_sizes(options.sizes, built, tokens),
     )
     _check_positions(workload, built.most_positions)
     return workload
+
+
+def _own_sizes(
+    given: Mapping[str, int], built: BuiltModel, tokens: int
+) -> tuple[tuple[str, int], ...]:
+    """Return every size that only this model has, by name."""
+    rows = []
+    for name, own in built.own_sizes.items():
+        usual = own.default if own.default_for is None else own.default_for(tokens, given)
+        rows.append((name, given.get(name, usual)))
+    return tuple(rows)
 
 
 def _check_positions(workload: Workload, most: int | None) -> None:

@@ -34,6 +34,8 @@ class OwnSize:
     """Largest value."""
     step: int = 1
     """The value must be a multiple of this."""
+    default_for: Callable[[int, Mapping[str, int]], int] | None = None
+    """Gives the default from the tokens and the sizes given, where it follows from them."""
 
     @property
     def allowed(self) -> str:

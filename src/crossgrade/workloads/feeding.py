@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossgrade.values.workload import PHASES, Item, Phase
 from crossgrade.workloads.built import OwnSize, Tensors, tensors_under
+from crossgrade.workloads.pictures_in_text import tower_of, with_pictures
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +63,8 @@ def feeding_of(module: torch.nn.Module) -> Feeding:
     if first == "input_features" and config.is_encoder_decoder:
         return _speech(module)
     if _generates(module):
-        return Feeding(make_inputs=LanguageInputs(module))
+        plain, tower = Feeding(make_inputs=LanguageInputs(module)), tower_of(module)
+        return plain if tower is None else with_pictures(plain, module, tower)
     return _encoder(module)
 
 

@@ -46,11 +46,11 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
     cls, parsed = _find_class(transformers, config, name, notes)
     weights = from_user(dtype) if dtype else from_config(config)
     module = _instantiate(cls, parsed, weights, name)
-    notes.extend(_left_out(config, module))
     if dtype is None:
         notes.extend(_format_notes(config, name, weights))
     feeding = feeding_of(module)
     notes.extend(feeding.notes)
+    notes.extend(_left_out(config, module, looks="images" in feeding.own_sizes))
     return BuiltModel(
         module=module,
         weights=weights,
@@ -216,13 +216,14 @@ def _experts(module: torch.nn.Module) -> str:
     return str(getattr(module.config, "_experts_implementation", "") or "") if routed else ""
 
 
-def _left_out(config: Mapping[str, Any], module: torch.nn.Module) -> Iterator[str]:
+def _left_out(config: Mapping[str, Any], module: torch.nn.Module, *, looks: bool) -> Iterator[str]:
     """Yield what the module does not contain although the checkpoint does."""
     text = config.get("text_config") or config
     extra = text.get("num_nextn_predict_layers") or text.get("num_mtp_modules") or 0
     if extra and not any("mtp" in n or "nextn" in n for n, _ in module.named_modules()):
         yield f"{extra} multi-token-prediction layer(s) of the checkpoint are not in the module"
-    if any(n.startswith(("model.visual", "model.vision")) for n, _ in module.named_modules()):
+    towers = ("model.visual", "model.vision", "vision_model.", "vision_tower.")
+    if not looks and any(n.startswith(towers) for n, _ in module.named_modules()):
         yield "text only: the vision tower is counted in the weights and not executed"
 
 
