@@ -172,7 +172,8 @@ class _Desk:
         assert self.folder is not None
         w = capture.workload
         stem = re.sub(r"[^\w.-]+", "_", w.model.name)
-        path = self.folder / f"{stem}-{w.phase}-b{w.batch}-t{w.tokens}-c{w.context}.cgcap"
+        own = "".join(f"-{name}{value}" for name, value in w.sizes)
+        path = self.folder / f"{stem}-{w.phase}-b{w.batch}-t{w.tokens}-c{w.context}{own}.cgcap"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             save(capture, path)

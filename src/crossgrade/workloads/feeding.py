@@ -60,6 +60,8 @@ def feeding_of(module: torch.nn.Module) -> Feeding:
     config: Any = module.config
     if first == "pixel_values":
         return _pictures(module)
+    if first == "input_values" and hasattr(config, "conv_stride"):
+        return _waves(module)
     if first == "input_features" and config.is_encoder_decoder:
         return _speech(module)
     if _generates(module):
@@ -132,13 +134,18 @@ def cache_of(result: Any) -> Tensors:
 def _encoder(module: torch.nn.Module) -> Feeding:
     """Return the feeding of a text model without a cache: encoders and embedding models."""
     accepts = set(inspect.signature(module.forward).parameters)
+    name = type(module).__name__
     uncached = {"use_cache": False} if "use_cache" in accepts else {}
     most = _positions(module)
 
     def inputs(workload: Workload, device: torch.device) -> Arguments:
         given = ids(workload.batch, workload.tokens, device)
-        labels = {"labels": given} if "labels" in accepts and workload.phase == "train" else {}
-        return (), {"input_ids": given, **uncached, **labels}
+        kwargs: dict[str, Any] = {"input_ids": given, **uncached}
+        if workload.phase == "train" and name.endswith(("ForMaskedLM", "ForTokenClassification")):
+            kwargs["labels"] = given
+        elif workload.phase == "train" and name.endswith("ForSequenceClassification"):
+            kwargs["labels"] = given[:, 0]
+        return (), kwargs
 
     tokens = {"tokens": min(512, most or 512)}
     return Feeding(
@@ -182,7 +189,7 @@ def _pictures(module: torch.nn.Module) -> Feeding:
         }
         if pixels != learned and "interpolate_pos_encoding" in accepts:
             kwargs["interpolate_pos_encoding"] = True
-        if workload.phase == "train" and "labels" in accepts:
+        if workload.phase == "train" and type(module).__name__.endswith("ForImageClassification"):
             kwargs["labels"] = torch.zeros((workload.batch,), dtype=torch.int64, device=device)
         return (), kwargs
 
@@ -200,6 +207,30 @@ def _pictures(module: torch.nn.Module) -> Feeding:
 def _describe_pictures(workload: Workload) -> str:
     side = workload.size("image")
     return f"batch {workload.batch}, pictures of {side:,} x {side:,} pixels"
+
+
+_HERTZ = 16_000
+"""Samples per second of the models that read waves (wav2vec 2.0, arXiv 2006.11477, section 4.2)."""
+
+
+def _waves(module: torch.nn.Module) -> Feeding:
+    """Return the feeding of a model that reads sound as a wave."""
+
+    def inputs(workload: Workload, device: torch.device) -> Arguments:
+        import torch
+
+        shape = (workload.batch, workload.size("seconds") * _HERTZ)
+        return (), {"input_values": torch.zeros(shape, dtype=_dtype(module), device=device)}
+
+    return Feeding(
+        make_inputs=inputs,
+        sizes=frozenset({"batch"}),
+        own_sizes={"seconds": OwnSize(default=10, most=3600, meaning="seconds of sound")},
+        phases=("prefill", "train"),
+        items={"prefill": "executions", "train": "executions"},
+        describe=lambda w: f"batch {w.batch}, {w.size('seconds')} s of sound",
+        notes=(f"an execution is one recording of the given length, {_HERTZ:,} samples a second",),
+    )
 
 
 _SECONDS = 30
