@@ -223,8 +223,14 @@ def _left_out(config: Mapping[str, Any], module: torch.nn.Module, *, looks: bool
     if extra and not any("mtp" in n or "nextn" in n for n, _ in module.named_modules()):
         yield f"{extra} multi-token-prediction layer(s) of the checkpoint are not in the module"
     towers = ("model.visual", "model.vision", "vision_model.", "vision_tower.")
-    if not looks and any(n.startswith(towers) for n, _ in module.named_modules()):
-        yield "text only: the vision tower is counted in the weights and not executed"
+    if any(n.startswith(towers) for n, _ in module.named_modules()):
+        if not looks:
+            yield "text only: the vision tower is counted in the weights and not executed"
+        if "vision_config" not in config and "text_config" in config:
+            yield (
+                "the configuration has no vision_config: the vision tower has the sizes that "
+                "transformers takes by default"
+            )
 
 
 def _format_notes(config: Mapping[str, Any], name: str, weights: CheckpointFormat) -> Iterator[str]:

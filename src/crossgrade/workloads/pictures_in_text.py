@@ -139,7 +139,7 @@ def _arguments(
     taken = pictures * tower.tokens(side)
     if taken > workload.tokens:
         raise BadOption(
-            f"{pictures} pictures of {side} pixels take {taken:,} tokens, the prompt has "
+            f"--size images={pictures} of {side} pixels: {taken:,} tokens, the prompt has "
             f"{workload.tokens:,}",
             hint="give more --tokens, fewer --size images or a smaller --size image",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +87,11 @@ def test_pictures_that_do_not_fit_are_refused(small, options, says):
 def test_a_tower_that_is_not_known_is_told():
     notes = find_model("gemma-4-26b-a4b").build(None).notes
     assert any(note.startswith("text only") for note in notes)
+
+
+def test_a_tower_without_sizes_is_told(small, tmp_path):
+    config = json.loads((Path(small[0]) / "config.json").read_text())
+    del config["vision_config"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    notes = find_model(str(tmp_path)).build(None).notes
+    assert any("no vision_config" in note for note in notes)
