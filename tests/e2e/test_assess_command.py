@@ -205,7 +205,7 @@ def test_an_interrupted_run_ends_with_130_and_leaves_no_half_file(tmp_path):
 def test_lists_of_models_and_chips(capsys):
     code, models, _ = run(capsys, "models")
     assert code == 0
-    assert len(models.split()) == 62
+    assert len(models.split()) == 78
     code, chips, _ = run(capsys, "chips", "--json")
     assert code == 0
     assert {"cpu", "ascend-950dt", "mi300x"} <= set(json.loads(chips)["data"])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from crossgrade.predict.phase import Prepared
     from crossgrade.values.capture import Capture
     from crossgrade.values.chip import Chip
+    from crossgrade.workloads.built import BuiltModel
 
 Narrate = Callable[[str], None]
 
@@ -77,12 +78,7 @@ def _assess(
     built = found.build(options.dtype)
     phases = options.phases or default_phases(built)
     check_asked(options, built, phases, found.ref.name)
-    if options.lora_rank:
-        from crossgrade.workloads.adapters import with_adapters
-
-        built = with_adapters(
-            built, rank=options.lora_rank, targets=options.lora_targets, name=found.ref.name
-        )
+    built = _adapted(built, options, found.ref.name)
     from crossgrade.capture.run import CaptureSession
 
     desk = _Desk(
@@ -105,6 +101,15 @@ def _assess(
         chips=assessed,
         verdict=worst(tuple(entry.verdict for entry in assessed)),
     )
+
+
+def _adapted(built: BuiltModel, options: AssessOptions, name: str) -> BuiltModel:
+    """Return the model with the adapters asked for."""
+    if not options.lora_rank:
+        return built
+    from crossgrade.workloads.adapters import with_adapters
+
+    return with_adapters(built, rank=options.lora_rank, targets=options.lora_targets, name=name)
 
 
 def _check_prices(options: AssessOptions, described: Sequence[tuple[str, Chip]]) -> None:

@@ -76,8 +76,16 @@ def sharded_findings(
             "fragmentation and communication buffers may take more than that",
             {"peak_bytes": need}, usable,
         )  # fmt: skip
+    if least is not None:
+        yield from _eager(memory, chip, phase, max(chips, least), shard, usable)
+
+
+def _eager(
+    memory: MemoryNeed, chip: Chip, phase: str, chips: int, shard: Shard, usable: float
+) -> Iterator[Finding]:
+    """Yield that eager execution needs more chips than fused kernels do."""
     eager = least_sharded(memory, shard, usable, eager=True)
-    if least is not None and (eager is None or eager > max(chips, least)):
+    if eager is None or eager > chips:
         number = "cannot fit on any number of chips" if eager is None else (
             f"needs {things(eager, 'chip')}"
         )  # fmt: skip

@@ -87,12 +87,7 @@ def call_cost(key: CallKey, *, is_view: bool) -> CallCost:
             input_bytes=tuple(reads), output_bytes=tuple(writes),
         )  # fmt: skip
     kind = "collective" if "c10d" in key.operator else "vector"
-    elements = max([m.numel for m in (*key.inputs, *key.outputs)], default=0)
-    if name.startswith("_embedding_bag") and len(key.inputs) > 1:
-        # The rows that are named, not the table.
-        elements = max(key.inputs[1].numel * key.inputs[0].shape[-1], key.outputs[0].numel)
-    if name.startswith("_foreach"):
-        elements = sum(m.numel for m in key.inputs)
+    elements = _elements(name, key)
     return CallCost(
         kind=kind, flops=0.0, work=0.0, vector_ops=elements * _weight(name),
         dtype=_arithmetic_dtype(key), input_bytes=tuple(reads), output_bytes=tuple(writes),
@@ -163,6 +158,16 @@ _WEIGHTS = {"_softmax": 5.0, "_log_softmax": 5.0, "_safe_softmax": 5.0, "native_
 def _weight(name: str) -> float:
     base = name.rstrip("_")
     return _WEIGHTS.get(base, _WEIGHTS.get(base.removesuffix("_backward"), 1.0))
+
+
+def _elements(name: str, key: CallKey) -> int:
+    """Return how many elements a vector call works on."""
+    if name.startswith("_embedding_bag") and len(key.inputs) > 1:
+        # The rows that are named, not the table.
+        return max(key.inputs[1].numel * key.inputs[0].shape[-1], key.outputs[0].numel)
+    if name.startswith("_foreach"):
+        return sum(m.numel for m in key.inputs)
+    return max([m.numel for m in (*key.inputs, *key.outputs)], default=0)
 
 
 def _nothing(kind: CallClass) -> CallCost:

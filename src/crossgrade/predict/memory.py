@@ -87,9 +87,7 @@ def memory_need(capture: Capture, fused: Sequence[Kernel]) -> MemoryNeed:
     is_kv = _role(capture, "kv") & accel
     computed = float(sizes[fixed].sum())
     training = capture.workload.phase == "train"
-    # Frozen weights may stay as they are stored: each layer is converted when it is computed.
-    frozen = fixed & ~_trained(capture) if capture.workload.lora_rank else np.zeros_like(fixed)
-    as_counted = np.where(frozen, stored, sizes) if training else stored
+    as_counted = _counted(capture, fixed) if training else stored
     weights = float(as_counted[fixed].sum())
     kv = float(stored[is_kv & (c["storage_died"] >= capture.calls)].sum())
     optimizer = float(sizes[_role(capture, "optimizer") & accel].sum())
@@ -130,6 +128,18 @@ def _trained(capture: Capture) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     c = capture.columns
     names = np.unique(c["storage_name"][_role(capture, "gradient")])
     return np.asarray(_role(capture, "parameter") & np.isin(c["storage_name"], names))
+
+
+def _counted(capture: Capture, fixed: np.ndarray) -> np.ndarray:
+    """Return bytes per storage that weights count with in training.
+
+    Frozen ones may stay as they are stored: each layer is converted when it is computed.
+    """
+    c = capture.columns
+    if not capture.workload.lora_rank:
+        return np.asarray(c["storage_bytes"])
+    frozen = fixed & ~_trained(capture)
+    return np.where(frozen, c["storage_stored_bytes"], c["storage_bytes"])
 
 
 def _shares(

@@ -49,12 +49,7 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
         raise UnknownArchitecture(
             f"{name}: no model '{kind}'", hint=f"one of {', '.join(sorted(_MODULES))}"
         )
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtra(
-            f"building a model needs torch: {error}", hint="pip install 'crossgrade[torch]'"
-        ) from error
+    torch = _torch()
     written = importlib.import_module(f"{__name__}.{_MODULES[kind]}")
     weights = from_user(dtype) if dtype else from_config(config)
     sizes = sizes_of(written.Sizes, config, name)
@@ -76,6 +71,16 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
         notes=feeding.notes,
         **feeding.fields(),
     )
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtra(
+            f"building a model needs torch: {error}", hint="pip install 'crossgrade[torch]'"
+        ) from error
+    return torch
 
 
 def sizes_of(kind: type[_Sizes], config: Mapping[str, Any], name: str) -> _Sizes:
