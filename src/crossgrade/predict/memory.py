@@ -107,19 +107,15 @@ def memory_need(capture: Capture, fused: Sequence[Kernel]) -> MemoryNeed:
     kept_converted = float(sizes[list(converted)].sum()) if converted else 0.0
     fused_most = max(_fused_peak(capture, fused, loose_fused) - gradients, 0.0)
     rows = weights + kv + gradients + optimizer
-    plain = training and not capture.workload.lora_rank
-    formats = (
-        _by_dtype(capture, is_parameter) if plain else _by_format(capture, is_parameter, as_counted)
-    )
+    as_computed = training and not capture.workload.lora_rank
+    formats = _formats(capture, is_parameter, as_counted, as_computed=as_computed)
     return MemoryNeed(
         weights=weights, weights_as_computed=computed, kv=kv, gradients=gradients,
         optimizer=optimizer, activations_eager=eager, activations_fused=fused_most,
         converted=kept_converted, peak_eager=rows + eager,
         peak_fused=rows + fused_most + kept_converted, peak_call=peak_call,
         formats=formats, parameters=_parameter_count(capture, is_parameter),
-        shares=(
-            _shares(capture, fused, loose, as_counted) if training else TrainingShares()
-        ),
+        shares=_shares(capture, fused, loose, as_counted) if training else TrainingShares(),
     )  # fmt: skip
 
 
@@ -232,6 +228,13 @@ def _storages_of_casts(capture: Capture) -> set[int]:
     producers = c["value_producer"]
     made = (producers >= 0) & is_cast[np.maximum(producers, 0)] if capture.calls else producers > 0
     return set(c["value_storage"][made].tolist())
+
+
+def _formats(
+    capture: Capture, chosen: np.ndarray, sizes: np.ndarray, *, as_computed: bool
+) -> dict[str, float]:
+    """Return bytes of parameters by the format that they count in."""
+    return _by_dtype(capture, chosen) if as_computed else _by_format(capture, chosen, sizes)
 
 
 def _by_format(capture: Capture, chosen: np.ndarray, sizes: np.ndarray) -> dict[str, float]:

@@ -122,9 +122,7 @@ def price(
 ) -> Priced:
     """Return the time of one execution at one end of the band.
 
-    `exchange_s` is the time of collectives that overlap with computing in a good stack, where the
-    layout has such; at the optimistic end only what computing does not cover counts.
-
+    `exchange_s`: collectives that may overlap with computing, in place of those of ideal shards.
     t = floor + max(work / (P e), vector_ops / (V e), bytes / (B e)); formula of the roofline model
     (Williams et al., CACM 2009) with a constant per launch.
 
@@ -140,10 +138,10 @@ def price(
     bound = np.where(waiting, BOUNDS.index("launch"), bound)
     bound = np.where(columns.is_host, BOUNDS.index("host"), bound)
     times = np.where(columns.is_host, a["host_sync_s"], np.maximum(device, a["host_launch_s"]))
-    network = exchange_s or network_s(chip, layout, traffic, end)
     by_bound = {name: float(times[bound == i].sum()) for i, name in enumerate(BOUNDS)}
-    if exchange_s is not None and end == "optimistic":
-        network = max(exchange_s - sum(by_bound.values()), 0.0)
+    network = network_s(chip, layout, traffic, end)
+    if exchange_s is not None:
+        network = _uncovered_s(exchange_s, sum(by_bound.values()), end)
     by_bound["network"] = network
     by_bound["launch"] += extra.launches * a["host_launch_s"]
     by_bound["host"] += extra.reads * a["host_sync_s"]
@@ -156,6 +154,11 @@ def price(
         rates=tuple(rates[i] for i in np.unique(columns.format[columns.work > 0]).tolist()),
         kernels=len(columns.labels) + extra.launches,
     )
+
+
+def _uncovered_s(exchange_s: float, computing_s: float, end: End) -> float:
+    """Return what of an exchange computing does not cover, s: all of it at the pessimistic end."""
+    return max(exchange_s - computing_s, 0.0) if end == "optimistic" else exchange_s
 
 
 def _parts(

@@ -99,18 +99,10 @@ def _memory_table(rows: Rows) -> Table:
     shared = any(p.memory.peak_per_chip is not None for _, p in rows)
     per_chip = ("peak per chip",) if shared else ()
     whose = "one replica" if shared else "all chips together"
+    ends = (*per_chip, "usable per chip", "at least")
     return Table(
-        title=f"memory of {whose} (exact; converted, fused and per chip: predicted)"
-        if shared
-        else f"memory of {whose} (exact; converted and fused: predicted)",
-        columns=(
-            "chip",
-            *(t for t, _ in parts),
-            "peak, fused",
-            *per_chip,
-            "usable per chip",
-            "at least",
-        ),
+        title=f"memory of {whose} (exact; converted and fused: predicted)",
+        columns=("chip", *(t for t, _ in parts), "peak, fused", *ends),
         rows=tuple(
             (
                 chip.chip,
@@ -122,7 +114,7 @@ def _memory_table(rows: Rows) -> Table:
             )
             for chip, p in rows
         ),
-        right=frozenset(range(1, len(parts) + 4 + len(per_chip))),
+        right=frozenset(range(1, len(parts) + 2 + len(ends))),
     )
 
 

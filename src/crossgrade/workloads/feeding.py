@@ -240,31 +240,9 @@ _SECONDS = 30
 def _speech(module: torch.nn.Module) -> Feeding:
     """Return the feeding of a model that hears 30 seconds and writes text."""
     config: Any = module.config
-    frames = 2 * int(config.max_source_positions)  # the second convolution halves them
-
-    def inputs(workload: Workload, device: torch.device) -> Arguments:
-        import torch
-
-        shape = (workload.batch, int(config.num_mel_bins), frames)
-        heard = torch.zeros(shape, dtype=_dtype(module), device=device)
-        given = ids(workload.batch, workload.tokens, device)
-        if workload.phase == "train":
-            return (), {"input_features": heard, "labels": given, "use_cache": False}
-        if workload.context:
-            past = ids(workload.batch, workload.context, device)
-            with torch.no_grad():
-                result = module(input_features=heard, decoder_input_ids=past, use_cache=True)
-            return (), {
-                "encoder_outputs": (result.encoder_last_hidden_state,),
-                "decoder_input_ids": given,
-                "past_key_values": result.past_key_values,
-                "use_cache": True,
-            }
-        return (), {"input_features": heard, "decoder_input_ids": given, "use_cache": True}
-
     most = int(config.max_target_positions)
     return Feeding(
-        make_inputs=inputs,
+        make_inputs=lambda workload, device: _heard(module, workload, device),
         defaults={
             "prefill": {"tokens": 4},
             "decode": {"context": most // 2},
@@ -279,6 +257,30 @@ def _speech(module: torch.nn.Module) -> Feeding:
             "the spectrogram is computed ahead of the model and is not counted",
         ),
     )
+
+
+def _heard(module: torch.nn.Module, workload: Workload, device: torch.device) -> Arguments:
+    """Return a spectrogram and text; in decode what the encoder heard, and both caches."""
+    import torch
+
+    config: Any = module.config
+    frames = 2 * int(config.max_source_positions)  # the second convolution halves them
+    shape = (workload.batch, int(config.num_mel_bins), frames)
+    heard = torch.zeros(shape, dtype=_dtype(module), device=device)
+    given = ids(workload.batch, workload.tokens, device)
+    if workload.phase == "train":
+        return (), {"input_features": heard, "labels": given, "use_cache": False}
+    if not workload.context:
+        return (), {"input_features": heard, "decoder_input_ids": given, "use_cache": True}
+    past = ids(workload.batch, workload.context, device)
+    with torch.no_grad():
+        result = module(input_features=heard, decoder_input_ids=past, use_cache=True)
+    return (), {
+        "encoder_outputs": (result.encoder_last_hidden_state,),
+        "decoder_input_ids": given,
+        "past_key_values": result.past_key_values,
+        "use_cache": True,
+    }
 
 
 def _describe_speech(workload: Workload) -> str:
