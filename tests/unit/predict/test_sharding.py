@@ -9,6 +9,7 @@ from tests.conftest import capture_of
 
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.phase import predict
+from crossgrade.predict.price import price
 from crossgrade.predict.sharding import (
     exchange_s,
     exchanged_bytes,
@@ -100,6 +101,21 @@ def test_chips_do_not_shorten_a_step_but_multiply_it(step):
     assert eight.tokens_per_s_per_chip.low == pytest.approx(eight.tokens_per_s.low / 8)
     even = predict(step, chip, dataclasses.replace(layout, kind="ideal-shards", tp=8, dp=1))
     assert even.time_s.low < eight.time_s.low
+
+
+def test_an_exchange_hides_behind_computing_at_one_end_alone(step):
+    chip = load_chip("h100")
+    low, high = (
+        price(columns, chip, Layout(chips=1), step.traffic, end, exchange_s=1e-9)
+        for columns, end in (
+            (step.fused_columns, "optimistic"),
+            (step.eager_columns, "pessimistic"),
+        )
+    )
+    assert (low.network_s, high.network_s) == (0, 1e-9)
+    long = price(step.fused_columns, chip, Layout(chips=1), step.traffic, "optimistic",
+                 exchange_s=5.0)  # fmt: skip
+    assert long.total_s == pytest.approx(5.0)
 
 
 def test_fp32_state_is_twelve_bytes_a_parameter(dense_config):

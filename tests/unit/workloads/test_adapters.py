@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from crossgrade.api import AssessOptions, assess, render
+from crossgrade.cli.main import main
 from crossgrade.errors import BadOption
+from crossgrade.values.number_kinds import kind_of
 
 
 def training(model, **options):
@@ -120,3 +124,19 @@ def test_no_number_of_chips_is_a_blocker():
     assert (answer.verdict, finding.severity) == ("blocked", "blocker")
     assert "--shard gradients" in finding.hint
     assert "no number" in render(answer)
+
+
+def test_the_command_line_takes_all_of_it(dense_config, capsys):
+    words = ["--phase", "train", "--tokens", "32", "--lora-rank", "4"]
+    words += ["--lora-targets", "q_proj, v_proj", "--optimizer", "adamw-fp32"]
+    words += ["--shard", "full", "--chips", "2"]
+    line = ["assess", str(dense_config), "--on", "h100", *words, "--json", "--no-record"]
+    with pytest.raises(SystemExit) as ended:
+        main(line)
+    assert ended.value.code == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    phase = data["chips"][0]["phases"][0]
+    assert phase["layout"]["shard"] == "full"
+    assert "on 4 linear layers (q_proj, v_proj)" in " ".join(data["notes"])
+    assert 0 < phase["memory"]["peak_per_chip"] <= phase["memory"]["peak_fused"]
+    assert kind_of("chips[].phases[].memory.peak_per_chip").kind == "predicted"
