@@ -210,7 +210,7 @@ def _describe_pictures(workload: Workload) -> str:
 
 
 _HERTZ = 16_000
-"""Samples per second of the models that read waves (wav2vec 2.0, arXiv 2006.11477, section 4.2)."""
+"""Samples per second of the models that read waves (wav2vec 2.0, arXiv 2006.11477)."""
 
 
 def _waves(module: torch.nn.Module) -> Feeding:
@@ -234,7 +234,7 @@ def _waves(module: torch.nn.Module) -> Feeding:
 
 
 _SECONDS = 30
-"""Length of the windows that Whisper hears; shorter sound is padded (arXiv 2212.04356, 2.2)."""
+"""Length of the windows that Whisper hears; shorter sound is padded (arXiv 2212.04356)."""
 
 
 def _speech(module: torch.nn.Module) -> Feeding:

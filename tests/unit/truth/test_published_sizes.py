@@ -17,9 +17,11 @@ from crossgrade.predict.phase import prepare
 from crossgrade.workloads.resolve import find_model
 
 EXACT_PARAMETERS = {
-    # parameters of the files on the Hugging Face pages of the models of these names
+    # torchvision.models: `num_params` of the weights of vit_b_16, vit_l_16 and resnet50
     "vit-base-patch16-224": 86_567_656, "vit-large-patch16-224": 304_326_632,
-    "resnet-50": 25_557_032, "dinov2-large": 304_368_640, "whisper-large-v3": 1_543_490_560,
+    "resnet-50": 25_557_032,
+    # parameters of the files on the Hugging Face pages of the models of these names
+    "dinov2-large": 304_368_640, "whisper-large-v3": 1_543_490_560,
     "bert-base-uncased": 109_482_240, "bert-large-uncased": 335_141_888,
     "all-minilm-l6-v2": 22_713_216, "bge-m3": 567_754_752, "qwen3-embedding-0.6b": 595_776_512,
     "flux-1-dev": 11_901_408_320,
@@ -29,13 +31,13 @@ EXACT_PARAMETERS = {
     "graphsage-ogbn-products": 206_895,
 }  # fmt: skip
 MULTIPLY_ADDS = {
-    # Touvron et al., 2020, arXiv 2012.12877, table 5 (ViT-B: 17.6, with 17.58 in torchvision)
-    ("vit-base-patch16-224", 224): (17.58e9, 0.005),
-    # He et al., 2015, arXiv 1512.03385: 3.8; 4.09 in torchvision for the stride of v1.5
-    ("resnet-50", 224): (4.09e9, 0.005),
-    # Peebles and Xie, 2023, arXiv 2212.09748, table 4 (118.64) and section 5 (524.60)
-    ("dit-xl-2", 256): (118.64e9, 0.002),
-    ("dit-xl-2", 512): (524.60e9, 0.002),
+    # torchvision.models: `_ops` of the weights of vit_b_16, vit_l_16 and resnet50
+    ("vit-base-patch16-224", 224): (17.564e9, 1e-4),
+    ("vit-large-patch16-224", 224): (61.555e9, 1e-4),
+    ("resnet-50", 224): (4.089e9, 1e-4),
+    # Peebles and Xie, 2023, arXiv 2212.09748
+    ("dit-xl-2", 256): (118.64e9, 0.001),
+    ("dit-xl-2", 512): (524.60e9, 0.001),
 }
 
 
