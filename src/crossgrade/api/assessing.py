@@ -9,13 +9,14 @@ import contextlib
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossgrade.api.catalog import chip, chosen_chips
 from crossgrade.api.options import AssessOptions
+from crossgrade.api.sizing import check_asked, default_phases, in_words, sized
 from crossgrade.errors import BadOption, CannotWrite, CaptureError
 from crossgrade.values.assessment import (
     Assessment,
@@ -34,11 +35,9 @@ if TYPE_CHECKING:
     from crossgrade.values.capture import Capture
     from crossgrade.values.chip import Chip
     from crossgrade.values.evidence import Constant
+    from crossgrade.workloads.built import BuiltModel
 
 Narrate = Callable[[str], None]
-
-DEFAULT_TOKENS: Mapping[Phase, int] = {"prefill": 4096, "decode": 1, "train": 4096}
-DEFAULT_CONTEXT: Mapping[Phase, int] = {"prefill": 0, "decode": 8192, "train": 0}
 
 
 def assess(
@@ -80,7 +79,9 @@ def _assess(
     found = find_model(model)
     narrate(f"building {found.ref.name} without weights")
     built = found.build(options.dtype)
-    _check_sizes(options, built.sizes, found.ref.name)
+    phases = options.phases or default_phases(built)
+    check_asked(options, built, phases, found.ref.name)
+    built = _adapted(built, options, found.ref.name)
     from crossgrade.capture.run import CaptureSession
     from crossgrade.predict.timeline import memory_timeline
 
@@ -90,7 +91,7 @@ def _assess(
         model=found.ref,
         narrate=narrate,
         folder=save_captures,
-        phases=options.phases or _default_phases(built.sizes),
+        phases=phases,
     )
     prepared = desk.prepared()
     assessed = tuple(desk.chip(passed, described_chip) for passed, described_chip in described)
@@ -107,28 +108,21 @@ def _assess(
     )
 
 
+def _adapted(built: BuiltModel, options: AssessOptions, name: str) -> BuiltModel:
+    """Return the model with the adapters asked for."""
+    if not options.lora_rank:
+        return built
+    from crossgrade.workloads.adapters import with_adapters
+
+    return with_adapters(built, rank=options.lora_rank, targets=options.lora_targets, name=name)
+
+
 def _check_prices(options: AssessOptions, described: Sequence[tuple[str, Chip]]) -> None:
     """Refuse a price for a chip that is not asked for."""
     known = {name for passed, chip_ in described for name in (passed, chip_.name)}
     for name in options.prices:
         if name not in known:
             raise BadOption(f"--price {name}: not among --on", hint=f"one of {sorted(known)}")
-
-
-def _default_phases(sizes: frozenset[str]) -> tuple[Phase, ...]:
-    """Return the phases of a model whose inputs follow these sizes."""
-    return ("prefill", "decode") if "context" in sizes else ("prefill",)
-
-
-def _check_sizes(options: AssessOptions, sizes: frozenset[str], name: str) -> None:
-    """Refuse a size that the model's own example inputs would ignore."""
-    for size in ("batch", "tokens", "context"):
-        value = getattr(options, size)
-        if value is not None and size not in sizes:
-            raise BadOption(
-                f"--{size} {value}: {name} brings its own inputs",
-                hint=f"give the factory a parameter named `{size}`, or leave the option out",
-            )
 
 
 def _assumptions() -> tuple[AssumptionFigure, ...]:
@@ -154,25 +148,7 @@ class _Desk:
 
     def workload(self, phase: Phase) -> Workload:
         """Return a phase with its sizes."""
-        o = self.options
-        batch = 1 if o.batch is None else o.batch
-        tokens = o.tokens if o.tokens is not None else DEFAULT_TOKENS[phase]
-        context = o.context if o.context is not None else DEFAULT_CONTEXT[phase]
-        if len(self.phases) > 1 and phase == "decode":
-            # With several phases, --tokens is the prompt; decode adds one token at a time.
-            tokens = 1
-        if phase == "train" or (len(self.phases) > 1 and phase != "decode"):
-            context = 0
-        sizes = self.session.built.sizes
-        return Workload(
-            model=self.model,
-            phase=phase,
-            dtype=o.dtype,
-            batch=batch if "batch" in sizes else 1,
-            tokens=tokens if "tokens" in sizes else 1,
-            context=context if "context" in sizes else 0,
-            item="tokens" if sizes & {"batch", "tokens"} else "executions",
-        )
+        return sized(self.options, self.session.built, self.phases, phase, self.model)
 
     def prepared(self) -> list[Prepared]:
         """Return every phase, captured and prepared."""
@@ -187,9 +163,13 @@ class _Desk:
         if workload not in self._prepared:
             from crossgrade.predict.phase import prepare
 
+            words = in_words(self.session.built, workload)
             self.narrate(
-                f"capturing {workload.phase}: batch {workload.batch}, {workload.tokens} new, "
-                f"{workload.context} cached"
+                f"capturing {workload.phase}: "
+                + (
+                    words
+                    or f"batch {workload.batch}, {workload.tokens} new, {workload.context} cached"
+                )
             )
             capture = self.session.capture(workload)
             if self.folder is not None:
@@ -203,7 +183,8 @@ class _Desk:
         assert self.folder is not None
         w = capture.workload
         stem = re.sub(r"[^\w.-]+", "_", w.model.name)
-        path = self.folder / f"{stem}-{w.phase}-b{w.batch}-t{w.tokens}-c{w.context}.cgcap"
+        own = "".join(f"-{name}{value}" for name, value in w.sizes)
+        path = self.folder / f"{stem}-{w.phase}-b{w.batch}-t{w.tokens}-c{w.context}{own}.cgcap"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             save(capture, path)
@@ -254,10 +235,13 @@ class _Desk:
             chips=self.options.chips,
             price_per_hour=price,
             weights_format=self.session.built.weights.title,
+            shard=self.options.shard,
         )
         return dataclasses.replace(
             result,
             capture_digest=digest(prepared.capture),
+            sizes=dict(prepared.capture.workload.sizes),
+            inputs=in_words(self.session.built, prepared.capture.workload),
             claims=self._claims(prepared.capture.workload, described),
         )
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from crossgrade.errors import BadOption
+from crossgrade.values.layout import SHARDS, Shard
 from crossgrade.values.precision import USER_DTYPES
-from crossgrade.values.workload import PHASES, Phase
+from crossgrade.values.workload import OPTIMIZERS, PHASES, Optimizer, Phase
 
 _LARGEST = 1 << 31
 
@@ -26,8 +27,18 @@ class AssessOptions:
     """Tokens per sequence, None for the phase's default."""
     context: int | None = None
     """Cached tokens, None for the phase's default."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Sizes that only some models have, by name."""
     dtype: str | None = None
     """Weight format, None for the checkpoint's own."""
+    optimizer: Optimizer = "adamw"
+    """What a training step updates parameters with."""
+    lora_rank: int | None = None
+    """Rank of adapters that alone are trained, None for training every parameter."""
+    lora_targets: tuple[str, ...] = ()
+    """Last names of the layers that get adapters; none given: linear layers of blocks."""
+    shard: Shard = "none"
+    """What data-parallel chips share out in training."""
     chips: int | None = None
     """Number of chips, None for as many as are needed."""
     prices: Mapping[str, float] = field(default_factory=dict)
@@ -61,6 +72,32 @@ class AssessOptions:
                 raise BadOption(f"{name} {value}", hint=f"a whole number from {least} to 2^31")
         if self.dtype is not None and self.dtype not in USER_DTYPES:
             raise BadOption(f"--dtype {self.dtype}", hint=f"one of {', '.join(USER_DTYPES)}")
+        self._check_training()
         for chip, price in self.prices.items():
             if not (0 < price < float("inf")):
                 raise BadOption(f"--price {chip}={price}", hint="a finite amount above 0")
+
+    def _check_training(self) -> None:
+        """Refuse options of training where something else is asked for too.
+
+        Raises:
+            BadOption: names the option.
+        """
+        for name, value, known in (
+            ("--optimizer", self.optimizer, OPTIMIZERS),
+            ("--shard", self.shard, SHARDS),
+        ):
+            if value not in known:
+                raise BadOption(f"{name} {value}", hint=f"one of {', '.join(known)}")
+        if self.lora_rank is not None and not 1 <= self.lora_rank < _LARGEST:
+            raise BadOption(f"--lora-rank {self.lora_rank}", hint="a whole number of at least 1")
+        if self.lora_targets and self.lora_rank is None:
+            raise BadOption("--lora-targets without --lora-rank", hint="add --lora-rank 16")
+        given = {
+            "--optimizer": self.optimizer != "adamw",
+            "--lora-rank": self.lora_rank is not None,
+            "--shard": self.shard != "none",
+        }
+        for name, is_given in given.items():
+            if is_given and self.phases != ("train",):
+                raise BadOption(f"{name} belongs to training", hint="add --phase train, alone")

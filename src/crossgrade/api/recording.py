@@ -18,7 +18,13 @@ def _resolved(assessment: Assessment) -> dict[str, Any]:
         "model": dataclasses.asdict(assessment.model),
         "chips": [c.chip for c in assessment.chips],
         "phases": [
-            {"phase": p.phase, "batch": p.batch, "tokens": p.tokens, "context": p.context}
+            {
+                "phase": p.phase,
+                "batch": p.batch,
+                "tokens": p.tokens,
+                "context": p.context,
+                "sizes": dict(p.sizes),
+            }
             for p in assessment.chips[0].phases
         ],
         "weights": assessment.weights_format,

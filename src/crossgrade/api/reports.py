@@ -30,6 +30,16 @@ def command_line(model: str, options: AssessOptions) -> str:
         value = getattr(options, name)
         if value is not None:
             words += [f"--{name}", str(value)]
+    for size, number in options.sizes.items():
+        words += ["--size", f"{size}={number}"]
+    if options.optimizer != "adamw":
+        words += ["--optimizer", options.optimizer]
+    if options.lora_rank is not None:
+        words += ["--lora-rank", str(options.lora_rank)]
+    for target in options.lora_targets:
+        words += ["--lora-targets", target]
+    if options.shard != "none":
+        words += ["--shard", options.shard]
     for chip, price in options.prices.items():
         words += ["--price", f"{chip}={price:g}/h"]
     return shlex.join(words)

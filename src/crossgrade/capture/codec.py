@@ -114,6 +114,7 @@ def _check_schema(header: dict[str, Any], path: Path) -> None:
 def _from_header(header: dict[str, Any], columns: dict[str, Any]) -> Capture:
     workload = dict(header["workload"])
     workload["model"] = ModelRef(**workload["model"])
+    workload["sizes"] = tuple((str(n), int(v)) for n, v in workload.get("sizes", ()))
     return Capture(
         schema=int(header["schema"]),
         workload=Workload(**workload),

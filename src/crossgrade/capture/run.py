@@ -18,6 +18,7 @@ from crossgrade.capture.attention import FusedAttention
 from crossgrade.capture.device import DEVICE_NAME, AccelFakeMode, ensure_device, move_module
 from crossgrade.capture.expand import dissolve
 from crossgrade.capture.modulestack import ModuleStack
+from crossgrade.capture.optimizers import steady
 from crossgrade.capture.recorder import Recorder
 from crossgrade.errors import CaptureFailed, CrossgradeError
 from crossgrade.values.capture import Capture
@@ -102,13 +103,12 @@ class CaptureSession:
     def _train(
         self, workload: Workload, recorder: Recorder, args: Any, kwargs: dict[str, Any]
     ) -> None:
-        """Forward, backward and one AdamW step."""
+        """Forward, backward and one step of the optimizer."""
         module = self.built.module
         trainable = [p for p in module.parameters() if p.requires_grad]
-        optimizer = _steady_adamw(trainable)
-        for parameter in trainable:
-            for key, tensor in optimizer.state[parameter].items():
-                recorder.tag(tensor, "optimizer", key)
+        optimizer = steady(workload.optimizer, trainable)
+        for tensor, name in optimizer.state:
+            recorder.tag(tensor, "optimizer", name)
         with torch.enable_grad(), recorder:
             loss = self.built.loss(module(*args, **kwargs))
             recorder.stage = "backward"
@@ -168,19 +168,6 @@ class CaptureSession:
             "device": f"{DEVICE_NAME} (fake, out of tree)",
             **self.built.environment,
         }
-
-
-def _steady_adamw(parameters: list[torch.nn.Parameter]) -> torch.optim.AdamW:
-    """Return AdamW as it is after its first step: its state exists."""
-    # Foreach is what PyTorch picks by itself on accelerators; fake tensors hide that they are.
-    optimizer = torch.optim.AdamW(parameters, lr=1e-4, foreach=True)
-    for parameter in parameters:
-        optimizer.state[parameter] = {
-            "step": torch.tensor(1.0),
-            "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-            "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-        }
-    return optimizer
 
 
 def _hint(error: BaseException) -> str:

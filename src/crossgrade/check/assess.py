@@ -5,6 +5,7 @@ Must not know any chip, nor how the answer is shown.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from crossgrade.check.execution import execution_findings
@@ -18,15 +19,19 @@ from crossgrade.check.operators import (
     level_shares,
     operator_uses,
 )
+from crossgrade.check.training import sharded_findings, training_in_words
 from crossgrade.predict.memory import MemoryNeed
 from crossgrade.predict.phase import (
+    UNRATED,
     Prediction,
     Prepared,
     call_time_shares,
     least_chips,
     predict,
+    unrated_share,
     usable_memory,
 )
+from crossgrade.predict.sharding import least_sharded, peak_per_chip
 from crossgrade.values.assessment import (
     LevelFigures,
     MemoryFigures,
@@ -38,7 +43,8 @@ from crossgrade.values.assessment import (
 from crossgrade.values.chip import Chip
 from crossgrade.values.evidence import Band
 from crossgrade.values.finding import Finding
-from crossgrade.values.layout import Layout
+from crossgrade.values.layout import Layout, Shard
+from crossgrade.values.workload import Workload
 
 _SEVERITY = {"blocker": 0, "warning": 1, "note": 2}
 
@@ -51,6 +57,7 @@ def assess_phase(
     chips: int | None,
     price_per_hour: float | None,
     weights_format: str,
+    shard: Shard = "none",
 ) -> PhaseAssessment:
     """Return the answer for one phase on one chip.
 
@@ -61,15 +68,17 @@ def assess_phase(
         chips: how many, None for as many as are needed.
         price_per_hour: of one chip, in the user's currency.
         weights_format: format of the weights, in words.
+        shard: what data-parallel chips share out, `none` for ideal shards.
     """
     memory = prepared.memory
     workload = prepared.capture.workload
-    least = least_chips(memory.peak_fused, chip)
-    layout = _layout(chips or least or 1)
+    least = _least(memory, chip, shard)
+    layout = _layout(chips or least or 1, shard)
     priced = chip.memory_bandwidth is not None
-    uses = operator_uses(prepared, table, chip.soc, _shares(prepared, chip, priced))
+    told = priced and unrated_share(prepared, chip) <= UNRATED
+    uses = operator_uses(prepared, table, chip.soc, _shares(prepared, chip, told))
     prediction = predict(prepared, chip, layout, dissolved_work(uses)) if priced else None
-    findings = _findings(prepared, chip, uses, prediction, layout, least)
+    findings = _findings(prepared, chip, uses, prediction, layout, least, shard)
     return PhaseAssessment(
         phase=workload.phase,
         batch=workload.batch,
@@ -77,12 +86,13 @@ def assess_phase(
         context=workload.context,
         item=workload.item,
         verdict=_verdict(uses, findings, chips or 1, least),
+        training=training_in_words(workload, memory, layout) if workload.phase == "train" else "",
         layout=layout,
         calls=prepared.capture.calls,
         distinct_calls=prepared.capture.keys,
         flops=prepared.flops,
-        memory=_memory(memory, chip, least, _format(memory, workload.phase, weights_format)),
-        speed=_speed(prediction, layout, price_per_hour) if prediction else None,
+        memory=_memory(memory, chip, least, _format(memory, workload, weights_format), layout),
+        speed=_speed(prediction, layout, price_per_hour) if prediction and told else None,
         levels=_levels(uses),
         operators=tuple(_operator(use) for use in uses),
         findings=findings,
@@ -98,7 +108,17 @@ def _levels(uses: tuple[OperatorUse, ...]) -> tuple[LevelFigures, ...]:
     )
 
 
-def _layout(chips: int) -> Layout:
+def _least(memory: MemoryNeed, chip: Chip, shard: Shard, *, eager: bool = False) -> int | None:
+    """Return how many chips hold the phase at least; None if unknown or if no number does."""
+    usable = usable_memory(chip)
+    if shard != "none" and usable is not None:
+        return least_sharded(memory, shard, usable, eager=eager)
+    return least_chips(memory.peak_eager if eager else memory.peak_fused, chip)
+
+
+def _layout(chips: int, shard: Shard) -> Layout:
+    if shard != "none" and chips > 1:
+        return Layout(chips=chips, kind="data-parallel-sharded", dp=chips, shard=shard)
     return Layout(chips=chips, kind="single" if chips == 1 else "ideal-shards", tp=chips)
 
 
@@ -115,11 +135,12 @@ def _findings(
     prediction: Prediction | None,
     layout: Layout,
     least: int | None,
+    shard: Shard,
 ) -> tuple[Finding, ...]:
     """Return all findings, the worst and heaviest first."""
     phase = prepared.capture.workload.phase
     found = [
-        *fit_findings(prepared.memory, chip, phase, layout.chips, least),
+        *_fit(prepared.memory, chip, phase, layout, least, shard),
         *operator_findings(uses, chip.name, phase),
         *numerics_findings(prepared, chip, phase),
     ]
@@ -144,11 +165,23 @@ def _findings(
     )
 
 
+def _fit(
+    memory: MemoryNeed, chip: Chip, phase: str, layout: Layout, least: int | None, shard: Shard
+) -> Iterator[Finding]:
+    """Return findings about capacity, by how the memory divides."""
+    usable = usable_memory(chip)
+    if shard == "none" or usable is None:
+        return fit_findings(memory, chip, phase, layout.chips, least)
+    return sharded_findings(memory, chip, phase, layout.chips, least, shard, usable)
+
+
 def _verdict(
     uses: tuple[OperatorUse, ...], findings: tuple[Finding, ...], chips: int, least: int | None
 ) -> Verdict:
     """Return the answer in one word."""
-    if any(use.level == "missing" for use in uses):
+    if any(use.level == "missing" for use in uses) or any(
+        f.severity == "blocker" for f in findings
+    ):
         return "blocked"
     unknown = sum(use.time_share for use in uses if use.level == "unknown")
     if least is None or unknown > 0.05 or all(use.level == "unknown" for use in uses):
@@ -158,17 +191,21 @@ def _verdict(
     return "runs-with-findings" if any(f.severity == "warning" for f in findings) else "runs"
 
 
-def _format(memory: MemoryNeed, phase: str, given: str) -> str:
+def _format(memory: MemoryNeed, workload: Workload, given: str) -> str:
     """Return the format that weights count in: a training step needs them as it computes."""
-    if phase != "train":
+    if workload.phase != "train":
         return given
+    if workload.lora_rank:
+        return f"{given}, frozen; adapters as the module computes"
     return f"{', '.join(memory.formats)} as the module computes (training)"
 
 
 def _memory(
-    memory: MemoryNeed, chip: Chip, least: int | None, weights_format: str
+    memory: MemoryNeed, chip: Chip, least: int | None, weights_format: str, layout: Layout
 ) -> MemoryFigures:
+    shared = layout.kind == "data-parallel-sharded"
     return MemoryFigures(
+        peak_per_chip=peak_per_chip(memory, layout.shard, layout.dp) if shared else None,
         weights=memory.weights,
         weights_format=weights_format,
         kv=memory.kv,
@@ -182,7 +219,7 @@ def _memory(
         by_format=memory.formats,
         usable_per_chip=usable_memory(chip),
         least_chips=least,
-        least_chips_eager=least_chips(memory.peak_eager, chip),
+        least_chips_eager=_least(memory, chip, layout.shard, eager=True),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from crossgrade.predict.phase import Prediction, Prepared
+from crossgrade.predict.phase import UNRATED, Prediction, Prepared
 from crossgrade.units import count, percent, seconds
 from crossgrade.values.finding import Finding
 
@@ -24,18 +24,25 @@ def execution_findings(
     if waiting >= _HOST_BOUND:
         yield _host_bound(chip, phase, prediction, waiting)
     if prediction.unknown_rates:
-        names = ", ".join(prediction.unknown_rates)
-        yield Finding(
-            id="CG-F403",
-            severity="warning",
-            chip=chip,
-            phase=phase,
-            title=f"no peak is published for {names}: its arithmetic counts as free",
-            place=(),
-            evidence=(f"{chip}: no engine for {names} in the description",),
-            hint="the time is too short by what this arithmetic takes; measure it on the chip",
-        )
+        yield _unrated(chip, phase, prediction)
     yield from _data_dependent(prepared, chip, phase)
+
+
+def _unrated(chip: str, phase: str, prediction: Prediction) -> Finding:
+    names = ", ".join(prediction.unknown_rates)
+    share = percent(prediction.unrated_share)
+    told = prediction.unrated_share > UNRATED
+    return Finding(
+        id="CG-F403",
+        severity="warning",
+        chip=chip,
+        phase=phase,
+        title=f"no peak is published for {names}, {share} of the matrix work: "
+        + ("no time is predicted" if told else "its arithmetic counts as free"),
+        place=(),
+        evidence=(f"{chip}: no engine for {names} in the description",),
+        hint="measure it on the chip, or add the rate in a chip file with its source",
+    )
 
 
 def _host_bound(chip: str, phase: str, prediction: Prediction, waiting: float) -> Finding:

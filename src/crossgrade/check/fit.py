@@ -64,7 +64,7 @@ def _does_not_fit(
             f"cache {bytes_(memory.kv)}",
             f"activations {bytes_(memory.activations_fused)}",
         ),
-        evidence=_capacity(chip, usable),
+        evidence=capacity_evidence(chip, usable),
         hint=f"use at least {things(least, 'chip')}, or a smaller batch, context or weight format",
         data={"peak_bytes": memory.peak_fused, "least_chips": least},
     )
@@ -78,7 +78,7 @@ def _hardly_fits(memory: MemoryNeed, chip: Chip, phase: str, chips: int, usable:
         phase=phase,
         title=f"fits with {percent(1 - memory.peak_fused / (usable * chips))} to spare",
         place=(),
-        evidence=_capacity(chip, usable),
+        evidence=capacity_evidence(chip, usable),
         hint="fragmentation and communication buffers may take more than that",
         data={"peak_bytes": memory.peak_fused},
     )
@@ -96,7 +96,7 @@ def _fits_fused_only(
         f"{bytes_(memory.activations_eager)}, with fused kernels "
         f"{bytes_(memory.activations_fused)}",
         place=(),
-        evidence=_capacity(chip, usable),
+        evidence=capacity_evidence(chip, usable),
         hint="run with fused attention or torch.compile, or in shorter pieces of the prompt",
         data={"peak_bytes": memory.peak_eager, "least_chips": eager},
     )
@@ -128,7 +128,8 @@ def format_findings(
         )
 
 
-def _capacity(chip: Chip, usable: float) -> tuple[str, ...]:
+def capacity_evidence(chip: Chip, usable: float) -> tuple[str, ...]:
+    """Return where a chip's capacity stands, and what of it counts as usable."""
     constant = chip.memory_capacity
     if constant is None:
         return ()

@@ -35,6 +35,27 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     return prices
 
 
+def _sizes(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, int]:
+    """Return size -> value."""
+    sizes: dict[str, int] = {}
+    for text in value:
+        name, _, amount = text.partition("=")
+        if name in sizes:
+            raise BadOption(f"--size {text}: {name} is given twice")
+        try:
+            sizes[name] = int(amount)
+        except ValueError:
+            raise BadOption(
+                f"--size {text}", hint="NAME=VALUE with a whole number, such as image=384"
+            ) from None
+    return sizes
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    """Return names that commas part."""
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
 @click.command("assess", short_help="what a model needs, and how it would run, on chips")
 @click.argument("model", shell_complete=complete_models)
 @click.option("--on", multiple=True, metavar="SPEC", help="Chip, or cpu; repeat to compare.",
@@ -50,8 +71,19 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     "--tokens", type=int, help="Prompt or sequence length (4096); decode: new tokens (1)."
 )
 @click.option("--context", type=int, help="Tokens already cached (decode 8192, prefill 0).")
+@click.option("--size", "sizes", multiple=True, callback=_sizes, metavar="NAME=VALUE",
+              help="A size that only some models have, such as image=384; repeatable.")  # fmt: skip
 @click.option("--dtype", metavar="D", help="fp64, fp32, bf16, fp16, fp8, int8, fp4, int4. "
               "Default: the checkpoint's own.")  # fmt: skip
+@click.option("--optimizer", type=click.Choice(["adamw", "adamw-fp32", "sgd"]), default="adamw",
+              show_default=True, help="Training: how parameters are updated.")  # fmt: skip
+@click.option("--lora-rank", type=int, metavar="R",
+              help="Training: freeze the weights, train adapters of this rank.")  # fmt: skip
+@click.option("--lora-targets", default="", callback=_names, metavar="NAME,...",
+              help="Layers that get adapters. Default: linear layers of the blocks.")  # fmt: skip
+@click.option("--shard", type=click.Choice(["none", "optimizer", "gradients", "full"]),
+              default="none", show_default=True,
+              help="Training: what data-parallel chips share out (ZeRO 1, 2, 3).")  # fmt: skip
 @click.option("--chips", default="auto", callback=_chips, metavar="N|auto", show_default=True,
               help="Number of chips; auto: as many as the memory needs.")  # fmt: skip
 @click.option("--price", "prices", multiple=True, callback=_prices, metavar="CHIP=AMOUNT/h",
@@ -90,7 +122,9 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 @click.option("--save-captures", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Also write each capture there.")  # fmt: skip
 def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int | None,
-            tokens: int | None, context: int | None, dtype: str | None, chips: int | None,
+            tokens: int | None, context: int | None, sizes: dict[str, int],
+            dtype: str | None, optimizer: Any, lora_rank: int | None,
+            lora_targets: tuple[str, ...], shard: Any, chips: int | None,
             prices: dict[str, float], as_json: bool, everything: bool, out: Path | None,
             no_record: bool, save_captures: Path | None, explain: str | None,
             compare: Path | None, chip_files: tuple[str, ...],
@@ -121,7 +155,12 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
         batch=batch,
         tokens=tokens,
         context=context,
+        sizes=sizes,
         dtype=dtype,
+        optimizer=optimizer,
+        lora_rank=lora_rank,
+        lora_targets=lora_targets,
+        shard=shard,
         chips=chips,
         prices=prices,
         chip_files=chip_files,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crossgrade.predict.phase import Prepared, predict
+from crossgrade.predict.phase import UNRATED, Prepared, predict
 from crossgrade.values.assessment import ClaimComparison
 from crossgrade.values.chip import Chip
 from crossgrade.values.claim import Claim
@@ -43,7 +43,11 @@ def compare(
         why = reason or "the chip's memory bandwidth is not published"
         return ClaimComparison(claim=claim, predicted=None, inside=None, remark=why)
     layout = Layout(chips=claim.chips, kind="ideal-shards", tp=claim.chips)
-    step = predict(prepared, chip, layout).time_s
+    prediction = predict(prepared, chip, layout)
+    if prediction.unrated_share > UNRATED:
+        why = f"no peak is published for {', '.join(prediction.unknown_rates)}"
+        return ClaimComparison(claim=claim, predicted=None, inside=None, remark=why)
+    step = prediction.time_s
     gain = claim.tokens_per_step
     band = Band(low=step.low / gain, high=step.high / gain, low_name=step.low_name,
                 high_name=step.high_name, unit="s", kind="predicted")  # fmt: skip

@@ -87,9 +87,7 @@ def call_cost(key: CallKey, *, is_view: bool) -> CallCost:
             input_bytes=tuple(reads), output_bytes=tuple(writes),
         )  # fmt: skip
     kind = "collective" if "c10d" in key.operator else "vector"
-    elements = max([m.numel for m in (*key.inputs, *key.outputs)], default=0)
-    if name.startswith("_foreach"):
-        elements = sum(m.numel for m in key.inputs)
+    elements = _elements(name, key)
     return CallCost(
         kind=kind, flops=0.0, work=0.0, vector_ops=elements * _weight(name),
         dtype=_arithmetic_dtype(key), input_bytes=tuple(reads), output_bytes=tuple(writes),
@@ -120,6 +118,13 @@ def _gather(key: CallKey, reads: list[float], writes: list[float]) -> Any:
     return [min(reads[0], sum(writes)), *reads[1:]], writes
 
 
+def _bags(key: CallKey, reads: list[float], writes: list[float]) -> Any:
+    """Rows of the table are read as often as an index names one."""
+    table, indices = key.inputs[0], key.inputs[1]
+    row = table.nbytes / max(table.shape[0], 1)
+    return [min(reads[0], indices.numel * row), *reads[1:]], writes
+
+
 def _scatter(key: CallKey, reads: list[float], writes: list[float]) -> Any:
     """Only the rows that the source covers are read and written."""
     source = max([m.nbytes for m in key.inputs[1:] if m.dtype == key.inputs[0].dtype], default=0.0)
@@ -135,7 +140,8 @@ def _write_only(key: CallKey, reads: list[float], writes: list[float]) -> Any:
 
 _TRAFFIC: dict[str, Traffic] = {
     "embedding": _gather, "index_select": _gather, "gather": _gather, "index": _gather,
-    "take": _gather, "index_put": _scatter, "index_add": _scatter, "scatter": _scatter,
+    "take": _gather, "_embedding_bag": _bags, "_embedding_bag_forward_only": _bags,
+    "index_put": _scatter, "index_add": _scatter, "scatter": _scatter,
     "scatter_add": _scatter, "index_copy": _scatter, "_index_put_impl": _scatter,
     "copy": _write_only, "fill": _write_only, "zero": _write_only, "zeros_like": _write_only,
     "ones_like": _write_only, "full_like": _write_only, "new_zeros": _write_only,
@@ -152,6 +158,16 @@ _WEIGHTS = {"_softmax": 5.0, "_log_softmax": 5.0, "_safe_softmax": 5.0, "native_
 def _weight(name: str) -> float:
     base = name.rstrip("_")
     return _WEIGHTS.get(base, _WEIGHTS.get(base.removesuffix("_backward"), 1.0))
+
+
+def _elements(name: str, key: CallKey) -> int:
+    """Return how many elements a vector call works on."""
+    if name.startswith("_embedding_bag") and len(key.inputs) > 1:
+        # The rows that are named, not the table.
+        return max(key.inputs[1].numel * key.inputs[0].shape[-1], key.outputs[0].numel)
+    if name.startswith("_foreach"):
+        return sum(m.numel for m in key.inputs)
+    return max([m.numel for m in (*key.inputs, *key.outputs)], default=0)
 
 
 def _nothing(kind: CallClass) -> CallCost:

@@ -42,6 +42,10 @@ class _Desk:
     def chips(self) -> int:
         return self.phase.layout.chips
 
+    @property
+    def split(self) -> int:
+        return self.phase.layout.split
+
     def rate(self, name: str, low: bool) -> float:
         """Return an assumption at one end of the band."""
         row = self.assumptions[name]
@@ -159,7 +163,7 @@ def _group(desk: _Desk, g: KernelGroup, *, low: bool) -> Iterator[Step]:
 
 def _work(desk: _Desk, g: KernelGroup, *, low: bool) -> Step:
     """Return the work of a group: an amount over a rate where one thing limits all of it."""
-    chips = f" x {things(desk.chips, 'chip')}" if desk.chips > 1 else ""
+    chips = f" x {things(desk.split, 'chip')}" if desk.split > 1 else ""
     if g.limit == "memory":
         rate, share = "memory_bandwidth", desk.rate("memory_efficiency", low)
         amount, unit, efficiency = bytes_(g.bytes), "B/s", "memory_efficiency"
@@ -182,7 +186,7 @@ def _rate(desk: _Desk, speed: SpeedFigures, name: str) -> Iterator[Step]:
     if band is None:
         return
     p = desk.phase
-    items, item = p.batch * p.tokens, p.item
+    items, item = p.items, p.item
     divisor, rests_on, more = 1.0, ["options"], ""
     if name == "tokens_per_s_per_chip":
         divisor, more = desk.chips, f" / {things(desk.chips, 'chip')}"
@@ -212,7 +216,8 @@ def _memory(desk: _Desk, *, fused: bool) -> Iterator[Step]:
     kind: NumberClass = "predicted" if fused else "exact"
     total = m.peak_fused if fused else m.peak_eager
     name = "fused" if fused else "eager"
-    yield Step(depth=0, text=f"memory of all chips, {name} kernels: the sum of", value=total,
+    whose = "one replica" if desk.phase.layout.copies > 1 else "all chips"
+    yield Step(depth=0, text=f"memory of {whose}, {name} kernels: the sum of", value=total,
                unit="byte", kind=kind, rests_on=("capture",))  # fmt: skip
     parts: list[tuple[str, float, NumberClass]] = [
         (f"weights as {m.weights_format}", m.weights, "exact"),
@@ -244,12 +249,14 @@ def _chips(desk: _Desk) -> Iterator[Step]:
         return
     capacity = desk.constants["memory_capacity"].value
     share = desk.assumptions["usable_memory"].optimistic
-    yield _predicted(
-        0,
-        f"chips: {bytes_(m.peak_fused)} / {bytes_(m.usable_per_chip)}, rounded up",
-        m.least_chips,
-        unit="1",
-    )
+    text = f"chips: {bytes_(m.peak_fused)} / {bytes_(m.usable_per_chip)}, rounded up"
+    if m.peak_per_chip is not None:
+        text = (
+            f"chips: the least number that fits; on {things(desk.chips, 'chip')} each holds "
+            f"{bytes_(m.peak_per_chip)} of {bytes_(m.usable_per_chip)}; divided as "
+            f"`--shard {desk.phase.layout.shard}` says (ZeRO, arXiv 1910.02054)"
+        )
+    yield _predicted(0, text, m.least_chips, "capture", unit="1")
     yield Step(depth=1, text=f"usable per chip: {bytes_(capacity)} x {percent(share)}",
                value=m.usable_per_chip, unit="byte", kind="assumed",
                rests_on=("memory_capacity", "usable_memory"))  # fmt: skip

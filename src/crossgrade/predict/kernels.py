@@ -3,10 +3,10 @@
 `eager_kernels` launches one kernel per captured call. `fused_kernels` launches what a serving stack
 or a graph compiler launches. Products read narrow operands and no widened copies of them; weights
 are converted ahead of time; vector calls that share data become one kernel; attention becomes one
-kernel that skips what a mask hides; a cache is appended to and not copied; data that only repeats
-or joins is read where it lies; latents are not expanded where multiplying the queries costs less.
-What a fused kernel keeps to itself is not written, and what nobody reads is not computed. Must not
-know chips.
+kernel that skips what a mask hides; a convolution takes a batch norm and an activation with it; a
+cache is appended to and not copied; data that only repeats or joins is read where it lies; latents
+are not expanded where multiplying the queries costs less. What a fused kernel keeps to itself is
+not written, and what nobody reads is not computed. Must not know chips.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crossgrade.predict.attention import fuse_attention, without_masks
+from crossgrade.predict.convolutions import fold_convolutions
 from crossgrade.predict.copies import without_copies
 from crossgrade.predict.cost import CallCost, base_name, call_cost
 from crossgrade.predict.grouping import group_vectors
@@ -57,7 +58,7 @@ def fused_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list
     calls, moved = without_copies(calls, capture, until)
     masks = MaskReader(capture)
     calls = without_dead(without_masks(calls, capture, masks), until, capture.calls)
-    groups = group_vectors(calls, capture, until)
+    groups = fold_convolutions(group_vectors(calls, capture, until), capture, until)
     fused = fuse_attention(groups, capture, until, masks, moved)
     return without_dead(absorb_latents(fused, capture, until), until, capture.calls)
 

@@ -16,7 +16,26 @@ import numpy as np
 from crossgrade.predict.cost import base_name
 from crossgrade.predict.kernel import Kernel
 from crossgrade.predict.narrow import CASTS
+from crossgrade.predict.traffic import block_of
 from crossgrade.values.capture import ROLES, Capture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingShares:
+    """Bytes of one replica's training step that data-parallel chips may share out."""
+
+    trained: float = 0.0
+    """Weights that have a gradient, as computed."""
+    gradients: float = 0.0
+    """All gradients, whenever they are alive."""
+    block: float = 0.0
+    """Weights of the largest repeated block, or of the largest parameter outside blocks."""
+    blocks: int = 0
+    """Repeated blocks, and one for what stands outside."""
+    rest_fused: float = 0.0
+    """Most that is alive at once beside weights, optimizer state and gradients; fused kernels."""
+    rest_eager: float = 0.0
+    """The same in eager execution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +68,8 @@ class MemoryNeed:
     """Bytes of parameters by checkpoint format; in training by the dtype of the module."""
     parameters: int
     """Number of parameters, tied ones once."""
+    shares: TrainingShares
+    """What data-parallel chips may divide; all 0 outside training."""
 
 
 def memory_need(capture: Capture, fused: Sequence[Kernel]) -> MemoryNeed:
@@ -66,7 +87,8 @@ def memory_need(capture: Capture, fused: Sequence[Kernel]) -> MemoryNeed:
     is_kv = _role(capture, "kv") & accel
     computed = float(sizes[fixed].sum())
     training = capture.workload.phase == "train"
-    weights = computed if training else float(stored[fixed].sum())
+    as_counted = _counted(capture, fixed) if training else stored
+    weights = float(as_counted[fixed].sum())
     kv = float(stored[is_kv & (c["storage_died"] >= capture.calls)].sum())
     optimizer = float(sizes[_role(capture, "optimizer") & accel].sum())
     loose = accel & ~fixed & ~_role(capture, "optimizer")
@@ -85,16 +107,67 @@ def memory_need(capture: Capture, fused: Sequence[Kernel]) -> MemoryNeed:
     kept_converted = float(sizes[list(converted)].sum()) if converted else 0.0
     fused_most = max(_fused_peak(capture, fused, loose_fused) - gradients, 0.0)
     rows = weights + kv + gradients + optimizer
-    formats = (
-        _by_dtype(capture, is_parameter) if training else _by_format(capture, is_parameter, stored)
-    )
+    as_computed = training and not capture.workload.lora_rank
+    formats = _formats(capture, is_parameter, as_counted, as_computed=as_computed)
     return MemoryNeed(
         weights=weights, weights_as_computed=computed, kv=kv, gradients=gradients,
         optimizer=optimizer, activations_eager=eager, activations_fused=fused_most,
         converted=kept_converted, peak_eager=rows + eager,
         peak_fused=rows + fused_most + kept_converted, peak_call=peak_call,
         formats=formats, parameters=_parameter_count(capture, is_parameter),
+        shares=_shares(capture, fused, loose, as_counted) if training else TrainingShares(),
     )  # fmt: skip
+
+
+def _trained(capture: Capture) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return which storages are parameters with a gradient."""
+    c = capture.columns
+    names = np.unique(c["storage_name"][_role(capture, "gradient")])
+    return np.asarray(_role(capture, "parameter") & np.isin(c["storage_name"], names))
+
+
+def _counted(capture: Capture, fixed: np.ndarray) -> np.ndarray:
+    """Return bytes per storage that weights count with in training.
+
+    Frozen ones may stay as they are stored: each layer is converted when it is computed.
+    """
+    c = capture.columns
+    if not capture.workload.lora_rank:
+        return np.asarray(c["storage_bytes"])
+    frozen = fixed & ~_trained(capture)
+    return np.where(frozen, c["storage_stored_bytes"], c["storage_bytes"])
+
+
+def _shares(
+    capture: Capture, kernels: Sequence[Kernel], loose: np.ndarray, weights: np.ndarray
+) -> TrainingShares:
+    """Return what data-parallel chips may divide.
+
+    Args:
+        capture: a training step.
+        kernels: of a fusing stack, in order.
+        loose: which storages are neither fixed nor optimizer state.
+        weights: bytes per storage that a parameter counts with.
+    """
+    c = capture.columns
+    gradient = _role(capture, "gradient")
+    rest = loose & ~gradient
+    blocks: dict[str, float] = {}
+    names = capture.tables["names"]
+    for s in np.flatnonzero(_role(capture, "parameter")).tolist():
+        name = names[int(c["storage_name"][s])]
+        unit = block_of(name) or name
+        blocks[unit] = blocks.get(unit, 0.0) + float(weights[s])
+    repeated = {block_of(name) for name in blocks} - {""}
+    live = live_bytes(capture, rest, c["storage_bytes"])
+    return TrainingShares(
+        trained=float(c["storage_bytes"][_trained(capture)].sum()),
+        gradients=float(c["storage_bytes"][gradient].sum()),
+        block=max(blocks.values(), default=0.0),
+        blocks=len(repeated) + 1,
+        rest_fused=_fused_peak(capture, kernels, rest),
+        rest_eager=float(live.max(initial=0.0)),
+    )
 
 
 def _role(capture: Capture, role: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -155,6 +228,13 @@ def _storages_of_casts(capture: Capture) -> set[int]:
     producers = c["value_producer"]
     made = (producers >= 0) & is_cast[np.maximum(producers, 0)] if capture.calls else producers > 0
     return set(c["value_storage"][made].tolist())
+
+
+def _formats(
+    capture: Capture, chosen: np.ndarray, sizes: np.ndarray, *, as_computed: bool
+) -> dict[str, float]:
+    """Return bytes of parameters by the format that they count in."""
+    return _by_dtype(capture, chosen) if as_computed else _by_format(capture, chosen, sizes)
 
 
 def _by_format(capture: Capture, chosen: np.ndarray, sizes: np.ndarray) -> dict[str, float]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossgrade.predict.assumptions import assumptions
+from crossgrade.predict.assumptions import End, assumptions
 from crossgrade.predict.breakdown import breakdown, folded, module_times
 from crossgrade.predict.cost import CallCost
 from crossgrade.predict.kernel import Kernel
@@ -29,12 +29,17 @@ from crossgrade.predict.price import (
     kernel_columns,
     price,
 )
+from crossgrade.predict.rates import matrix_rate
+from crossgrade.predict.sharding import columns_per_chip, exchange_s
 from crossgrade.predict.traffic import ideal_traffic
 from crossgrade.values.breakdown import EndBreakdown, ModuleTime
 from crossgrade.values.capture import Capture
 from crossgrade.values.chip import Chip
 from crossgrade.values.evidence import Band
 from crossgrade.values.layout import Layout
+
+UNRATED = 0.01
+"""Share of matrix work without a published peak above which a time would mislead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +104,8 @@ class Prediction:
     """Precisions that weights ask for and the chip lacks -> what is used in their place."""
     unknown_rates: tuple[str, ...]
     """Precisions without any published peak: their kernels are priced by memory alone."""
+    unrated_share: float
+    """Share of the matrix work that is in them, 0 to 1."""
     fused: EndBreakdown
     """The fused end by operator."""
     eager: EndBreakdown
@@ -139,9 +146,9 @@ def predict(
     Raises:
         ValueError: the chip's memory bandwidth is unknown.
     """
-    low = price(prepared.fused_columns, chip, layout, prepared.traffic, "optimistic")
-    high = price(prepared.eager_columns, chip, layout, prepared.traffic, "pessimistic", dissolved)
-    tokens = prepared.capture.workload.items
+    fused, low = _priced(prepared, chip, layout, "optimistic", NO_HOST_WORK)
+    eager, high = _priced(prepared, chip, layout, "pessimistic", dissolved)
+    tokens = prepared.capture.workload.items * layout.copies
     slowest = max(high.total_s, low.total_s)
     fast, slow = (tokens / s if s else 0.0 for s in (low.total_s, slowest))
     watts = chip.power.value * layout.chips if chip.power else None
@@ -156,15 +163,44 @@ def predict(
         kernels_fused=low.kernels,
         kernels_eager=high.kernels,
         network_s=_time(low.network_s, high.network_s),
-        top=_top(prepared.fused_columns, low),
+        top=_top(fused, low),
         precision_fallbacks=tuple(
             sorted({(r.wanted, r.used) for r in low.rates if r.used not in (r.wanted, "unknown")})
         ),
         unknown_rates=tuple(sorted({r.wanted for r in low.rates if r.used == "unknown"})),
-        fused=breakdown(prepared.fused_columns, low),
-        eager=breakdown(prepared.eager_columns, high),
-        modules=module_times((prepared.fused_columns, low), (prepared.eager_columns, high)),
+        unrated_share=unrated_share(prepared, chip),
+        fused=breakdown(fused, low),
+        eager=breakdown(eager, high),
+        modules=module_times((fused, low), (eager, high)),
     )
+
+
+def _priced(
+    prepared: Prepared, chip: Chip, layout: Layout, end: End, dissolved: HostWork
+) -> tuple[KernelColumns, Priced]:
+    """Return one end of the band with its kernels as one chip group runs them.
+
+    Data-parallel chips exchange what their sharding asks for.
+    """
+    fused = end == "optimistic"
+    columns = prepared.fused_columns if fused else prepared.eager_columns
+    exchange = None
+    if layout.kind == "data-parallel-sharded":
+        kernels = prepared.fused if fused else prepared.eager
+        calls = tuple(k.calls[0] for k in kernels)
+        columns = columns_per_chip(columns, calls, prepared.capture, layout.shard, layout.dp)
+        exchange = exchange_s(chip, prepared.memory, layout.shard, layout.dp, end)
+    return columns, price(columns, chip, layout, prepared.traffic, end, dissolved, exchange)
+
+
+def unrated_share(prepared: Prepared, chip: Chip) -> float:
+    """Return the share of matrix work in precisions for which the chip has no published peak."""
+    columns = prepared.fused_columns
+    unknown = np.array(
+        [matrix_rate(chip, dtype, stored).used == "unknown" for dtype, stored in columns.formats]
+    )
+    total = float(columns.work.sum())
+    return float(columns.work[unknown[columns.format]].sum()) / total if total else 0.0
 
 
 def usable_memory(chip: Chip) -> float | None:

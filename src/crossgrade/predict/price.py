@@ -143,9 +143,11 @@ def price(
     traffic: Traffic,
     end: End,
     extra: HostWork = NO_HOST_WORK,
+    exchange_s: float | None = None,
 ) -> Priced:
     """Return the time of one execution at one end of the band.
 
+    `exchange_s`: collectives that may overlap with computing, in place of those of ideal shards.
     t = floor + max(work / (P e), vector_ops / (V e), bytes / (B e)); formula of the roofline model
     (Williams et al., CACM 2009) with a constant per launch.
 
@@ -161,8 +163,10 @@ def price(
     bound = np.where(waiting, BOUNDS.index("launch"), bound)
     bound = np.where(columns.is_host, BOUNDS.index("host"), bound)
     times = np.where(columns.is_host, a["host_sync_s"], np.maximum(device, a["host_launch_s"]))
-    network = network_s(chip, layout, traffic, end)
     by_bound = {name: float(times[bound == i].sum()) for i, name in enumerate(BOUNDS)}
+    network = network_s(chip, layout, traffic, end)
+    if exchange_s is not None:
+        network = _uncovered_s(exchange_s, sum(by_bound.values()), end)
     by_bound["network"] = network
     launching, reading = extra.launches * a["host_launch_s"], extra.reads * a["host_sync_s"]
     by_bound["launch"] += launching
@@ -181,6 +185,11 @@ def price(
         rates=tuple(rates[i][0] for i in np.unique(columns.format[columns.work > 0]).tolist()),
         kernels=len(columns.labels) + extra.launches,
     )
+
+
+def _uncovered_s(exchange_s: float, computing_s: float, end: End) -> float:
+    """Return what of an exchange computing does not cover, s: all of it at the pessimistic end."""
+    return max(exchange_s - computing_s, 0.0) if end == "optimistic" else exchange_s
 
 
 def _parts(
@@ -203,7 +212,7 @@ def _parts(
             columns.bytes / bandwidth,
         ]
     )
-    return rates, parts / layout.chips
+    return rates, parts / layout.split
 
 
 def network_s(chip: Chip, layout: Layout, traffic: Traffic, end: End) -> float:
@@ -212,7 +221,7 @@ def network_s(chip: Chip, layout: Layout, traffic: Traffic, end: End) -> float:
     The cheaper of two splits at the optimistic end, the all-reduce of tensor parallelism at the
     other, which every model allows.
     """
-    if layout.chips == 1:
+    if layout.split == 1:
         return 0.0
     a = {name: row.at(end) for name, row in assumptions().items()}
     reduced = _all_reduce_s(chip, layout, traffic, a)

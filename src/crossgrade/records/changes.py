@@ -17,7 +17,8 @@ from crossgrade.values.record import Record
 Json = Mapping[str, Any]
 SAME = 1e-9
 """Relative difference below which two numbers are one."""
-_SIZES = ("batch", "tokens", "context")
+_SIZES = ("batch", "tokens", "context", "sizes", "training")
+"""What must be equal; a record of an earlier schema does not know the last two."""
 _MEMORY: tuple[tuple[str, NumberClass], ...] = (
     ("weights", "exact"), ("kv", "exact"), ("gradients", "exact"), ("optimizer", "exact"),
     ("peak_fused", "predicted"), ("peak_eager", "exact"), ("usable_per_chip", "assumed"),
@@ -70,7 +71,7 @@ def _pairs(before: Json, new: Json, remarks: list[str]) -> Iterator[tuple[str, J
             earlier = known.get(phase["phase"])
             if earlier is None:
                 remarks.append(f"{name} {phase['phase']}: not in the earlier record")
-            elif any(earlier[size] != phase[size] for size in _SIZES):
+            elif any(earlier[size] != phase[size] for size in _SIZES if earlier[size]):
                 remarks.append(f"{name} {phase['phase']}: other sizes than in the earlier record")
             else:
                 yield f"{name} {phase['phase']}", earlier, phase

@@ -57,6 +57,8 @@ def _rows_with_names(fields: Fields) -> Fields:
         ]  # fmt: skip
         chip["disagreements"] = []
         for phase in chip["phases"]:
+            phase |= {"sizes": {}, "inputs": "", "training": ""}
+            phase["memory"]["peak_per_chip"] = None
             if phase["speed"] is not None:
                 phase["speed"] |= {"fused": None, "eager": None, "modules": []}
     return fields

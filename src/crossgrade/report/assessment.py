@@ -66,8 +66,7 @@ def _blocks(a: Assessment, everything: bool, changes: Changes | None) -> Iterato
         )
         if first.phase == "train":
             yield Line(
-                text=f"weights counted as {first.memory.weights_format}; AdamW keeps its state in "
-                "the same format, without fp32 master weights",
+                text=f"weights counted as {first.memory.weights_format}; {first.training}",
                 tone="quiet",
             )
         yield _memory_table(rows)
@@ -82,6 +81,8 @@ def _blocks(a: Assessment, everything: bool, changes: Changes | None) -> Iterato
 
 def _sizes(p: PhaseAssessment) -> str:
     """Return what one execution works on, in words."""
+    if p.inputs:
+        return p.inputs
     if p.item == "executions":
         return "the example inputs"
     return (
@@ -107,25 +108,33 @@ def _memory_table(rows: Rows) -> Table:
         )
         if any(getattr(p.memory, name) for _, p in rows)
     ]
+    shared = any(p.memory.peak_per_chip is not None for _, p in rows)
+    per_chip = ("peak per chip",) if shared else ()
+    whose = "one replica" if shared else "all chips together"
+    ends = (*per_chip, "usable per chip", "at least")
     return Table(
-        title="memory of all chips together (exact; converted and fused: predicted)",
-        columns=("chip", *(t for t, _ in parts), "peak, fused", "usable per chip", "at least"),
+        title=f"memory of {whose} (exact; converted and fused: predicted)",
+        columns=("chip", *(t for t, _ in parts), "peak, fused", *ends),
         rows=tuple(
             (
                 chip.chip,
                 *(bytes_(getattr(p.memory, name)) for _, name in parts),
                 bytes_(p.memory.peak_fused),
+                *((bytes_(p.memory.peak_per_chip or p.memory.peak_fused),) if shared else ()),
                 bytes_(p.memory.usable_per_chip) if p.memory.usable_per_chip else "unknown",
-                _chip_count(p.memory.least_chips),
+                _chip_count(p),
             )
             for chip, p in rows
         ),
-        right=frozenset(range(1, len(parts) + 4)),
+        right=frozenset(range(1, len(parts) + 2 + len(ends))),
     )
 
 
-def _chip_count(chips: int | None) -> str:
-    return "unknown" if chips is None else things(chips, "chip")
+def _chip_count(p: PhaseAssessment) -> str:
+    """Return how many chips hold a phase; none do where what every chip keeps is too much."""
+    if p.memory.least_chips is None:
+        return "unknown" if p.memory.usable_per_chip is None else "no number"
+    return things(p.memory.least_chips, "chip")
 
 
 def _speed_table(rows: Rows) -> Table:
@@ -154,8 +163,10 @@ def _speed_table(rows: Rows) -> Table:
                 f"{s.binds} {percent(s.share_by_bound[s.binds])}",
             )
         )
+    shared = any(p.layout.kind == "data-parallel-sharded" for _, p in rows)
+    split = "data parallel, a batch per chip" if shared else "ideal shards"
     return Table(
-        title="speed (predicted; more than one chip: ideal shards, collectives a lower bound)",
+        title=f"speed (predicted; more than one chip: {split}, collectives a lower bound)",
         columns=columns,
         rows=tuple(cells),
         right=frozenset(range(1, len(columns) - 1)),

@@ -146,6 +146,16 @@ def memory(key: str, a: Assessment) -> Markup:
                         share=False)  # fmt: skip
 
 
+def shared(a: Assessment) -> bool:
+    """Return whether chips hold a replica each and share out the rest."""
+    return any(p.memory.peak_per_chip is not None for c in a.chips for p in c.phases)
+
+
+def peak_per_chip(chip: ChipAssessment) -> float:
+    """Return the most that one chip holds in any phase, bytes."""
+    return max(p.memory.peak_per_chip or p.memory.peak_fused for p in chip.phases)
+
+
 def bounds(key: str, phase: str, rows: Rows) -> Markup | None:
     """Return shares of the fused time by what binds; None where no chip has a time."""
     bars = [StackRow(name=chip.chip, parts=p.speed.share_by_bound) for chip, p in rows if p.speed]
@@ -204,12 +214,12 @@ def roofline(key: str, chip: ChipAssessment, p: PhaseAssessment) -> Markup | Non
     groups = [g for g in p.speed.fused.groups if g.kind and g.bytes and g.time_s]
     wanted = {f"peaks[{g.engine}/{g.precision}]" for g in groups if g.engine}
     roofs = [
-        Roof(name=name[6:-1].replace("/", " "), flop_per_s=value * p.layout.chips)
+        Roof(name=name[6:-1].replace("/", " "), flop_per_s=value * p.layout.split)
         for name, value in constants.items()
         if name in wanted
     ]
     title = f"{chip.chip} {p.phase}, {things(p.layout.chips, 'chip')}"
-    bandwidth = constants["memory_bandwidth"] * p.layout.chips
+    bandwidth = constants["memory_bandwidth"] * p.layout.split
     points = list(_points(groups, p.speed.fused.total_s))
     return roofline_chart(key, title, bandwidth, roofs, points) if points else None
 

@@ -7,7 +7,7 @@ is shown.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from crossgrade.values.breakdown import EndBreakdown, MemoryTimeline, ModuleTime
@@ -16,7 +16,7 @@ from crossgrade.values.evidence import Band, NumberClass
 from crossgrade.values.finding import Finding
 from crossgrade.values.layout import Layout
 from crossgrade.values.support import SupportLevel
-from crossgrade.values.workload import ModelRef, Phase
+from crossgrade.values.workload import Item, ModelRef, Phase
 
 Verdict = Literal["runs", "runs-with-findings", "needs-N-chips", "blocked", "unknown"]
 """Closed list; `needs-N-chips` is shown with its number."""
@@ -54,9 +54,12 @@ class MemoryFigures:
     usable_per_chip: float | None
     """Bytes of a chip that count as usable; None unknown."""
     least_chips: int | None
-    """Chips that the fused peak needs when it divides evenly; None unknown."""
+    """Chips that the fused peak needs as the layout divides it; None: unknown where
+    `usable_per_chip` is, else no number is enough."""
     least_chips_eager: int | None
     """Chips that the eager peak needs; None unknown."""
+    peak_per_chip: float | None = None
+    """Fused peak of one chip, where chips hold unlike shares of the rows above; predicted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +168,7 @@ class PhaseAssessment:
     """New tokens per sequence."""
     context: int
     """Cached tokens per sequence."""
-    item: Literal["tokens", "executions"]
+    item: Item
     """What rates count."""
     verdict: Verdict
     """The answer."""
@@ -191,6 +194,18 @@ class PhaseAssessment:
     """Published results."""
     capture_digest: str
     """SHA-256 of the capture's columns."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Sizes that only this model has, by name."""
+    inputs: str = ""
+    """What one execution works on, in words; empty: what `item` and the sizes say."""
+    training: str = ""
+    """What is trained, how it is updated and shared out, in words; empty outside training."""
+
+    @property
+    def items(self) -> int:
+        """What all chips get done in the time of one execution, in units of `item`."""
+        one = self.batch * self.tokens if self.item == "tokens" else self.batch
+        return one * self.layout.copies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,11 +35,11 @@ class KernelGroup:
     kernels: int
     """Launches."""
     work: float
-    """Matrix operations, FLOP over all chips."""
+    """Matrix operations of one execution, FLOP."""
     vector_ops: float
-    """Element operations over all chips."""
+    """Element operations of one execution."""
     bytes: float
-    """Bytes moved over all chips."""
+    """Bytes moved by one execution."""
     floor_s: float
     """Time of their floors, s."""
     work_s: float

@@ -11,6 +11,12 @@ from typing import Literal
 Phase = Literal["prefill", "decode", "train"]
 """prefill: a prompt is read. decode: one generation step. train: forward, backward, optimiser."""
 PHASES: tuple[Phase, ...] = ("prefill", "decode", "train")
+Item = Literal["tokens", "images", "executions"]
+"""What rates count. An execution is one run on one input of the batch, or on the whole inputs."""
+Optimizer = Literal["adamw", "adamw-fp32", "sgd"]
+"""adamw: two moments in the format of the parameters. adamw-fp32: two moments and master weights
+in fp32. sgd: no state."""
+OPTIMIZERS: tuple[Optimizer, ...] = ("adamw", "adamw-fp32", "sgd")
 ModelKind = Literal["preset", "config", "factory", "pt2"]
 
 
@@ -44,10 +50,25 @@ class Workload:
     """Tokens already in the cache, per sequence."""
     dtype: str | None
     """Weight format that the user asked for (`bf16`, `fp8`, ...), None: the checkpoint's own."""
-    item: Literal["tokens", "executions"] = "tokens"
-    """What rates count: tokens, or executions where the inputs are the builder's own."""
+    item: Item = "tokens"
+    """What rates count: tokens, images, or executions where the inputs are the builder's own."""
+    sizes: tuple[tuple[str, int], ...] = ()
+    """Sizes that only this model has, by name, such as `image` in pixels per side."""
+
+    optimizer: Optimizer = "adamw"
+    """What a training step updates parameters with."""
+    lora_rank: int = 0
+    """Rank of adapters that alone are trained; 0: every parameter is."""
 
     @property
     def items(self) -> int:
-        """Tokens (over the batch) or executions that one run of the capture stands for."""
-        return self.batch * self.tokens
+        """Tokens over the batch, images or executions that one run of the capture stands for."""
+        return self.batch * self.tokens if self.item == "tokens" else self.batch
+
+    def size(self, name: str) -> int:
+        """Return a size that only this model has.
+
+        Raises:
+            KeyError: the workload does not have it.
+        """
+        return dict(self.sizes)[name]

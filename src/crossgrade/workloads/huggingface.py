@@ -15,14 +15,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crossgrade.errors import BadModelFile, MissingExtra, UnknownArchitecture
-from crossgrade.workloads.built import INSTALL_TORCH, BuiltModel, Tensors, tensors_under
+from crossgrade.workloads.built import INSTALL_TORCH, BuiltModel
 from crossgrade.workloads.checkpoint import CheckpointFormat, from_config, from_user
+from crossgrade.workloads.factory import scalar_loss
+from crossgrade.workloads.feeding import cache_of, feeding_of
 
 if TYPE_CHECKING:
     import torch
-
-    from crossgrade.values.workload import Workload
-
 
 _MOST_LAYERS = 10_000
 
@@ -47,15 +46,16 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
     cls, parsed = _find_class(transformers, config, name, notes)
     weights = from_user(dtype) if dtype else from_config(config)
     module = _instantiate(cls, parsed, weights, name)
-    notes.extend(_left_out(config, module))
     if dtype is None:
         notes.extend(_format_notes(config, name, weights))
+    feeding = feeding_of(module)
+    notes.extend(feeding.notes)
+    notes.extend(_left_out(config, module, looks="images" in feeding.own_sizes))
     return BuiltModel(
         module=module,
         weights=weights,
-        make_inputs=_Inputs(module),
-        loss=lambda result: result["loss"] if "loss" in result else result[0],
-        cache_of=_cache_of,
+        loss=scalar_loss,
+        cache_of=cache_of,
         set_training=module.train,
         environment={
             "transformers": transformers.__version__,
@@ -64,6 +64,7 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
             "experts": _experts(module),
         },
         notes=tuple(notes),
+        **feeding.fields(),
     )
 
 
@@ -88,7 +89,7 @@ def _without_code(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration without every reference to code, at all depths."""
     cleaned: dict[str, Any] = {}
     for key, value in config.items():
-        if key in ("auto_map", "custom_pipelines", "trust_remote_code"):
+        if key in ("auto_map", "custom_pipelines", "trust_remote_code", "source"):
             continue
         cleaned[key] = _without_code(value) if isinstance(value, Mapping) else value
     return cleaned
@@ -216,14 +217,21 @@ def _experts(module: torch.nn.Module) -> str:
     return str(getattr(module.config, "_experts_implementation", "") or "") if routed else ""
 
 
-def _left_out(config: Mapping[str, Any], module: torch.nn.Module) -> Iterator[str]:
+def _left_out(config: Mapping[str, Any], module: torch.nn.Module, *, looks: bool) -> Iterator[str]:
     """Yield what the module does not contain although the checkpoint does."""
     text = config.get("text_config") or config
     extra = text.get("num_nextn_predict_layers") or text.get("num_mtp_modules") or 0
     if extra and not any("mtp" in n or "nextn" in n for n, _ in module.named_modules()):
         yield f"{extra} multi-token-prediction layer(s) of the checkpoint are not in the module"
-    if any(n.startswith(("model.visual", "model.vision")) for n, _ in module.named_modules()):
-        yield "text only: the vision tower is counted in the weights and not executed"
+    towers = ("model.visual", "model.vision", "vision_model.", "vision_tower.")
+    if any(n.startswith(towers) for n, _ in module.named_modules()):
+        if not looks:
+            yield "text only: the vision tower is counted in the weights and not executed"
+        if "vision_config" not in config and "text_config" in config:
+            yield (
+                "the configuration has no vision_config: the vision tower has the sizes that "
+                "transformers takes by default"
+            )
 
 
 def _format_notes(config: Mapping[str, Any], name: str, weights: CheckpointFormat) -> Iterator[str]:
@@ -245,53 +253,3 @@ def _format_notes(config: Mapping[str, Any], name: str, weights: CheckpointForma
             f"the checkpoint asks for a cache in {quant['kv_cache']}; the cache is counted as the "
             "module keeps it"
         )
-
-
-class _Inputs:
-    """Makes the arguments of a language model."""
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        self._module = module
-        self._accepts = set(inspect.signature(module.forward).parameters)
-
-    def __call__(
-        self, workload: Workload, device: torch.device
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return token ids, and the cache where the phase has one."""
-        ids = self._ids(workload.batch, workload.tokens, device)
-        if workload.phase == "train":
-            return (), {"input_ids": ids, "labels": ids, "use_cache": False}
-        kwargs: dict[str, Any] = {"input_ids": ids, "use_cache": True} | self._last_only()
-        if workload.context:
-            kwargs |= self._cache(workload, device)
-        return (), kwargs
-
-    def _ids(self, batch: int, tokens: int, device: torch.device) -> torch.Tensor:
-        import torch
-
-        return torch.zeros((batch, tokens), dtype=torch.int64, device=device)
-
-    def _last_only(self) -> dict[str, Any]:
-        """Ask for the logits of the last position, as generation does."""
-        return {"logits_to_keep": 1} if "logits_to_keep" in self._accepts else {}
-
-    def _cache(self, workload: Workload, device: torch.device) -> dict[str, Any]:
-        """Return the cache as a prefill of `context` tokens leaves it."""
-        import torch
-
-        ids = self._ids(workload.batch, workload.context, device)
-        with torch.no_grad():
-            result = self._module(input_ids=ids, use_cache=True, **self._last_only())
-        for name in ("past_key_values", "cache_params"):
-            cache = getattr(result, name, None)
-            if cache is not None:
-                return {name: cache}
-        return {}
-
-
-def _cache_of(result: Any) -> Tensors:
-    """Yield the tensors of the cache that a forward pass returns."""
-    for name in ("past_key_values", "cache_params"):
-        cache = getattr(result, name, None)
-        if cache is not None:
-            yield from tensors_under(cache, name)

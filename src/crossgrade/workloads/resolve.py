@@ -11,6 +11,7 @@ import json
 import re
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,19 @@ _LARGEST_CONFIG = 32 << 20
 @functools.cache
 def preset_names() -> tuple[str, ...]:
     """Return the names of the shipped configurations."""
-    folder = resources.files("crossgrade.workloads").joinpath("data", "presets")
-    return tuple(sorted(p.name.removesuffix(".json") for p in folder.iterdir()
-                        if p.name.endswith(".json")))  # fmt: skip
+    return tuple(sorted(_preset_files()))
+
+
+@functools.cache
+def _preset_files() -> dict[str, Traversable]:
+    """Return preset -> file: published configurations, and those written for crossgrade."""
+    data = resources.files("crossgrade.workloads").joinpath("data")
+    return {
+        file.name.removesuffix(".json"): file
+        for folder in ("presets", "written")
+        for file in data.joinpath(folder).iterdir()
+        if file.name.endswith(".json")
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +60,10 @@ class FoundModel:
         Args:
             dtype: the user's weight format, None for the checkpoint's own.
         """
+        if self.config is not None and "crossgrade_model" in self.config:
+            from crossgrade.workloads import written
+
+            return written.build(self.config, name=self.ref.name, dtype=dtype)
         if self.config is not None:
             from crossgrade.workloads import huggingface
 
@@ -98,7 +113,7 @@ def find_model(spec: str) -> FoundModel:
 def _preset(spec: str, name: str) -> FoundModel:
     """Return a shipped configuration, with modelopt's description where it has one."""
     data = resources.files("crossgrade.workloads").joinpath("data")
-    config = json.loads(data.joinpath("presets", f"{name}.json").read_text(encoding="utf-8"))
+    config = json.loads(_preset_files()[name].read_text(encoding="utf-8"))
     extra = data.joinpath("quantization", f"{name}.json")
     if extra.is_file():
         config["quantization_config"] = _modelopt(json.loads(extra.read_text(encoding="utf-8")))

@@ -74,3 +74,17 @@ def test_the_timeline_reaches_the_eager_peak(name, request):
     alive = [sum(row) for row in zip(line.kv, line.gradients, line.activations, strict=True)]
     assert max(alive) + line.resident == pytest.approx(prepared.memory.peak_eager)
     assert (max(line.gradients) > 0) == (prepared.capture.workload.phase == "train")
+
+
+def test_parts_add_up_where_chips_share_out_training(moe_train):
+    layout = Layout(chips=4, dp=4, kind="data-parallel-sharded", shard="full")
+    found = predict(moe_train, load_chip("h200"), layout)
+    for end, total in ((found.fused, found.time_s.low), (found.eager, found.time_s.high)):
+        parts = sum(g.time_s for g in end.groups) + end.network_s
+        assert parts == pytest.approx(total)
+
+
+def test_a_time_is_not_told_where_the_rate_of_most_work_is_unknown(moe_decode):
+    found = predict(moe_decode, load_chip("mtt-s5000"), Layout(chips=1))
+    assert found.unrated_share == 1
+    assert predict(moe_decode, load_chip("h200"), Layout(chips=1)).unrated_share == 0

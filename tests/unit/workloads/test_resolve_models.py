@@ -26,7 +26,7 @@ def folder(path, config=None, **files):
 
 
 def test_every_preset_is_found():
-    assert len(preset_names()) == 62
+    assert len(preset_names()) == 78
     for name in preset_names():
         found = find_model(name.upper())
         assert (found.ref.name, found.ref.kind, found.ref.runs_code) == (name, "preset", False)
@@ -234,3 +234,31 @@ def test_a_layout_whose_sizes_the_class_ignores_is_refused():
 
     with pytest.raises(UnknownArchitecture, match="does not read vocab_size"):
         find_model("step-3.7-flash").build(None)
+
+
+OTHER_KINDS = [
+    ({"architectures": ["SwinForImageClassification"], "model_type": "swin", "embed_dim": 24,
+      "depths": [1, 1], "num_heads": [2, 2], "image_size": 64, "patch_size": 4}, "images"),
+    ({"architectures": ["ConvNextForImageClassification"], "model_type": "convnext",
+      "depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 32, 64]}, "images"),
+    ({"architectures": ["BertForMaskedLM"], "model_type": "bert",
+      "num_hidden_layers": 1}, "tokens"),
+    ({"architectures": ["RobertaForSequenceClassification"], "model_type": "roberta",
+      "num_hidden_layers": 1, "max_position_embeddings": 130}, "tokens"),
+    ({"architectures": ["Wav2Vec2ForCTC"], "model_type": "wav2vec2", "num_hidden_layers": 1,
+      "conv_dim": [16] * 7, "mask_time_prob": 0.0}, "executions"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("phase", ["prefill", "train"])
+@pytest.mark.parametrize(("config", "item"), OTHER_KINDS, ids=lambda v: str(v)[:40])
+def test_configurations_of_other_kinds_run(tmp_path, config, item, phase):
+    from crossgrade.api import AssessOptions, assess
+
+    answer = assess(
+        str(folder(tmp_path / "m", config)), AssessOptions(on=("h100",), phases=(phase,))
+    )
+    step = answer.chips[0].phases[0]
+    assert (step.item, step.flops > 0) == (item, True)
+    if config["model_type"] == "roberta":
+        assert step.tokens == 128  # two positions are taken by the padding
