@@ -5,6 +5,7 @@ Must not know any chip, nor how the answer is shown.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,7 +80,7 @@ def assess_phase(
     uses = operator_uses(prepared, table, chip.soc, _shares(prepared, chip, told))
     prediction = predict(prepared, chip, layout, dissolved_work(uses)) if priced else None
     findings = _findings(prepared, chip, uses, prediction, layout, least, shard)
-    return PhaseAssessment(
+    result = PhaseAssessment(
         phase=workload.phase,
         batch=workload.batch,
         tokens=workload.tokens,
@@ -98,6 +99,21 @@ def assess_phase(
         findings=findings,
         claims=(),
         capture_digest="",
+    )
+    return result if told else _untimed(result)
+
+
+def _untimed(result: PhaseAssessment) -> PhaseAssessment:
+    """Return an answer that tells no shares of a time that is not predicted."""
+    findings = []
+    for f in result.findings:
+        data = {name: value for name, value in f.data.items() if name != "share_of_time"}
+        findings.append(dataclasses.replace(f, time_share=None, data=data))
+    return dataclasses.replace(
+        result,
+        levels=tuple(dataclasses.replace(row, time_share=None) for row in result.levels),
+        operators=tuple(dataclasses.replace(row, time_share=None) for row in result.operators),
+        findings=tuple(findings),
     )
 
 

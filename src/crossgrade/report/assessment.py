@@ -15,6 +15,7 @@ from crossgrade.values.assessment import (
     Assessment,
     ChipAssessment,
     ClaimComparison,
+    LevelFigures,
     PhaseAssessment,
     Verdict,
     verdict_text,
@@ -183,12 +184,7 @@ def _operator_table(rows: Rows) -> Table:
             (
                 chip.chip,
                 chip.operator_table,
-                *(
-                    f"{known[level].operators} ({percent(known[level].time_share)})"
-                    if level in known
-                    else "-"
-                    for level in levels
-                ),
+                *(_counted(known[level]) if level in known else "-" for level in levels),
             )
         )
     return Table(
@@ -197,6 +193,12 @@ def _operator_table(rows: Rows) -> Table:
         rows=tuple(cells),
         right=frozenset(range(2, 2 + len(levels))),
     )
+
+
+def _counted(level: LevelFigures) -> str:
+    """Return how many operators have a level, with their share of time where there is one."""
+    share = "" if level.time_share is None else f" ({percent(level.time_share)})"
+    return f"{level.operators}{share}"
 
 
 def _claims(rows: Rows) -> Iterator[Block]:

@@ -261,8 +261,8 @@ class SupportRow:
     """Overload with namespace."""
     levels: tuple[SupportLevel | None, ...]
     """Worst level over the phases, per chip; None where the chip's run has no such call."""
-    time_share: float
-    """Largest share of predicted device time on any chip, 0 to 1."""
+    time_share: float | None
+    """Largest share of predicted device time on any chip, 0 to 1; None without any."""
 
 
 def support_rows(a: Assessment) -> list[SupportRow]:
@@ -274,11 +274,12 @@ def support_rows(a: Assessment) -> list[SupportRow]:
             for o in p.operators:
                 row = found.setdefault(o.op, [None] * len(a.chips))
                 row[column] = max(row[column] or "native", o.level, key=_RANK.index)
-                shares[o.op] = max(shares.get(o.op, 0.0), o.time_share)
-    rows = [SupportRow(op=op, levels=tuple(levels), time_share=shares[op])
+                if o.time_share is not None:
+                    shares[o.op] = max(shares.get(o.op, 0.0), o.time_share)
+    rows = [SupportRow(op=op, levels=tuple(levels), time_share=shares.get(op))
             for op, levels in found.items()]  # fmt: skip
     return sorted(rows, key=lambda r: (-max(_RANK.index(v or "native") for v in r.levels),
-                                       -r.time_share))  # fmt: skip
+                                       -(r.time_share or 0)))  # fmt: skip
 
 
 def unknowns(a: Assessment) -> list[str]:

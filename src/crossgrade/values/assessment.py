@@ -110,8 +110,8 @@ class LevelFigures:
     """Distinct overloads."""
     calls: int
     """Calls."""
-    time_share: float
-    """Share of predicted device time, call by call."""
+    time_share: float | None
+    """Share of predicted device time, call by call; None where no time is predicted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +126,8 @@ class OperatorFigures:
     """Calls."""
     call_share: float
     """Share of launching calls."""
-    time_share: float
-    """Share of predicted device time."""
+    time_share: float | None
+    """Share of predicted device time; None where no time is predicted."""
     dtypes: tuple[str, ...]
     """Formats of its tensors."""
     via: str

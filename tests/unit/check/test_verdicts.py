@@ -140,4 +140,9 @@ def test_matrix_work_without_a_peak_is_a_finding(moe_decode):
     bare = dataclasses.replace(load_chip("h200"), peaks=())
     [finding] = [f for f in assessed(moe_decode, bare).findings if f.id == "CG-F403"]
     assert "bf16" in finding.title
+    assert "no time is predicted" in finding.title
+    result = assessed(moe_decode, bare)
+    assert result.speed is None
+    rows = (*result.levels, *result.operators, *result.findings)
+    assert {row.time_share for row in rows} == {None}
     assert "CG-F403" not in {f.id for f in assessed(moe_decode, load_chip("h200")).findings}
