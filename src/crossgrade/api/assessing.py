@@ -279,6 +279,7 @@ def _constants(
     for name, constant in named:
         source = described.source(constant.source)
         row = ConstantFigure(
+            kind=source.kind,
             name=name,
             value=constant.value,
             unit=constant.unit,

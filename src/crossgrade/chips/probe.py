@@ -152,6 +152,7 @@ def _source(host: Host, date: str) -> Source:
         url="https://numpy.org",
         date=date,
         note=f"numpy {np.__version__}, {_blas()}; best of several after a warm-up",
+        kind="measured",
     )
 
 

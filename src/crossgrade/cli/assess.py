@@ -179,13 +179,13 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
     )
     click.echo(text, nl=False)
     # After the answer: a file that cannot be written must not cost it.
+    if not no_record:
+        _narrate(f"record: {api.write_record(model, options, assessment, out)}")
     for kind, path in files.items():
         if path is not None:
             text = api.report(kind, assessment, api.command_line(model, options), changes)
             api.write_text(path, text)
             _narrate(f"{kind}: {path}")
-    if not no_record:
-        _narrate(f"record: {api.write_record(model, options, assessment, out)}")
     return assessment.exit_code
 
 

@@ -206,7 +206,7 @@ def _rate(desk: _Desk, speed: SpeedFigures, name: str) -> Iterator[Step]:
         yield _predicted(1, f"time; `--explain {p.phase}.time` goes on", time, "capture")
     if divisor and divisor != 1.0:
         yield Step(depth=1, text="divided by", value=divisor, unit="W" if "watt" in name else "1",
-                   kind="claimed" if "watt" in name else "exact",
+                   kind=desk.constants["power"].kind if "watt" in name else "exact",
                    rests_on=tuple(rests_on))  # fmt: skip
 
 

@@ -116,7 +116,7 @@ def _constants(a: Json, b: Json) -> Iterator[Change]:
             place=f"{name} {key}",
             before=_amount(was["value"], was["unit"]) if was else "",
             after=_amount(now["value"], now["unit"]) if now else "",
-            kind="claimed",
+            kind=(now or was or {}).get("kind", "claimed"),
             ratio=_ratio(was["value"], now["value"]) if was and now else None,
             evidence=source,
         )

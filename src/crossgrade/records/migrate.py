@@ -51,8 +51,8 @@ def _rows_with_names(fields: Fields) -> Fields:
     ]  # fmt: skip
     for chip in data.get("chips", []):
         chip["constants"] = [
-            {"name": name, "value": value, "unit": unit, "scope": chip["scope"], "source": source,
-             "url": "", "date": "", "note": ""}
+            {"kind": "claimed", "name": name, "value": value, "unit": unit,
+             "scope": chip["scope"], "source": source, "url": "", "date": "", "note": ""}
             for name, value, unit, source in chip["constants"]
         ]  # fmt: skip
         chip["disagreements"] = []

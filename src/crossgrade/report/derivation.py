@@ -67,7 +67,9 @@ def _source(
         c = constants[name]
         note = f"; {c.note}" if c.note else ""
         source = f"{c.source}, {c.date}: {c.url}{note}"
-        return name, quantity(c.value, c.unit), "claimed", source
+        return name, quantity(c.value, c.unit), c.kind, source
     a = assumptions[name]
-    ends = f"{quantity(a.optimistic, a.unit)}; eager {quantity(a.pessimistic, a.unit)}"
+    ends = quantity(a.optimistic, a.unit)
+    if a.pessimistic != a.optimistic:
+        ends += f"; eager {quantity(a.pessimistic, a.unit)}"
     return name, ends, "assumed", f"{a.source} {a.url}".strip()

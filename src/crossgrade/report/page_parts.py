@@ -135,6 +135,11 @@ def claims_drawing(key: str, phase: str, rows: Rows) -> Markup | None:
     return claims_chart(key, f"Published {phase} results over our band", bars) if bars else None
 
 
+def priced(rows: Rows) -> bool:
+    """Return whether the user gave a price for any chip that has a time."""
+    return any(p.speed is not None and p.speed.tokens_per_price is not None for _, p in rows)
+
+
 def memory(key: str, a: Assessment) -> Markup:
     """Return memory by part, a bar per phase; it is the same on every chip."""
     bars = [
@@ -144,6 +149,11 @@ def memory(key: str, a: Assessment) -> Markup:
     order = [title for title, _ in MEMORY_PARTS]
     return stacks_chart(key, "Memory of all chips together, fused kernels", bars, order,
                         share=False)  # fmt: skip
+
+
+def measured(a: Assessment) -> list[str]:
+    """Return the chips whose constants were measured and not claimed."""
+    return [c.chip for c in a.chips if any(k.kind == "measured" for k in c.constants)]
 
 
 def shared(a: Assessment) -> bool:

@@ -94,12 +94,12 @@ def _details(a: Assessment, changes: Changes | None) -> Iterator[str]:
     yield _folded("Memory, speed, operators, claims and all findings",
                   render_markdown(assessment_document(a, everything=True)))  # fmt: skip
     rows = tuple(
-        (c.chip, k.name, f"{k.value:.6g} {k.unit}", f"{k.source}, {k.date}", k.url)
+        (c.chip, k.name, f"{k.value:.6g} {k.unit}", k.kind, f"{k.source}, {k.date}", k.url)
         for c in a.chips
         for k in c.constants
     )
     constants = Table(
-        columns=("chip", "constant", "value (claimed)", "source", "address"), rows=rows
+        columns=("chip", "constant", "value", "how known", "source", "address"), rows=rows
     )
     yield _folded("Constants and their sources", render_markdown(Document(blocks=(constants,))))
 

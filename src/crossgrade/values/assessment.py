@@ -212,6 +212,8 @@ class PhaseAssessment:
 class ConstantFigure:
     """A constant of a chip with the document that states it."""
 
+    kind: NumberClass
+    """`claimed` by the source, or `measured` here."""
     name: str
     """Such as `memory_bandwidth` or `peaks.matrix.bf16`."""
     value: float

@@ -38,6 +38,8 @@ class Source:
     """ISO date of publication, or of the commit read."""
     note: str = ""
     """What to know about it: licence, section, who transcribed it."""
+    kind: NumberClass = "claimed"
+    """What a number of it is: `claimed`, but `measured` where the source is a run of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,7 +65,7 @@ NUMBER_KINDS: tuple[NumberKind, ...] = (
             "own-source"),
     *_kinds("", "timelines", "exact", _EAGER, "capture"),
     *_kinds("", "chips[].constants chips[].disagreements", "claimed",
-            "the source of each row; `cpu` is probed, not claimed", "own-source"),
+            "the source of each row; `kind` says which are measured here", "own-source"),
     *_kinds("", "chips[].least_chips", "predicted", "the largest need of the phases",
             "capture", "constants", "assumptions"),
     *_kinds(_PHASE, "batch tokens context layout sizes", "exact", "the workload as resolved",
