@@ -62,6 +62,7 @@ def breakdown(columns: KernelColumns, priced: Priced) -> EndBreakdown:
         composite_launch_s=priced.composite_launch_s,
         composite_host_s=priced.composite_host_s,
         network_s=priced.network_s,
+        exchange=priced.exchange,
     )
 
 

@@ -124,22 +124,35 @@ def _end(desk: _Desk, end: EndBreakdown, *, low: bool) -> Iterator[Step]:
     yield _predicted(0, f"{desk.phase.phase} time, {name}: the sum of", end.total_s, "capture")
     for group in end.groups:
         yield from _group(desk, group, low=low)
-    if end.network_s:
-        links = [n for n in desk.constants if n.startswith("links[scale")]
-        yield _predicted(
-            1,
-            f"collectives over {things(desk.chips, 'chip')}, a lower bound",
-            end.network_s,
-            *links,
-            "collective_latency_s",
-            "link_efficiency",
-        )
+    yield from _network(desk, end, low=low)
     if end.composite_launch_s:
         yield _predicted(1, "launches of what composites dissolve into",
                          end.composite_launch_s, "host_launch_s", "capture")  # fmt: skip
     if end.composite_host_s:
         yield _predicted(1, "host reads of what composites dissolve into", end.composite_host_s,
                          "host_sync_s", "capture")  # fmt: skip
+
+
+def _network(desk: _Desk, end: EndBreakdown, *, low: bool) -> Iterator[Step]:
+    """Yield the collectives: latency of the rounds, and bytes over links."""
+    e = end.exchange
+    if e is None:
+        return
+    covered = e.seconds - end.network_s > 1e-12
+    note = f"; {seconds(e.seconds)}, computing covers the rest" if covered else ""
+    yield _predicted(1, f"{e.kind} over {things(desk.chips, 'chip')}, a lower bound{note}",
+                     end.network_s, "capture", "options")  # fmt: skip
+    latency = desk.rate("collective_latency_s", low)
+    yield _predicted(2, f"latency: {count(e.rounds)} x {seconds(latency)}", e.rounds * latency,
+                     "collective_latency_s")  # fmt: skip
+    share = desk.rate("link_efficiency", low)
+    once = "; the slower of both links counts" if e.at_once and e.outside_bytes else ""
+    for level, moved in (("scale-up", e.inside_bytes), ("scale-out", e.outside_bytes)):
+        name = next((n for n in desk.constants if n.startswith(f"links[{level}")), None)
+        if name and moved:
+            rate = desk.constants[name].value
+            text = f"{level} link: {bytes_(moved)} / ({si(rate, 'B/s')} x {percent(share)}){once}"
+            yield _predicted(2, text, moved / rate / share, name, "link_efficiency", "capture")
 
 
 def _group(desk: _Desk, g: KernelGroup, *, low: bool) -> Iterator[Step]:

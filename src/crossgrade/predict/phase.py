@@ -16,6 +16,7 @@ import numpy as np
 from crossgrade.predict.assumptions import End, assumptions
 from crossgrade.predict.breakdown import breakdown, folded, module_times
 from crossgrade.predict.cost import CallCost
+from crossgrade.predict.exchange import Traffic
 from crossgrade.predict.kernel import Kernel
 from crossgrade.predict.kernels import eager_kernels, fused_kernels, key_costs
 from crossgrade.predict.memory import MemoryNeed, memory_need
@@ -25,12 +26,11 @@ from crossgrade.predict.price import (
     HostWork,
     KernelColumns,
     Priced,
-    Traffic,
     kernel_columns,
     price,
 )
 from crossgrade.predict.rates import matrix_rate
-from crossgrade.predict.sharding import columns_per_chip, exchange_s
+from crossgrade.predict.sharding import columns_per_chip, sharded_exchange
 from crossgrade.predict.traffic import ideal_traffic
 from crossgrade.values.breakdown import EndBreakdown, ModuleTime
 from crossgrade.values.capture import Capture
@@ -189,7 +189,7 @@ def _priced(
         kernels = prepared.fused if fused else prepared.eager
         calls = tuple(k.calls[0] for k in kernels)
         columns = columns_per_chip(columns, calls, prepared.capture, layout.shard, layout.dp)
-        exchange = exchange_s(chip, prepared.memory, layout.shard, layout.dp, end)
+        exchange = sharded_exchange(chip, prepared.memory, layout.shard, layout.dp, end)
     return columns, price(columns, chip, layout, prepared.traffic, end, dissolved, exchange)
 
 

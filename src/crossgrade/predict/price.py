@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossgrade.predict.assumptions import End, assumptions
+from crossgrade.predict.exchange import Traffic, exchange
 from crossgrade.predict.kernel import Kernel
 from crossgrade.predict.rates import Rate, matrix_rate, vector_rate
+from crossgrade.values.breakdown import Exchange
 from crossgrade.values.chip import Chip
 from crossgrade.values.layout import Layout
 
@@ -95,6 +97,8 @@ class Priced:
     """Time by what binds, s; adds up to `total_s`."""
     network_s: float
     """Part of the total that collectives take, s."""
+    exchange: Exchange | None
+    """What they say to each other; it may take longer where computing covers it."""
     composite_launch_s: float
     """Part of the total in which the host launches what composites dissolve into, s."""
     composite_host_s: float
@@ -120,22 +124,6 @@ class HostWork:
 NO_HOST_WORK = HostWork()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
-    """What an even split over chips has to exchange per step."""
-
-    rounds: int
-    """All-reduces one after another, where tensors are split."""
-    bytes_per_round: float
-    """Payload of each, bytes."""
-    routed_rounds: int = 0
-    """All-to-alls one after another, where experts are split; 0 without routed experts."""
-    routed_bytes: float = 0.0
-    """Rows that go to experts and back, bytes together."""
-    sequences: int = 1
-    """Sequences; an all-to-all needs as many as chips to split the rest evenly."""
-
-
 def price(
     columns: KernelColumns,
     chip: Chip,
@@ -143,11 +131,11 @@ def price(
     traffic: Traffic,
     end: End,
     extra: HostWork = NO_HOST_WORK,
-    exchange_s: float | None = None,
+    covered: Exchange | None = None,
 ) -> Priced:
     """Return the time of one execution at one end of the band.
 
-    `exchange_s`: collectives that may overlap with computing, in place of those of ideal shards.
+    `covered`: collectives that may overlap with computing, in place of those of ideal shards.
     t = floor + max(work / (P e), vector_ops / (V e), bytes / (B e)); formula of the roofline model
     (Williams et al., CACM 2009) with a constant per launch.
 
@@ -164,9 +152,10 @@ def price(
     bound = np.where(columns.is_host, BOUNDS.index("host"), bound)
     times = np.where(columns.is_host, a["host_sync_s"], np.maximum(device, a["host_launch_s"]))
     by_bound = {name: float(times[bound == i].sum()) for i, name in enumerate(BOUNDS)}
-    network = network_s(chip, layout, traffic, end)
-    if exchange_s is not None:
-        network = _uncovered_s(exchange_s, sum(by_bound.values()), end)
+    said = covered or exchange(chip, layout, traffic, end)
+    network = said.seconds if said else 0.0
+    if covered is not None:
+        network = _uncovered_s(covered.seconds, sum(by_bound.values()), end)
     by_bound["network"] = network
     launching, reading = extra.launches * a["host_launch_s"], extra.reads * a["host_sync_s"]
     by_bound["launch"] += launching
@@ -182,6 +171,7 @@ def price(
         bound=bound,
         by_bound_s=by_bound,
         network_s=network,
+        exchange=said,
         rates=tuple(rates[i][0] for i in np.unique(columns.format[columns.work > 0]).tolist()),
         kernels=len(columns.labels) + extra.launches,
     )
@@ -213,66 +203,3 @@ def _parts(
         ]
     )
     return rates, parts / layout.split
-
-
-def network_s(chip: Chip, layout: Layout, traffic: Traffic, end: End) -> float:
-    """Return the alpha-beta bound of the exchange, s; 0 on one chip or without a known link.
-
-    The cheaper of two splits at the optimistic end, the all-reduce of tensor parallelism at the
-    other, which every model allows.
-    """
-    if layout.split == 1:
-        return 0.0
-    a = {name: row.at(end) for name, row in assumptions().items()}
-    reduced = _all_reduce_s(chip, layout, traffic, a)
-    if end == "pessimistic" or not traffic.routed_rounds or traffic.sequences < layout.chips:
-        return reduced
-    return min(reduced, _all_to_all_s(chip, layout, traffic, a))
-
-
-def _domain(chip: Chip, layout: Layout) -> int:
-    """Return how many of the chips a scale-up domain joins."""
-    inside = chip.link("scale-up")
-    if inside is None:
-        return 1
-    return min(layout.chips, inside.domain or layout.chips)
-
-
-def _all_reduce_s(chip: Chip, layout: Layout, traffic: Traffic, a: Mapping[str, float]) -> float:
-    """Return the time of all-reduces, s.
-
-    Each scale-up domain takes its share of the tokens and all-reduces their hidden states: v bytes
-    over m chips move 2 (m-1)/m v through each chip's link (Thakur et al., IJHPCA 2005). Between
-    domains they are handed on once, as a pipeline does; the chips of a domain share that transfer.
-    """
-    inside, outside = chip.link("scale-up"), chip.link("scale-out")
-    members = _domain(chip, layout)
-    domains = -(-layout.chips // members)
-    payload = traffic.bytes_per_round / domains
-    seconds = 0.0
-    if inside and members > 1:
-        volume = 2 * (members - 1) / members * payload
-        beta = volume / (inside.bandwidth.value * a["link_efficiency"])
-        seconds += traffic.rounds * (a["collective_latency_s"] + beta)
-    if outside and domains > 1:
-        share = payload / members
-        beta = share / (outside.bandwidth.value * a["link_efficiency"])
-        seconds += (domains - 1) * (a["collective_latency_s"] + beta)
-    return seconds
-
-
-def _all_to_all_s(chip: Chip, layout: Layout, traffic: Traffic, a: Mapping[str, float]) -> float:
-    """Return the time of all-to-alls, s.
-
-    Each of n chips sends (n-1)/n of its n-th of the rows; of these (m-1)/n stay in its domain of m
-    and go through the scale-up link, the others through the scale-out link at the same time.
-    """
-    inside, outside = chip.link("scale-up"), chip.link("scale-out")
-    n, m = layout.chips, _domain(chip, layout)
-    share = traffic.routed_bytes / n
-    times = [0.0]
-    if inside and m > 1:
-        times.append(share * (m - 1) / n / (inside.bandwidth.value * a["link_efficiency"]))
-    if outside and n > m:
-        times.append(share * (n - m) / n / (outside.bandwidth.value * a["link_efficiency"]))
-    return traffic.routed_rounds * a["collective_latency_s"] + max(times)

@@ -13,8 +13,10 @@ import math
 import numpy as np
 
 from crossgrade.predict.assumptions import End, assumptions
+from crossgrade.predict.exchange import domain, timed
 from crossgrade.predict.memory import MemoryNeed, TrainingShares
 from crossgrade.predict.price import KernelColumns
+from crossgrade.values.breakdown import Exchange
 from crossgrade.values.capture import STAGES, Capture
 from crossgrade.values.chip import Chip
 from crossgrade.values.layout import Shard
@@ -88,7 +90,7 @@ def exchanged_bytes(shares: TrainingShares, weights: float, shard: Shard) -> tup
     gradients shared out they are reduce-scattered, G, and the updated weights gathered, T. With
     weights shared out, all of them are gathered for the forward pass and again for the backward
     pass, 2 W, block by block, and gradients reduce-scattered, G. Each collective over N chips moves
-    (N-1)/N of that through a chip's link; the factor is applied by `exchange_s`.
+    (N-1)/N of that through a chip's link; the factor is applied by `sharded_exchange`.
     """
     if shard == "none":
         return 2 * shares.gradients, 1
@@ -97,27 +99,28 @@ def exchanged_bytes(shares: TrainingShares, weights: float, shard: Shard) -> tup
     return shares.gradients + shares.trained, 2
 
 
-def exchange_s(chip: Chip, memory: MemoryNeed, shard: Shard, chips: int, end: End) -> float:
-    """Return a lower bound of the time that collectives take per step, s.
+def sharded_exchange(
+    chip: Chip, memory: MemoryNeed, shard: Shard, chips: int, end: End
+) -> Exchange | None:
+    """Return a lower bound of the collectives per step; None on one chip or without a known link.
 
     Of V bytes, (m-1)/m pass through the link of a scale-up domain of m chips, and the share of one
     of its chips, V/m, through the link between d domains, (d-1)/d of it. Both at the same time.
     """
-    inside, outside = chip.link("scale-up"), chip.link("scale-out")
-    if chips == 1 or (inside is None and outside is None):
-        return 0.0
-    a = {name: row.at(end) for name, row in assumptions().items()}
-    members = 1 if inside is None else min(chips, inside.domain or chips)
+    if chips == 1:
+        return None
+    members = domain(chip, chips)
     domains = -(-chips // members)
     volume, rounds = exchanged_bytes(memory.shares, memory.weights, shard)
-    times = [0.0]
-    if inside and members > 1:
-        share = volume * (members - 1) / members
-        times.append(share / (inside.bandwidth.value * a["link_efficiency"]))
-    if outside and domains > 1:
-        share = volume / members * (domains - 1) / domains
-        times.append(share / (outside.bandwidth.value * a["link_efficiency"]))
-    return rounds * a["collective_latency_s"] + max(times)
+    return timed(
+        chip,
+        {name: row.at(end) for name, row in assumptions().items()},
+        kind=f"collectives of `--shard {shard}`",
+        rounds=rounds,
+        inside=volume * (members - 1) / members,
+        outside=volume / members * (domains - 1) / domains,
+        at_once=True,
+    )
 
 
 def columns_per_chip(

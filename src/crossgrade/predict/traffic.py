@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from crossgrade.predict.cost import base_name
-from crossgrade.predict.price import Traffic
+from crossgrade.predict.exchange import Traffic
 from crossgrade.values.capture import Capture
 
 _BLOCK = re.compile(r"^((?:.*?\.)?\d+)(?:\.|$)")

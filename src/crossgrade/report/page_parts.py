@@ -25,7 +25,7 @@ from crossgrade.report.charts import (
 )
 from crossgrade.report.merged import MergedFinding, merged_findings
 from crossgrade.report.verdict import verdict_parts as verdict_parts
-from crossgrade.units import things
+from crossgrade.units import bytes_, count, seconds, things
 from crossgrade.values.assessment import (
     Assessment,
     ChipAssessment,
@@ -237,6 +237,18 @@ def roofline(key: str, chip: ChipAssessment, p: PhaseAssessment) -> Markup | Non
 def largest(end: EndBreakdown) -> tuple[KernelGroup, ...]:
     """Return the groups of kernels that the page has room for, and the sum of the others."""
     return joined(end.groups, 7)
+
+
+def exchange_words(end: EndBreakdown) -> str:
+    """Return what the collectives of one end move, in words."""
+    e = end.exchange
+    if e is None:
+        return "collectives"
+    links = [f"{bytes_(moved)} by {level}" for level, moved in
+             (("scale-up", e.inside_bytes), ("scale-out", e.outside_bytes)) if moved]  # fmt: skip
+    hidden = f", of {seconds(e.seconds)} computing covers the rest"
+    covered = hidden if e.seconds - end.network_s > 1e-12 else ""
+    return f"{count(e.rounds)} {e.kind}, {', '.join(links)} per chip; a lower bound{covered}"
 
 
 def constants_used(chip: ChipAssessment, p: PhaseAssessment) -> list[ConstantFigure]:

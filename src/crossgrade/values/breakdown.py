@@ -63,6 +63,24 @@ def joined(groups: Sequence[KernelGroup], most: int) -> tuple[KernelGroup, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What chips that share the work say to each other in one execution; a lower bound."""
+
+    kind: str
+    """Which collectives, in words."""
+    rounds: int
+    """Collectives one after another."""
+    inside_bytes: float
+    """Through the scale-up link of each chip."""
+    outside_bytes: float
+    """Through the scale-out link of each chip."""
+    at_once: bool
+    """Whether both links work at the same time."""
+    seconds: float
+    """Latency of the rounds and time of the links, s, before computing covers any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndBreakdown:
     """One end of the band, down to groups of kernels; the parts add up to `total_s`."""
 
@@ -78,6 +96,8 @@ class EndBreakdown:
     """Host reads of such composites, s."""
     network_s: float
     """Collectives, s."""
+    exchange: Exchange | None
+    """What they say to each other; None on one chip or without a known link."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

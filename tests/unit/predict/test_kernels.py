@@ -9,8 +9,9 @@ import pytest
 from tests.conftest import capture_of, small_config
 
 from crossgrade.chips.loader import load_chip
+from crossgrade.predict.exchange import Traffic, exchange
 from crossgrade.predict.kernel import Kernel
-from crossgrade.predict.price import Traffic, kernel_columns, network_s, price
+from crossgrade.predict.price import kernel_columns, price
 from crossgrade.values.layout import Layout
 
 
@@ -54,10 +55,10 @@ def test_a_router_before_its_experts_is_no_attention(moe_decode):
 def test_more_domains_share_the_exchange_and_do_not_repeat_it():
     chip = load_chip("h200")
     traffic = Traffic(rounds=100, bytes_per_round=1e9)
-    eight = network_s(chip, Layout(chips=8, kind="ideal-shards"), traffic, "optimistic")
-    many = network_s(chip, Layout(chips=128, kind="ideal-shards"), traffic, "optimistic")
+    eight = exchange(chip, Layout(chips=8, kind="ideal-shards"), traffic, "optimistic").seconds
+    many = exchange(chip, Layout(chips=128, kind="ideal-shards"), traffic, "optimistic").seconds
     assert many < eight / 8
-    assert network_s(chip, Layout(chips=1), traffic, "optimistic") == 0.0
+    assert exchange(chip, Layout(chips=1), traffic, "optimistic") is None
 
 
 def test_experts_exchange_rows_where_that_is_less_than_reducing_all():
@@ -68,14 +69,14 @@ def test_experts_exchange_rows_where_that_is_less_than_reducing_all():
     traffic = Traffic(rounds=2 * layers, bytes_per_round=rows * hidden,
                       routed_rounds=2 * layers, routed_bytes=routed, sequences=rows)  # fmt: skip
     layout = Layout(chips=chips, kind="ideal-shards")
-    best = network_s(chip, layout, traffic, "optimistic")
+    best = exchange(chip, layout, traffic, "optimistic").seconds
     sent = routed / chips * (chips - 1) / chips
     link = chip.link("scale-up").bandwidth.value
     assert best == pytest.approx(2 * layers * 5e-6 + sent / (link * 0.9))
     # One sequence cannot be split over the chips, and the other end takes what every model allows.
     alone = dataclasses.replace(traffic, sequences=1)
-    assert network_s(chip, layout, alone, "optimistic") > 2 * best
-    assert network_s(chip, layout, traffic, "pessimistic") > 2 * best
+    assert exchange(chip, layout, alone, "optimistic").seconds > 2 * best
+    assert exchange(chip, layout, traffic, "pessimistic").seconds > 2 * best
 
 
 def test_rows_that_are_routed_are_found_in_the_capture(moe_decode):
@@ -89,7 +90,7 @@ def test_rows_that_are_routed_are_found_in_the_capture(moe_decode):
 def test_without_links_no_exchange_is_made_up():
     chip = dataclasses.replace(load_chip("h200"), links=())
     layout = Layout(chips=16, kind="ideal-shards")
-    assert network_s(chip, layout, Traffic(rounds=1, bytes_per_round=1e9), "pessimistic") == 0.0
+    assert exchange(chip, layout, Traffic(rounds=1, bytes_per_round=1e9), "pessimistic") is None
 
 
 def test_integer_work_on_the_vector_engine_asks_for_no_matrix_peak():

@@ -11,12 +11,13 @@ from crossgrade.chips.loader import load_chip
 from crossgrade.predict.phase import predict
 from crossgrade.predict.price import price
 from crossgrade.predict.sharding import (
-    exchange_s,
     exchanged_bytes,
     least_sharded,
     peak_per_chip,
+    sharded_exchange,
     state_per_chip,
 )
+from crossgrade.values.breakdown import Exchange
 from crossgrade.values.layout import SHARDS, Layout
 
 GB = 1e9
@@ -71,9 +72,10 @@ def test_exchange_of_section_7(step):
     assert exchanged_bytes(s, w, "optimizer")[0] == exchanged_bytes(s, w, "gradients")[0] == 2 * g
     assert exchanged_bytes(s, w, "full")[0] == 2 * w + g
     chip = load_chip("h100")
-    assert exchange_s(chip, step.memory, "full", 1, "optimistic") == 0
+    assert sharded_exchange(chip, step.memory, "full", 1, "optimistic") is None
     full, less = (
-        exchange_s(chip, step.memory, k, 64, "pessimistic") for k in ("full", "optimizer")
+        sharded_exchange(chip, step.memory, k, 64, "pessimistic").seconds
+        for k in ("full", "optimizer")
     )
     assert full > less > 0
 
@@ -92,10 +94,15 @@ def test_chips_do_not_shorten_a_step_but_multiply_it(step):
     assert even.time_s.low < eight.time_s.low
 
 
+def taking(seconds: float) -> Exchange:
+    return Exchange(kind="collectives", rounds=0, inside_bytes=0.0, outside_bytes=0.0, at_once=True,
+                    seconds=seconds)  # fmt: skip
+
+
 def test_an_exchange_hides_behind_computing_at_one_end_alone(step):
     chip = load_chip("h100")
     low, high = (
-        price(columns, chip, Layout(chips=1), step.traffic, end, exchange_s=1e-9)
+        price(columns, chip, Layout(chips=1), step.traffic, end, covered=taking(1e-9))
         for columns, end in (
             (step.fused_columns, "optimistic"),
             (step.eager_columns, "pessimistic"),
@@ -103,7 +110,7 @@ def test_an_exchange_hides_behind_computing_at_one_end_alone(step):
     )
     assert (low.network_s, high.network_s) == (0, 1e-9)
     long = price(step.fused_columns, chip, Layout(chips=1), step.traffic, "optimistic",
-                 exchange_s=5.0)  # fmt: skip
+                 covered=taking(5.0))  # fmt: skip
     assert long.total_s == pytest.approx(5.0)
 
 
