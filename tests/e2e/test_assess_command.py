@@ -308,3 +308,49 @@ def test_a_factory_that_prints_does_not_spoil_json(capsys, tmp_path, monkeypatch
     assert code == 0
     assert json.loads(out)["command"] == "assess"
     assert "HELLO" in err
+
+
+def test_reports_are_written_beside_the_answer(capsys, dense_config, tmp_path):
+    names = {"--html": "a.html", "--markdown": "a.md", "--sarif": "a.sarif"}
+    given = [word for option, name in names.items() for word in (option, str(tmp_path / name))]
+    code, out, err = run(capsys, "assess", str(dense_config), "--on", "mi308x", "--on", "cpu",
+                         *SIZES, *given)  # fmt: skip
+    assert code == 0
+    assert "## findings" in out
+    assert (tmp_path / "a.html").read_text().startswith("<!doctype html>")
+    assert "| mi308x |" in (tmp_path / "a.md").read_text()
+    assert json.loads((tmp_path / "a.sarif").read_text())["version"] == "2.1.0"
+    assert err.count(str(tmp_path)) == 3
+
+
+def test_a_report_that_cannot_be_written_costs_nothing_else(capsys, dense_config, tmp_path):
+    nowhere, there = f"{__file__}/x.html", tmp_path / "a.md"
+    code, out, err = run(capsys, "assess", str(dense_config), "--on", "h200", "--json", *SIZES,
+                         "--html", nowhere, "--markdown", str(there))  # fmt: skip
+    assert code == 2
+    assert json.loads(out)["command"] == "assess"
+    assert "error[CG-E208]" in err
+    assert "record: " in err
+    assert there.exists()
+
+
+def test_two_reports_in_one_file_are_refused_before_any_work(capsys, dense_config, tmp_path):
+    path = str(tmp_path / "a")
+    code, out, err = run(capsys, "assess", str(dense_config), "--on", "h200", "--html", path,
+                         "--sarif", path)  # fmt: skip
+    assert (code, out) == (2, "")
+    assert "name one file twice" in err
+
+
+def test_a_record_of_the_same_question_shows_no_change(capsys, dense_config, tmp_path):
+    asked = ("assess", str(dense_config), "--on", "h200", *SIZES)
+    run(capsys, *asked, "--out", str(tmp_path))
+    (record,) = tmp_path.glob("*.json")
+    code, out, _ = run(capsys, *asked, "--compare", str(record), "--no-record")
+    assert code == 0
+    assert "nothing that both records know is different" in out
+    code, out, _ = run(capsys, *asked, "--explain", "decode.time", "--no-record")
+    assert code == 0
+    assert "memory_bandwidth" in out
+    assert run(capsys, *asked, "--explain", "decode.speed")[0] == 2
+    assert run(capsys, *asked, "--compare", str(tmp_path / "none.json"))[0] == 2

@@ -200,7 +200,7 @@ def _verdict(
     ):
         return "blocked"
     unknown = sum(use.time_share for use in uses if use.level == "unknown")
-    if least is None or unknown > 0.05 or all(use.level == "unknown" for use in uses):
+    if least is None or unknown > 0.05 or (uses and all(use.level == "unknown" for use in uses)):
         return "unknown"
     if least > chips:
         return "needs-N-chips"
@@ -251,6 +251,7 @@ def _speed(prediction: Prediction, layout: Layout, price_per_hour: float | None)
         tokens_per_s_per_chip=prediction.tokens_per_s_per_chip,
         tokens_per_s_per_watt=prediction.tokens_per_s_per_watt,
         tokens_per_price=per_price,
+        price_per_hour=price_per_hour,
         binds=prediction.binds,
         share_by_bound=prediction.share_by_bound,
         share_by_bound_eager=prediction.share_by_bound_eager,

@@ -92,7 +92,8 @@ def _gathered(uses: tuple[OperatorUse, ...], chip: str, phase: str) -> Iterator[
         "unknown": (
             "CG-F108",
             "stand in no public operator table of this chip",
-            "ask the vendor for the list, or run the model on the device",
+            "ask the vendor for the list, or run the model on the device; until then the eager end "
+            "counts each as one launch, as if it were native",
         ),
     }
     for level, (code, title, hint) in words.items():

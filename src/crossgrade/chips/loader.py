@@ -40,6 +40,9 @@ from crossgrade.values.evidence import Constant, Source
 DATA = Path(__file__).parent / "data"
 """Folder of the shipped descriptions, one file for each chip, named after it."""
 
+_LARGEST = 1_000_000
+"""Bytes; the largest shipped description has 20,000."""
+
 _Level = Literal["die-to-die", "scale-up", "scale-out", "host"]
 _Per = Literal["chip", "core"]
 _Severity = Literal["warning", "note"]
@@ -128,9 +131,17 @@ def chip_from_toml(source: Path | str) -> Chip:
         return _build(_parse(source, "<text>"))
     path = Path(source)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST + 1)
+        text = raw.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadChipFile(f"cannot read the chip file: {error}", where=str(path)) from error
+    if len(raw) > _LARGEST:
+        raise BadChipFile(
+            f"more than {_LARGEST:,} bytes: not a chip file",
+            where=str(path),
+            hint="a description has a few kilobytes",
+        )
     return _build(_parse(text, path.name))
 
 

@@ -8,12 +8,13 @@ described chips that are passed in, so no limit of hardware stands in code. A fi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from crossgrade.chips.validate import Table, constants
 from crossgrade.units import si
 from crossgrade.values.chip import PRECISION_BITS, Chip, Peak
+from crossgrade.values.evidence import Constant
 
 _FLOORS = {
     "memory_capacity": 1e8,
@@ -29,6 +30,9 @@ _EXPLAINED = re.compile(r"\b(dense|not used|unused|half|halved|without)\b", re.I
 
 _FAMILY_FACTOR = 1.6
 """Bins of one architecture differ in the clock by a third at most; sparsity and dies by two."""
+
+_FAMILY_CEILING = 2.5
+"""Memory of one architecture grew by 2.35 (h100 PCIe to h200) at most; bits for bytes are 8."""
 
 _CEILINGS = {16: 1.6, 8: 3.2, 6: 6.4, 4: 7.2}
 """Bits of a format -> most that its matrix rate may be of the 16-bit one.
@@ -61,6 +65,8 @@ def check_plausible(chip: Chip, file: str, others: Sequence[Chip]) -> None:
     family = [other for other in others if other.architecture == chip.architecture]
     _check_per_core(top, chip, family)
     _check_scope(top, chip, family)
+    _check_ceilings(top, chip, family)
+    _check_directions(top, chip, family)
     for other in family:
         _check_doubled(top, chip, other)
     for other in others:
@@ -160,6 +166,49 @@ def _check_doubled(top: Table, chip: Chip, other: Chip) -> None:
         )
     if all(_near(ratio, 0.5) for ratio in ratios) and cores is not None and _near(cores, 0.5):
         _fail_dies(top, chip, other, "half")
+
+
+def _check_ceilings(top: Table, chip: Chip, family: Sequence[Chip]) -> None:
+    """Refuse bandwidth and matrix rates far above all relatives: bits for bytes, a whole node."""
+    bandwidths = {o.name: o.memory_bandwidth.value for o in family if o.memory_bandwidth}
+    if chip.memory_bandwidth:
+        _check_ceiling(top, "memory_bandwidth", chip.memory_bandwidth, bandwidths)
+    for peak in chip.peaks:
+        theirs = ((o.name, o.peak(peak.engine, peak.precision)) for o in family)
+        rates = {name: other.rate.value for name, other in theirs if other is not None}
+        _check_ceiling(top, f"peaks[{peak.engine}/{peak.precision}]", peak.rate, rates)
+
+
+def _check_ceiling(top: Table, key: str, own: Constant, theirs: Mapping[str, float]) -> None:
+    best = max(theirs, key=theirs.__getitem__, default=None)
+    if best is not None and own.value > theirs[best] * _FAMILY_CEILING:
+        unit = own.unit.replace("byte", "B")
+        top.fail(
+            f"{si(own.value, unit)} is {own.value / theirs[best]:.3g} times that of {best}, "
+            "the most of this architecture",
+            key,
+            f"bits for bytes, or the figure of several chips; {_OWN_FAMILY}",
+        )
+
+
+def _check_directions(top: Table, chip: Chip, family: Sequence[Chip]) -> None:
+    """Refuse a link at twice the rate of every relative's: data sheets print both directions."""
+    alike = [
+        other
+        for other in family
+        if other.scope == chip.scope
+        and all(1 / _FAMILY_FACTOR < r < _FAMILY_FACTOR for r in _matrix_ratios(chip, other))
+    ]
+    for link in chip.links:
+        found = ((other.name, other.link(link.level)) for other in alike)
+        theirs = {n: o.bandwidth.value for n, o in found if o is not None and o.name == link.name}
+        best = max(theirs, key=theirs.__getitem__, default=None)
+        if best is not None and _near(link.bandwidth.value / theirs[best], 2):
+            top.fail(
+                f"{si(link.bandwidth.value, 'B/s')} is twice that of {best} by the same link",
+                f"links[{link.level}: {link.name}]",
+                f"give one direction; half would be {link.bandwidth.value / 2:.6g}; {_OWN_FAMILY}",
+            )
 
 
 def _check_scope(top: Table, chip: Chip, family: Sequence[Chip]) -> None:

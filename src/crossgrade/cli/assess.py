@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import click
 
 from crossgrade.cli.complete import complete_chips, complete_models
 from crossgrade.cli.screen import screen
-from crossgrade.errors import BadOption
+from crossgrade.errors import BadOption, CrossgradeError
 
 
 def _chips(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
@@ -121,14 +123,10 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 @click.option("--no-record", is_flag=True, help="Write no record.")
 @click.option("--save-captures", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Also write each capture there.")  # fmt: skip
-def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int | None,
-            tokens: int | None, context: int | None, sizes: dict[str, int],
-            dtype: str | None, optimizer: Any, lora_rank: int | None,
-            lora_targets: tuple[str, ...], shard: Any, chips: int | None,
-            prices: dict[str, float], as_json: bool, everything: bool, out: Path | None,
-            no_record: bool, save_captures: Path | None, explain: str | None,
-            compare: Path | None, chip_files: tuple[str, ...],
-            **files: Path | None) -> int:  # fmt: skip
+def command(model: str, as_json: bool, everything: bool, out: Path | None, no_record: bool,
+            save_captures: Path | None, explain: str | None, compare: Path | None,
+            html: Path | None, markdown: Path | None, sarif: Path | None,
+            **asked: Any) -> int:  # fmt: skip
     """Assess MODEL on chips that need not be here.
 
     MODEL is a preset (`crossgrade models`), a Hugging Face config.json or the folder it lies in, a
@@ -149,23 +147,9 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
 
     if explain:
         api.number_named(explain)
-    options = api.AssessOptions(
-        on=on,
-        phases=phases,
-        batch=batch,
-        tokens=tokens,
-        context=context,
-        sizes=sizes,
-        dtype=dtype,
-        optimizer=optimizer,
-        lora_rank=lora_rank,
-        lora_targets=lora_targets,
-        shard=shard,
-        chips=chips,
-        prices=prices,
-        chip_files=chip_files,
-    )
+    files = _files(html=html, markdown=markdown, sarif=sarif)
     earlier = api.earlier_record(compare) if compare else None
+    options = api.AssessOptions(**asked)
     assessment = api.assess(model, options, narrate=_narrate, save_captures=save_captures)
     changes = api.compare(assessment, earlier) if earlier else None
     derivations = api.derivations(assessment, explain) if explain else ()
@@ -178,15 +162,45 @@ def command(model: str, on: tuple[str, ...], phases: tuple[Any, ...], batch: int
         **screen(),
     )
     click.echo(text, nl=False)
-    # After the answer: a file that cannot be written must not cost it.
+    # After the answer: a file that cannot be written must not cost it, nor the other files.
+    line = api.command_line(model, options)
+    tasks: dict[str, Callable[[], Path]] = {
+        kind: partial(_report, kind, path, assessment, line, changes)
+        for kind, path in files.items()
+    }
     if not no_record:
-        _narrate(f"record: {api.write_record(model, options, assessment, out)}")
-    for kind, path in files.items():
-        if path is not None:
-            text = api.report(kind, assessment, api.command_line(model, options), changes)
-            api.write_text(path, text)
-            _narrate(f"{kind}: {path}")
-    return assessment.exit_code
+        tasks = {"record": partial(api.write_record, model, options, assessment, out), **tasks}
+    written = [_written(*task) for task in tasks.items()]
+    return assessment.exit_code if all(written) else 2
+
+
+def _files(**given: Path | None) -> dict[str, Path]:
+    """Return kind -> path of the reports that are wanted, each to a file of its own."""
+    files = {kind: path for kind, path in given.items() if path is not None}
+    if len({path.resolve() for path in files.values()}) < len(files):
+        raise BadOption(
+            f"--{', --'.join(files)} name one file twice", hint="each report needs its own"
+        )
+    return files
+
+
+def _report(kind: str, path: Path, assessment: Any, line: str, changes: Any) -> Path:
+    """Write one report and return its path."""
+    from crossgrade import api
+
+    api.write_text(path, api.report(kind, assessment, line, changes))
+    return path
+
+
+def _written(what: str, write: Callable[[], Path]) -> bool:
+    """Write a file after the answer and say where it is, or why it is not."""
+    try:
+        _narrate(f"{what}: {write()}")
+    except CrossgradeError as error:
+        # On stderr under --json too: stdout has its one document already.
+        _narrate(" ".join(str(error).split()))
+        return False
+    return True
 
 
 def _narrate(text: str) -> None:

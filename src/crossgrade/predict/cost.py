@@ -161,12 +161,17 @@ def _weight(name: str) -> float:
 
 
 def _elements(name: str, key: CallKey) -> int:
-    """Return how many elements a vector call works on."""
+    """Return how many elements a vector call works on: of a gather or scatter the rows named."""
     if name.startswith("_embedding_bag") and len(key.inputs) > 1:
         # The rows that are named, not the table.
         return max(key.inputs[1].numel * key.inputs[0].shape[-1], key.outputs[0].numel)
     if name.startswith("_foreach"):
         return sum(m.numel for m in key.inputs)
+    traffic = _TRAFFIC.get(name.rstrip("_"))
+    if traffic is _gather:
+        return max([m.numel for m in (*key.inputs[1:], *key.outputs)], default=0)
+    if traffic is _scatter and name.endswith("_"):
+        return max([m.numel for m in key.inputs[1:]], default=0)
     return max([m.numel for m in (*key.inputs, *key.outputs)], default=0)
 
 

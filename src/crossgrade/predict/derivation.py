@@ -125,12 +125,14 @@ def _end(desk: _Desk, end: EndBreakdown, *, low: bool) -> Iterator[Step]:
     for group in end.groups:
         yield from _group(desk, group, low=low)
     yield from _network(desk, end, low=low)
-    if end.composite_launch_s:
-        yield _predicted(1, "launches of what composites dissolve into",
-                         end.composite_launch_s, "host_launch_s", "capture")  # fmt: skip
-    if end.composite_host_s:
-        yield _predicted(1, "host reads of what composites dissolve into", end.composite_host_s,
-                         "host_sync_s", "capture")  # fmt: skip
+    for what, value, name in (
+        ("launches", end.composite_launch_s, "host_launch_s"),
+        ("host reads", end.composite_host_s, "host_sync_s"),
+    ):
+        if value:
+            each = desk.rate(name, low)
+            text = f"{count(round(value / each))} {what} of composites x {seconds(each)}"
+            yield _predicted(1, text, value, name, "capture")
 
 
 def _network(desk: _Desk, end: EndBreakdown, *, low: bool) -> Iterator[Step]:
@@ -158,6 +160,8 @@ def _network(desk: _Desk, end: EndBreakdown, *, low: bool) -> Iterator[Step]:
 def _group(desk: _Desk, g: KernelGroup, *, low: bool) -> Iterator[Step]:
     """Yield one group of kernels: floors, work, waiting."""
     what = f"{g.label} in {g.precision}" if g.precision else g.label
+    if g.precision == "unknown":
+        what = f"{g.label} in a precision without a published peak"
     if g.limit == "host":
         sync = desk.rate("host_sync_s", low)
         text = f"{count(g.kernels)} host reads ({g.label}) x {seconds(sync)}"
@@ -208,8 +212,9 @@ def _rate(desk: _Desk, speed: SpeedFigures, name: str) -> Iterator[Step]:
         divisor, rests_on = power * desk.chips, ["options", "power"]
         more = f" / ({si(power, 'W')} x {things(desk.chips, 'chip')})"
     elif name == "tokens_per_price":
-        more = f" / (price of {things(desk.chips, 'chip')} per second)"
-        divisor = 0.0
+        price = speed.price_per_hour or 0.0
+        divisor = price * desk.chips / 3600
+        more = f" / ({price:g} per hour x {things(desk.chips, 'chip')} / 3,600 s)"
     for end, value, time in (
         ("fused+graph", band.high, speed.time_s.low),
         ("eager", band.low, speed.time_s.high),
@@ -217,7 +222,7 @@ def _rate(desk: _Desk, speed: SpeedFigures, name: str) -> Iterator[Step]:
         text = f"{name.replace('_', ' ')}, {end} end: {count(items)} {item} / {seconds(time)}{more}"
         yield _predicted(0, text, value, *rests_on, unit=band.unit)
         yield _predicted(1, f"time; `--explain {p.phase}.time` goes on", time, "capture")
-    if divisor and divisor != 1.0:
+    if divisor != 1.0:
         yield Step(depth=1, text="divided by", value=divisor, unit="W" if "watt" in name else "1",
                    kind=desk.constants["power"].kind if "watt" in name else "exact",
                    rests_on=tuple(rests_on))  # fmt: skip

@@ -34,6 +34,9 @@ def changes(old: Record, new: Json) -> Changes:
     """
     before = old.data
     remarks: list[str] = []
+    if before["model"]["name"] != new["model"]["name"]:
+        remarks.append(f"the record is of another model, {before['model']['name']}: most of what "
+                       "differs is the model")  # fmt: skip
     pairs = list(_pairs(before, new, remarks))
     entries = [
         *_asked(before, new),
@@ -93,7 +96,7 @@ def _mapping(
 ) -> Iterator[Change]:
     """Yield entries of two mappings that differ."""
     for key in sorted({*a, *b}):
-        if a.get(key) != b.get(key):
+        if (a.get(key) or "") != (b.get(key) or ""):
             yield Change(area=area, place=f"{prefix}{key}", before=str(a.get(key, "")),
                          after=str(b.get(key, "")))  # fmt: skip
 

@@ -60,7 +60,12 @@ def _rows_with_names(fields: Fields) -> Fields:
             phase |= {"sizes": {}, "inputs": "", "training": ""}
             phase["memory"]["peak_per_chip"] = None
             if phase["speed"] is not None:
-                phase["speed"] |= {"fused": None, "eager": None, "modules": []}
+                phase["speed"] |= {
+                    "fused": None,
+                    "eager": None,
+                    "modules": [],
+                    "price_per_hour": None,
+                }
     return fields
 
 

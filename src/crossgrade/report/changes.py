@@ -20,7 +20,7 @@ def changes_blocks(changes: Changes) -> Iterator[Block]:
             right=frozenset({4}),
         )
     for remark in changes.remarks:
-        yield Line(text=f"not compared: {remark}", tone="quiet")
+        yield Line(text=f"mind: {remark}", tone="quiet")
 
 
 def _row(change: Change) -> tuple[str, ...]:

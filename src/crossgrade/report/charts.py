@@ -179,7 +179,7 @@ def roofline_chart(
 
     Formula: Williams, Waterman and Patterson, CACM 2009.
     """
-    width, height, left, bottom, top = 370, 250, 62, 210, 12
+    width, height, left, bottom, top = 370, 258, 62, 218, 20
     best = max([r.flop_per_s for r in roofs], default=bandwidth)
     xs = [p.intensity for p in points] + [best / bandwidth]
     x = decades(xs, left, width - 12)
@@ -187,7 +187,10 @@ def roofline_chart(
     levels = y.ticks()[:: max(1, len(y.ticks()) // 5)]
     lines = [f"M{x.at(tick):.0f} {top}V{bottom}" for tick in x.ticks()]
     lines += [f"M{left} {y.at(tick):.0f}H{width - 12}" for tick in levels]
-    below = [text(x.at(tick), bottom + 15, _short(tick)) for tick in x.ticks()]
+    below = [
+        text(x.at(tick) - (6 if tick >= x.high else 0), bottom + 15, _short(tick))
+        for tick in x.ticks()
+    ]
     beside = [text(left - 5, y.at(tick) + 4, si(tick, "")) for tick in levels]
     marks = [
         element("path", d="".join(lines), class_="grid"),
@@ -288,9 +291,10 @@ def _area(
     number: int,
 ) -> Markup:
     """Return one layer."""
-    there = "L".join(f"{x.at(c):.0f} {y.at(v):.1f}" for c, v in zip(at, upper, strict=True))
-    back = "L".join(
-        f"{x.at(c):.0f} {y.at(v):.1f}" for c, v in reversed(list(zip(at, below, strict=True)))
+    # Bytes stay as they are from one moment to the next: steps, not slopes.
+    there = "".join(f"H{x.at(c):.0f}V{y.at(v):.1f}" for c, v in zip(at, upper, strict=True))
+    back = "".join(
+        f"V{y.at(v):.1f}H{x.at(c):.0f}" for c, v in reversed(list(zip(at, below, strict=True)))
     )
-    return element("path", element("title", escape(name)), d=f"M{there}L{back}Z",
-                   class_=f"s{number}")  # fmt: skip
+    outline = f"M{x.start:.0f} {y.at(below[0]):.1f}{there}H{x.end:.0f}{back}Z"
+    return element("path", element("title", escape(name)), d=outline, class_=f"s{number}")

@@ -101,7 +101,7 @@ def _constants(page: ChipPage) -> Table:
         (
             row.constant,
             _value(row.value, row.unit),
-            f"{_exactly(row.value)} {row.unit}",
+            f"{_exactly(row.value)} {row.unit}".removesuffix(" 1"),
             row.source.id,
             row.note,
         )

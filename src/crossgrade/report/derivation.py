@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from crossgrade.report.document import Block, Document, Heading, Line, Table
-from crossgrade.units import bytes_, seconds, si
+from crossgrade.units import bytes_, figure, seconds, si
 from crossgrade.values.assessment import Assessment, AssumptionFigure, ConstantFigure
 from crossgrade.values.derivation import Derivation, Step
 
+_PER = {"price": "price unit", "(s W)": "s and W"}
 DEEPER = "· "
 """Stands before a part, once per level."""
 
@@ -19,6 +20,8 @@ def quantity(value: float, unit: str) -> str:
         return seconds(value)
     if unit == "byte":
         return bytes_(value)
+    if unit.startswith("1/"):
+        return f"{figure(value)} per {_PER.get(unit[2:], unit[2:])}"
     return f"{value:,.4g}" if unit in ("", "1") else si(value, unit.replace("byte", "B"))
 
 

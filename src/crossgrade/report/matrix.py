@@ -26,8 +26,8 @@ from crossgrade.values.operators import (
 Found = OperatorMatrix | OperatorDiff
 
 CHANGES: dict[ChangeKind, str] = {
-    "gained": "did not run on the chip, and does now",
-    "lost": "ran on the chip, and does not any more",
+    "gained": "does not run on the chip in the first, and does in the second",
+    "lost": "runs on the chip in the first, and does not in the second",
     "appeared": "not known to the first table",
     "disappeared": "not known to the second table",
     "changed": "another level, or another number of overloads at it",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from crossgrade.values.assessment import Assessment
 from crossgrade.values.finding import Finding
 
-_FIGURE = re.compile(r"\d[\d.,]*( [kMGTPE]?B\b)?")
+_FIGURE = re.compile(r"(?<![A-Za-z_])\d[\d.,]*( [kMGTPE]?B\b)?")
 _ORDER: Mapping[str, int] = {"blocker": 0, "warning": 1, "note": 2}
 
 
@@ -27,6 +27,11 @@ class MergedFinding:
     def first(self) -> Finding:
         """The finding whose words stand for all."""
         return self.findings[0]
+
+    @property
+    def gist(self) -> str:
+        """What it is about, without figures: the same from run to run."""
+        return _gist(self.first.title)
 
     @property
     def where(self) -> Mapping[str, tuple[str, ...]]:

@@ -188,6 +188,25 @@ def class_names(rows: Rows) -> list[str]:
     return list(dict.fromkeys(name for end in ends for name in classes(end)))
 
 
+def bound_names(rows: Rows) -> list[tuple[int, str]]:
+    """Return what binds anywhere, with the number of its colour."""
+    return [(n, name) for n, name in enumerate(BOUND_ORDER, 1)
+            if any(p.speed and p.speed.share_by_bound[name] for _, p in rows)]  # fmt: skip
+
+
+def memory_names(a: Assessment) -> list[tuple[int, str]]:
+    """Return the parts of memory that any phase has, with the number of their colour."""
+    return [(n, title) for n, (title, field) in enumerate(MEMORY_PARTS, 1)
+            if any(getattr(p.memory, field) for p in a.chips[0].phases)]  # fmt: skip
+
+
+def timeline_layers(a: Assessment, index: int) -> list[tuple[int, str]]:
+    """Return what is alive at any time of a phase, with the number of its colour."""
+    line = a.timelines[index]
+    layers = (("cache", line.kv), ("gradients", line.gradients), ("activations", line.activations))
+    return [(n, name) for n, (name, values) in enumerate(layers, 1) if any(values)]
+
+
 def module_names(rows: Rows) -> list[str]:
     """Return the parts of the model that any chip has a row for."""
     names = dict.fromkeys(m.module for _, p in rows if p.speed for m in p.speed.modules)

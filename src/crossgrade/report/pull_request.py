@@ -105,4 +105,4 @@ def _details(a: Assessment, changes: Changes | None) -> Iterator[str]:
 
 
 def _folded(title: str, body: str) -> str:
-    return f"\n<details><summary>{title}</summary>\n\n{body}\n</details>\n"
+    return f"\n<details><summary>{inert_markdown(title)}</summary>\n\n{body}\n</details>\n"

@@ -1,24 +1,26 @@
 """Findings as SARIF 2.1.0, which code hosts show beside a change.
 
 Format: OASIS Static Analysis Results Interchange Format, version 2.1.0. A finding about a chip has
-no line of the user's code, so its place is the model file where there is one, and logical
-locations name modules and operators. Must not know how findings are made.
+no line of the user's code: its place is the model's file where there is one, and logical locations
+name modules and operators. Findings of several chips that differ in figures alone are one result.
+Must not know how findings are made.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
+from crossgrade.report.merged import MergedFinding, merged_findings
 from crossgrade.values.assessment import Assessment
 from crossgrade.values.finding import Finding, Severity
 from crossgrade.values.page import Page
+from crossgrade.values.workload import ModelRef
 
 _LEVEL: Mapping[Severity, str] = {"blocker": "error", "warning": "warning", "note": "note"}
-_SOURCE_LINE = re.compile(r"^(?P<file>[\w./-]+\.py):(?P<line>\d+)")
 _SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
@@ -32,8 +34,8 @@ def render_sarif(assessment: Assessment, *, version: str, rules: Mapping[str, Pa
         version: of crossgrade.
         rules: finding id -> the page that explains it.
     """
-    found = [f for chip in assessment.chips for p in chip.phases for f in p.findings]
-    ids = sorted({f.id for f in found})
+    found = merged_findings(assessment, figures_apart=False)
+    ids = sorted({m.first.id for m in found})
     driver = {
         "name": "crossgrade",
         "version": version,
@@ -41,7 +43,7 @@ def render_sarif(assessment: Assessment, *, version: str, rules: Mapping[str, Pa
     }
     run = {
         "tool": {"driver": driver},
-        "results": [_result(assessment, f, ids.index(f.id)) for f in found],
+        "results": [_result(assessment, m, ids.index(m.first.id)) for m in found],
         "properties": {"verdict": assessment.verdict, "model": assessment.model.name},
     }
     log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
@@ -57,38 +59,42 @@ def _rule(page: Page) -> dict[str, Any]:
     }
 
 
-def _result(assessment: Assessment, f: Finding, index: int) -> dict[str, Any]:
-    text = f"{f.chip}, {f.phase}: {f.title}. {f.hint[:1].upper()}{f.hint[1:]}."
+def _result(assessment: Assessment, merged: MergedFinding, index: int) -> dict[str, Any]:
+    f = merged.first
+    where = "; ".join(f"{chip}: {', '.join(phases)}" for chip, phases in merged.where.items())
+    text = f"{f.title}. {f.hint[:1].upper()}{f.hint[1:]}. On {where}."
     if f.evidence:
         text += f" Because: {'; '.join(f.evidence)}."
-    identity = f"{f.id}|{f.chip}|{f.phase}|{'|'.join(f.place)}"
+    identity = f"{f.id}|{merged.gist}"
     return {
         "ruleId": f.id,
         "ruleIndex": index,
         "level": _LEVEL[f.severity],
         "message": {"text": text},
-        "locations": list(_locations(assessment, f)),
+        "locations": [_location(assessment, f)],
         "partialFingerprints": {"finding/v1": hashlib.sha256(identity.encode()).hexdigest()},
-        "properties": {"chip": f.chip, "phase": f.phase, "calls": f.calls,
-                       "timeShare": f.time_share, "timeShareKind": "predicted"},
+        "properties": {"chips": list(merged.where), "timeShare": merged.time_share,
+                       "timeShareKind": "predicted"},
     }  # fmt: skip
 
 
-def _locations(assessment: Assessment, f: Finding) -> Iterator[dict[str, Any]]:
-    """Yield one location: source lines if the capture knows them, else the model."""
-    named = [_SOURCE_LINE.match(place) for place in f.place]
-    match = next((m for m in named if m), None)
-    if match:
-        where = {"artifactLocation": {"uri": match["file"]},
-                 "region": {"startLine": int(match["line"])}}  # fmt: skip
-    else:
-        where = {"artifactLocation": {"uri": _uri(assessment.model.passed)}}
-    logical = [{"fullyQualifiedName": place} for place in f.place or (assessment.model.name,)]
-    yield {"physicalLocation": where, "logicalLocations": logical}
+def _location(assessment: Assessment, f: Finding) -> dict[str, Any]:
+    """Return the model's file where it has one, and the operators, modules and lines by name.
+
+    Lines of libraries are no place in the user's repository, so they are names and not files.
+    """
+    places = f.place or (assessment.model.name,)
+    location: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": p} for p in places]}
+    file = _file(assessment.model)
+    if file:
+        location["physicalLocation"] = {"artifactLocation": {"uri": file}}
+    return location
 
 
-def _uri(passed: str) -> str:
-    """Return what the user named as a relative address: no scheme, no root, no spaces."""
-    from urllib.parse import quote
-
-    return quote(passed.replace("\\", "/").lstrip("/"), safe="/") or "model"
+def _file(model: ModelRef) -> str:
+    """Return the model's file as a relative address; empty where it is none of the user's."""
+    if model.kind == "preset" or model.passed.startswith(("/", "..")):
+        return ""
+    if model.kind == "factory":
+        return model.passed.partition(":")[0].replace(".", "/") + ".py"
+    return quote(model.passed.replace("\\", "/").removeprefix("./"), safe="/")

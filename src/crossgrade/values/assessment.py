@@ -76,6 +76,8 @@ class SpeedFigures:
     """Per watt of the published power limits."""
     tokens_per_price: Band | None
     """Tokens per unit of the user's price; None without a price."""
+    price_per_hour: float | None
+    """The user's price of one chip for an hour; None without."""
     binds: str
     """What takes most of the time at the fused end."""
     share_by_bound: Mapping[str, float]

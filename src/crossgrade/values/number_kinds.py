@@ -85,6 +85,7 @@ NUMBER_KINDS: tuple[NumberKind, ...] = (
     *_kinds(_PHASE, "memory.usable_per_chip", "assumed", "capacity times `usable_memory`",
             "constants", "assumptions"),
     *_kinds(_PHASE, "speed", "predicted", _PRICED, "capture", "constants", "assumptions"),
+    *_kinds(_PHASE, "speed.price_per_hour", "exact", "the price as given", "options"),
     *_kinds(_PHASE, "levels[].operators levels[].calls operators[].calls operators[].call_share",
             "exact", _COUNTED, "capture", "operator-table"),
     *_kinds(_PHASE, "operators[].inner operators[].host_syncs", "exact",

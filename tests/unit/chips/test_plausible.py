@@ -190,3 +190,23 @@ def test_honest_bins_of_a_family_are_never_suspected(name, clock, cores):
         clock=times(chip.clock, clock),
     )
     check(scaled)
+
+
+class TestFarAbove:
+    def test_bits_for_bytes(self):
+        chip = SHIPPED["h100"]
+        fast = dataclasses.replace(chip, memory_bandwidth=times(chip.memory_bandwidth, 8))
+        assert refused(fast).where.endswith("memory_bandwidth")
+
+    def test_sparse_rates_of_two_chips(self):
+        chip = SHIPPED["gb200"]
+        assert refused(with_rates(chip, 4, "bf16", "fp16")).where.endswith("]")
+
+    def test_a_link_in_both_directions(self):
+        chip = SHIPPED["h100"]
+        first = chip.link("scale-up")
+        both = dataclasses.replace(first, bandwidth=times(first.bandwidth, 2))
+        others = [link for link in chip.links if link is not first]
+        error = refused(dataclasses.replace(chip, links=(both, *others)))
+        assert "one direction" in error.hint
+        assert error.where.endswith(f"links[scale-up: {first.name}]")

@@ -304,3 +304,12 @@ def test_the_rows_of_memory_add_up_to_the_largest_live_sum(dense_config):
         live[max(born, 0) : died + 1] += size
     assert memory.peak_eager == pytest.approx(live.max())
     assert memory.activations_eager > memory.kv / 5  # two layers: one of them twice, for a moment
+
+
+@pytest.mark.parametrize("indices", [8, 4096])
+def test_a_lookup_works_on_the_rows_that_it_names(indices):
+    """Not on the table: a decode step reads one row of 150,000."""
+    table = nn.Embedding(20_000, 64)
+    built = from_module(table, torch.zeros(indices, dtype=torch.int64))
+    (kernel,) = [k for k in prepared(built, workload("prefill")).eager if k.label == "embedding"]
+    assert kernel.vector_ops == indices * 64

@@ -86,3 +86,17 @@ def test_what_cannot_be_compared_is_said(new):
     found = changes(record(old), new)
     assert len(found.remarks) == 3
     assert found.entries == ()
+
+
+def test_another_model_is_said(new):
+    old = copy.deepcopy(new)
+    old["model"]["name"] = "another"
+    found = changes(record(old), new)
+    assert "another model" in found.remarks[0]
+    assert [c.place for c in found.entries] == ["model"]
+
+
+def test_what_is_empty_in_both_is_no_change(new):
+    old = copy.deepcopy(new)
+    old["environment"] = {k: v for k, v in old["environment"].items() if v}
+    assert changes(record(old), new).entries == ()

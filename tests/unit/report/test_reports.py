@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from xml.etree import ElementTree
@@ -35,20 +36,35 @@ def test_sarif_has_every_finding_with_rule_place_and_level(answer):
     log = json.loads(api.sarif_report(answer))
     assert log["version"] == "2.1.0"
     (run,) = log["runs"]
-    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
-    found = [f for c in answer.chips for p in c.phases for f in p.findings]
-    assert len(run["results"]) == len(found) > 3
-    for result, finding in zip(run["results"], found, strict=True):
-        assert rules[result["ruleIndex"]] == result["ruleId"] == finding.id
+    rules = run["tool"]["driver"]["rules"]
+    assert all(rule["shortDescription"]["text"] and rule["help"]["text"] for rule in rules)
+    found = {f.id for c in answer.chips for p in c.phases for f in p.findings}
+    assert {r["ruleId"] for r in run["results"]} == found == {rule["id"] for rule in rules}
+    assert len(run["results"]) > 3
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
         assert result["level"] in ("error", "warning", "note")
-        (location,) = result["locations"]
-        uri = location["physicalLocation"]["artifactLocation"]["uri"]
-        assert not re.match(r"[a-z]+:|/", uri)
-        assert " " not in uri
-        assert location["logicalLocations"]
+        assert result["locations"][0]["logicalLocations"]
+        assert set(result["properties"]["chips"]) <= {c.chip for c in answer.chips}
     prints = [r["partialFingerprints"]["finding/v1"] for r in run["results"]]
-    again = json.loads(api.sarif_report(answer))["runs"][0]["results"]
-    assert prints == [r["partialFingerprints"]["finding/v1"] for r in again]
+    assert len(set(prints)) == len(prints)
+
+
+@pytest.mark.parametrize(
+    ("passed", "kind", "file"),
+    [
+        ("qwen3-8b", "preset", None),
+        ("./a b/config.json", "config", "a%20b/config.json"),
+        ("/root/config.json", "config", None),
+        ("my.model:make", "factory", "my/model.py"),
+    ],
+)
+def test_sarif_names_files_of_the_repository_alone(answer, passed, kind, file):
+    model = dataclasses.replace(answer.model, passed=passed, kind=kind)
+    log = json.loads(api.sarif_report(dataclasses.replace(answer, model=model)))
+    for result in log["runs"][0]["results"]:
+        physical = result["locations"][0].get("physicalLocation")
+        assert (physical and physical["artifactLocation"]["uri"]) == file
 
 
 def test_a_comment_says_verdict_first_and_folds_the_rest(answer):

@@ -66,16 +66,15 @@ def matching(pattern: str, names: Iterable[str]) -> list[str]:
     """Names that a pattern picks, sorted.
 
     With `*`, `?` or `[` it is a glob. Without, it is the name itself where there is one of that
-    name, and otherwise any name that it is a part of. Empty picks all.
+    name, and otherwise any name that it is a part of. Empty picks all. Case does not matter.
     """
     known = sorted(set(names))
     if not pattern:
         return known
     if _GLOB & set(pattern):
-        return [name for name in known if fnmatchcase(name, pattern)]
-    if pattern in known:
-        return [pattern]
-    return [name for name in known if pattern in name]
+        return [name for name in known if fnmatchcase(name.lower(), pattern.lower())]
+    exact = [name for name in known if name.lower() == pattern.lower()]
+    return exact or [name for name in known if pattern.lower() in name.lower()]
 
 
 def build_matrix(

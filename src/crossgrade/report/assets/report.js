@@ -166,8 +166,13 @@
     const inert = /^[=+\-@\t\r]/.test(words) && !/^-?[\d.]+$/.test(words) ? "'" + words : words;
     return '"' + inert.replaceAll('"', '""') + '"';
   };
+  const plain = (td) => {
+    const copy = td.cloneNode(true);
+    all("sup", copy).forEach((letter) => letter.remove());
+    return copy.textContent.trim().replace(/\s+/g, " ");
+  };
   const csv = (table) => [...table.rows].filter((r) => !r.hidden)
-    .map((r) => [...r.cells].map((c) => cell(c.textContent.trim().replace(/\s+/g, " "))).join(",")).join("\r\n") + "\r\n";
+    .map((r) => [...r.cells].map((c) => cell(plain(c))).join(",")).join("\r\n") + "\r\n";
   const picture = (svg) => {
     const copy = svg.cloneNode(true);
     const style = document.createElementNS("http://www.w3.org/2000/svg", "style");
