@@ -66,9 +66,9 @@ def check_plausible(chip: Chip, file: str, others: Sequence[Chip]) -> None:
     _check_per_core(top, chip, family)
     _check_scope(top, chip, family)
     _check_ceilings(top, chip, family)
-    _check_directions(top, chip, family)
     for other in family:
         _check_doubled(top, chip, other)
+    _check_directions(top, chip, family)
     for other in others:
         _check_same_product(top, chip, other)
 
@@ -199,7 +199,7 @@ def _check_directions(top: Table, chip: Chip, family: Sequence[Chip]) -> None:
         if other.scope == chip.scope
         and all(1 / _FAMILY_FACTOR < r < _FAMILY_FACTOR for r in _matrix_ratios(chip, other))
     ]
-    for link in chip.links:
+    for link in (link for link in chip.links if link.level == "scale-up"):
         found = ((other.name, other.link(link.level)) for other in alike)
         theirs = {n: o.bandwidth.value for n, o in found if o is not None and o.name == link.name}
         best = max(theirs, key=theirs.__getitem__, default=None)

@@ -22,6 +22,8 @@ from crossgrade.values.chip import Chip
 from crossgrade.values.layout import Layout
 
 Floats = NDArray[np.float64]
+REACHED = ("matrix_efficiency", "memory_efficiency", "vector_efficiency")
+"""Efficiencies that a measured rate has in it already."""
 BOUNDS = ("compute", "vector", "memory", "launch", "host", "network")
 """What can bind a kernel; also the order of ties."""
 
@@ -142,7 +144,7 @@ def price(
     Raises:
         ValueError: the chip's memory bandwidth is unknown; ask before.
     """
-    a = {name: row.at(end) for name, row in assumptions().items()}
+    a = rates_at(chip, end)
     rates, parts = _parts(columns, chip, layout, a)
     slowest, bound = parts.max(axis=0), parts.argmax(axis=0)
     device = a["kernel_floor_s"] + slowest
@@ -175,6 +177,19 @@ def price(
         rates=tuple(rates[i][0] for i in np.unique(columns.format[columns.work > 0]).tolist()),
         kernels=len(columns.labels) + extra.launches,
     )
+
+
+def rates_at(chip: Chip, end: End) -> dict[str, float]:
+    """Return the assumed rates of one end.
+
+    Constants that were measured here were reached as they are: the optimistic end takes no
+    efficiency off them.
+    """
+    a = {name: row.at(end) for name, row in assumptions().items()}
+    bandwidth = chip.memory_bandwidth
+    if end == "optimistic" and bandwidth and chip.source(bandwidth.source).kind == "measured":
+        a |= dict.fromkeys(REACHED, 1.0)
+    return a
 
 
 def _uncovered_s(exchange_s: float, computing_s: float, end: End) -> float:

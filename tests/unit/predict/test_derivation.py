@@ -11,7 +11,7 @@ from crossgrade.predict.derivation import NUMBERS
 
 @pytest.fixture(scope="module")
 def answer(moe_config):
-    options = api.AssessOptions(on=("ascend-950dt", "h200"), context=256, chips=2,
+    options = api.AssessOptions(on=("ascend-950dt", "h200", "cpu"), context=256, chips=2,
                                 prices={"h200": 3.0})  # fmt: skip
     return api.assess(str(moe_config), options)
 
@@ -53,7 +53,7 @@ def test_every_number_is_explained_down_to_known_names(answer, name):
 
 
 def test_a_price_is_explained_where_there_is_one(answer):
-    without, with_price = api.derivations(answer, "decode.tokens_per_price")
+    without, with_price, _ = api.derivations(answer, "decode.tokens_per_price")
     assert without.steps == ()
     assert with_price.steps[0].value == answer.chips[1].phases[1].speed.tokens_per_price.high
 
@@ -68,3 +68,15 @@ def test_what_no_chip_knows_is_refused(answer, moe_config):
     plain = api.assess(str(moe_config), api.AssessOptions(on=("h200",), phases=("decode",)))
     with pytest.raises(BadOption, match="not known"):
         api.derivations(plain, "decode.tokens_per_price")
+
+
+def test_what_was_measured_here_loses_no_efficiency_at_the_low_end(answer):
+    """Bytes over the very bandwidth, and never less than the numbers of the chip allow."""
+    chip = answer.chips[2]
+    bandwidth = next(c for c in chip.constants if c.name == "memory_bandwidth")
+    assert bandwidth.kind == "measured"
+    fused = chip.phases[1].speed.fused
+    limited = [g for g in fused.groups if g.limit == "memory"]
+    assert limited
+    for g in limited:
+        assert g.work_s == pytest.approx(g.bytes / bandwidth.value / 2)
