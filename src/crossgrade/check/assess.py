@@ -258,7 +258,6 @@ def _speed(prediction: Prediction, layout: Layout, price_per_hour: float | None)
         kernels_fused=prediction.kernels_fused,
         kernels_eager=prediction.kernels_eager,
         network_s=prediction.network_s,
-        top=prediction.top,
         unknown_rates=prediction.unknown_rates,
         fused=prediction.fused,
         eager=prediction.eager,

@@ -7,7 +7,6 @@ Must not know how it is shown.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -98,8 +97,6 @@ class Prediction:
     """Launches at the eager end."""
     network_s: Band
     """Lower bound of collectives, s; both ends 0 on one chip."""
-    top: tuple[tuple[str, float], ...]
-    """Operator -> share of the fused time, heaviest first."""
     precision_fallbacks: tuple[tuple[str, str], ...]
     """Precisions that weights ask for and the chip lacks -> what is used in their place."""
     unknown_rates: tuple[str, ...]
@@ -163,7 +160,6 @@ def predict(
         kernels_fused=low.kernels,
         kernels_eager=high.kernels,
         network_s=_time(low.network_s, high.network_s),
-        top=_top(fused, low),
         precision_fallbacks=tuple(
             sorted({(r.wanted, r.used) for r in low.rates if r.used not in (r.wanted, "unknown")})
         ),
@@ -249,15 +245,3 @@ def _rate(low: float, high: float, unit: str) -> Band:
 def _shares(priced: Priced) -> dict[str, float]:
     total = priced.total_s or 1.0
     return {name: priced.by_bound_s[name] / total for name in BOUNDS}
-
-
-def _top(columns: KernelColumns, priced: Priced, most: int = 8) -> tuple[tuple[str, float], ...]:
-    """Return the heaviest operators and their share of the total."""
-    totals: dict[str, float] = defaultdict(float)
-    for label, kind, seconds in zip(
-        columns.labels, columns.kinds, priced.device_s.tolist(), strict=True
-    ):
-        totals[label if kind != "vector" else f"{label} (vector)"] += seconds
-    total = priced.total_s or 1.0
-    ranked = sorted(totals.items(), key=lambda item: -item[1])[:most]
-    return tuple((name, seconds / total) for name, seconds in ranked)

@@ -60,6 +60,7 @@ def _rows_with_names(fields: Fields) -> Fields:
             phase |= {"sizes": {}, "inputs": "", "training": ""}
             phase["memory"]["peak_per_chip"] = None
             if phase["speed"] is not None:
+                del phase["speed"]["top"]
                 phase["speed"] |= {
                     "fused": None,
                     "eager": None,

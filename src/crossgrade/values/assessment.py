@@ -90,8 +90,6 @@ class SpeedFigures:
     """Launches at the eager end."""
     network_s: Band
     """Lower bound of collectives."""
-    top: tuple[tuple[str, float], ...]
-    """Operator -> share of the fused time."""
     unknown_rates: tuple[str, ...]
     """Precisions without a published peak."""
     fused: EndBreakdown
