@@ -40,12 +40,26 @@ KINDS = (
     ("*forsemanticsegmentation", "vision"),
     ("*forctc", "audio"),
     ("*transformer*model", "diffusion"),
+    ("*vision*model*", "vision"),
+    ("dinov2model", "vision"),
+    ("bertmodel", "encoder"),
+    ("*robertamodel", "embedding"),
+    ("qwen3model", "embedding"),
 )
 """Pattern of an architecture in lower case -> kind; a configuration's sections come first."""
+OWN = {
+    "diffusion-transformer": "diffusion",
+    "two-stream-diffusion-transformer": "diffusion",
+    "graph-network": "graph",
+    "recommender": "recommender",
+}
+"""Module of our own -> kind."""
 
 
 def kind_of(config: dict[str, Any], architecture: str) -> str:
     """Return what a model works on, from the sections of its configuration and its class."""
+    if "crossgrade_model" in config:
+        return OWN[config["crossgrade_model"]]
     if "audio_config" in config and "vision_config" in config:
         return "omni"
     if "vision_config" in config:
@@ -57,7 +71,10 @@ def kind_of(config: dict[str, Any], architecture: str) -> str:
 
 
 def source_of(name: str) -> str:
-    """Return where a preset comes from."""
+    """Return where a preset comes from: its own word, or the table."""
+    own = (find_model(name).config or {}).get("source")
+    if own:
+        return f"written by crossgrade from {own}"
     table = tomllib.loads((DATA / "sources.toml").read_text(encoding="utf-8"))
     return next(s["text"] for s in table["source"] if fnmatch.fnmatchcase(name, s["pattern"]))
 
@@ -67,7 +84,7 @@ def plain_row(name: str) -> dict[str, Any]:
     config = find_model(name).config or {}
     text = config.get("text_config") or {}
     named = config.get("architectures") or text.get("architectures") or [""]
-    architecture = str(config.get("_class_name") or named[0])
+    architecture = str(config.get("_class_name") or config.get("crossgrade_model") or named[0])
     return {
         "name": name,
         "family": str(config.get("model_type") or ""),
