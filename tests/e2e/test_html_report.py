@@ -153,10 +153,14 @@ def test_without_javascript_everything_is_there(open_page, page_file):
     assert not page.locator("[data-save]").first.is_visible()
 
 
-def test_it_prints(open_page, page_file):
-    page = open_page(page_file)
+@pytest.mark.parametrize("fragment", ["", "#verdict?theme=dark"])
+def test_it_prints_dark_on_white(open_page, page_file, fragment):
+    page = open_page(page_file, fragment=fragment, color_scheme="dark")
+    colour = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(colour) == "rgb(17, 21, 26)"
     assert page.pdf()[:5] == b"%PDF-"
     page.emulate_media(media="print")
+    assert page.evaluate(colour) == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()
     assert page.wrong == []
 
