@@ -25,6 +25,7 @@ from crossgrade.report.charts import (
 from crossgrade.report.markdown import inert_markdown
 from crossgrade.report.svg import decades, from_zero
 from crossgrade.report.verdict import verdict_parts
+from crossgrade.values.change import Changes
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +152,12 @@ def test_scales_hold_their_values():
     assert linear.at(0) == 0
     assert all(0 <= t <= 850 * 1.02 for t in linear.ticks())
     assert from_zero(0.0, 0, 100).at(0) == 0
+
+
+def test_a_record_cannot_write_into_a_comment(answer):
+    evil = "2026</summary></details><img src=https://evil/x.png> [click](https://evil) @team"
+    changes = Changes(since=evil, record="0", entries=(), remarks=())
+    text = pull_request.render_pull_request(answer, command="crossgrade", changes=changes)
+    assert "<img" not in text
+    assert "](https://evil" not in text
+    assert text.count("</details>") == 3
