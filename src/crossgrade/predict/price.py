@@ -146,12 +146,9 @@ def price(
     """
     a = rates_at(chip, end)
     rates, parts = _parts(columns, chip, layout, a)
-    slowest, bound = parts.max(axis=0), parts.argmax(axis=0)
+    slowest = parts.max(axis=0)
     device = a["kernel_floor_s"] + slowest
-    # The host runs ahead of a busy device and is waited for by an idle one.
-    waiting = (device < a["host_launch_s"]) | (slowest < a["kernel_floor_s"])
-    bound = np.where(waiting, BOUNDS.index("launch"), bound)
-    bound = np.where(columns.is_host, BOUNDS.index("host"), bound)
+    bound = _bound(columns, parts, a)
     times = np.where(columns.is_host, a["host_sync_s"], np.maximum(device, a["host_launch_s"]))
     by_bound = {name: float(times[bound == i].sum()) for i, name in enumerate(BOUNDS)}
     said = covered or exchange(chip, layout, traffic, end)
@@ -177,6 +174,18 @@ def price(
         rates=tuple(rates[i][0] for i in np.unique(columns.format[columns.work > 0]).tolist()),
         kernels=len(columns.labels) + extra.launches,
     )
+
+
+def _bound(columns: KernelColumns, parts: Floats, a: Mapping[str, float]) -> NDArray[np.int64]:
+    """Return what binds each kernel, as an index into BOUNDS.
+
+    The host runs ahead of a busy device and is waited for by an idle one.
+    """
+    slowest = parts.max(axis=0)
+    device = a["kernel_floor_s"] + slowest
+    waiting = (device < a["host_launch_s"]) | (slowest < a["kernel_floor_s"])
+    bound = np.where(waiting, BOUNDS.index("launch"), parts.argmax(axis=0))
+    return np.where(columns.is_host, BOUNDS.index("host"), bound)
 
 
 def rates_at(chip: Chip, end: End) -> dict[str, float]:
