@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crossgrade.report.document import Document
     from crossgrade.values.catalog import ChipList, ChipPage
     from crossgrade.values.chip import Chip
 
@@ -25,16 +24,18 @@ def render_chip_list(
     """Return the list of chips: JSON, terminal tables, or Markdown for pipes and files."""
     if as_json:
         from crossgrade.records.codec import to_json
+        from crossgrade.report.envelope import envelope
 
         data = {
             "probed": ["cpu"],
             "chips": [_row(chip) for chip in chips.chips],
             "undescribed": to_json(chips.undescribed),
         }
-        return _json(data)
+        return envelope("chips", data, schema=_SCHEMA)
     from crossgrade.report.chips import chip_list_document
+    from crossgrade.report.shown import shown
 
-    return _text(chip_list_document(chips), terminal=terminal, width=width, colour=colour)
+    return shown(chip_list_document(chips), terminal=terminal, width=width, colour=colour)
 
 
 def render_chip_pages(
@@ -48,11 +49,13 @@ def render_chip_pages(
     """Return what is known of the chips: JSON, terminal tables, or Markdown."""
     if as_json:
         from crossgrade.records.codec import to_json
+        from crossgrade.report.envelope import envelope
 
-        return _json({"pages": to_json(tuple(pages))})
+        return envelope("chips", {"pages": to_json(tuple(pages))}, schema=_SCHEMA)
     from crossgrade.report.chips import chip_pages_document
+    from crossgrade.report.shown import shown
 
-    return _text(chip_pages_document(pages), terminal=terminal, width=width, colour=colour)
+    return shown(chip_pages_document(pages), terminal=terminal, width=width, colour=colour)
 
 
 def _row(chip: Chip) -> dict[str, Any]:
@@ -70,23 +73,6 @@ def _row(chip: Chip) -> dict[str, Any]:
         "op_table": chip.op_table,
         "bf16_flop_per_s": None if peak is None else peak.rate.value,
         "memory_bytes": None if capacity is None else capacity.value,
+        "kind": "claimed",
         "memory_bandwidth_bytes_per_s": None if bandwidth is None else bandwidth.value,
     }
-
-
-def _json(data: dict[str, Any]) -> str:
-    import json
-
-    body = {"schema": _SCHEMA, "command": "chips", "verdict": None, "data": data}
-    # ASCII: what a user's file says must not drive the terminal that shows the document.
-    return json.dumps(body, indent=1, allow_nan=False) + "\n"
-
-
-def _text(document: Document, *, terminal: bool, width: int, colour: bool) -> str:
-    if terminal:
-        from crossgrade.report.terminal import render_terminal
-
-        return render_terminal(document, width=width, colour=colour)
-    from crossgrade.report.markdown import render_markdown
-
-    return render_markdown(document)

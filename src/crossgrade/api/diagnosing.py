@@ -80,14 +80,11 @@ def render_doctor(
 
         return envelope("doctor", dataclasses.asdict(diagnosis), verdict=diagnosis.verdict)
     from crossgrade.report.diagnosis import diagnosis_document
-    from crossgrade.report.markdown import render_markdown
+    from crossgrade.report.shown import shown
 
+    rich = any(p.name == "rich" and p.status == "installed" for p in diagnosis.packages)
     document = diagnosis_document(diagnosis)
-    if terminal and any(p.name == "rich" and p.status == "installed" for p in diagnosis.packages):
-        from crossgrade.report.terminal import render_terminal
-
-        return render_terminal(document, width=width, colour=colour)
-    return render_markdown(document)
+    return shown(document, terminal=terminal and rich, width=width, colour=colour)
 
 
 def _machine(packages: Sequence[PackageState]) -> MachineState:

@@ -128,26 +128,21 @@ def _rendered(
     from crossgrade.values.operators import LEGEND, OperatorMatrix
 
     if kind == "json":
-        import json
-
         from crossgrade.records.codec import to_json
+        from crossgrade.report.envelope import envelope
 
         data = to_json(found) | {"legend": to_json(LEGEND)}
         if isinstance(found, OperatorMatrix):
             data["totals"] = to_json(found.totals)
-        body = {"schema": 1, "command": "chips ops", "verdict": None, "data": data}
-        return json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+        return envelope("chips ops", data)
     if kind == "csv":
         return report.operators_csv(found)
     if kind == "html":
         from crossgrade.report.matrix_html import operators_html
 
         return operators_html(found)
-    if kind == "table" and terminal:
-        from crossgrade.report.terminal import render_terminal
+    from crossgrade.report.shown import shown
 
-        document = report.operators_document(found, width=width)
-        return render_terminal(document, width=width, colour=colour)
-    from crossgrade.report.markdown import render_markdown
-
-    return render_markdown(report.operators_document(found))
+    on_screen = kind == "table" and terminal
+    document = report.operators_document(found, width=width if on_screen else None)
+    return shown(document, terminal=on_screen, width=width, colour=colour)

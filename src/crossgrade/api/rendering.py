@@ -45,21 +45,16 @@ def render(
     With derivations, the text is these alone; JSON has both.
     """
     if as_json:
-        import json
+        from crossgrade.report.envelope import envelope
 
         body = document(assessment, changes=changes, derivations=derivations)
-        return json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+        return envelope("assess", body["data"], schema=body["schema"], verdict=body["verdict"])
     from crossgrade.report.assessment import assessment_document
     from crossgrade.report.derivation import derivation_document
+    from crossgrade.report.shown import shown
 
     if derivations:
-        shown = derivation_document(assessment, derivations)
+        found = derivation_document(assessment, derivations)
     else:
-        shown = assessment_document(assessment, everything=everything, changes=changes)
-    if terminal:
-        from crossgrade.report.terminal import render_terminal
-
-        return render_terminal(shown, width=width, colour=colour)
-    from crossgrade.report.markdown import render_markdown
-
-    return render_markdown(shown)
+        found = assessment_document(assessment, everything=everything, changes=changes)
+    return shown(found, terminal=terminal, width=width, colour=colour)

@@ -21,7 +21,7 @@ def execution_findings(
     """Yield findings about launches and about values that a capture cannot know."""
     eager = prediction.share_by_bound_eager
     waiting = eager["launch"] + eager["host"]
-    if waiting >= _HOST_BOUND:
+    if waiting >= _HOST_BOUND and prediction.unrated_share <= UNRATED:
         yield _host_bound(chip, phase, prediction, waiting)
     if prediction.unknown_rates:
         yield _unrated(chip, phase, prediction)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from crossgrade.check.fit import capacity_evidence
 from crossgrade.predict.memory import MemoryNeed
 from crossgrade.predict.sharding import least_sharded, peak_per_chip
 from crossgrade.units import bytes_, percent, things
@@ -123,8 +124,6 @@ def _finding(
     data: dict[str, float | int | str],
     usable: float,
 ) -> Finding:
-    from crossgrade.check.fit import capacity_evidence
-
     return Finding(
         id=code, severity=severity, chip=chip.name, phase=phase, title=title, place=(),  # type: ignore[arg-type]
         evidence=capacity_evidence(chip, usable), hint=hint, data=data,

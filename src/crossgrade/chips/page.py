@@ -10,10 +10,6 @@ from collections.abc import Iterator
 from crossgrade.chips.validate import constants
 from crossgrade.values.catalog import ChipPage, ConstantRow, DisagreementRow
 from crossgrade.values.chip import Chip
-from crossgrade.values.evidence import NumberClass
-
-PROBE = "probe"
-"""Id of the source of a constant that was measured here and now."""
 
 
 def chip_page(chip: Chip, *, passed: str, via_alias: str | None, file: str | None) -> ChipPage:
@@ -40,14 +36,14 @@ def chip_page(chip: Chip, *, passed: str, via_alias: str | None, file: str | Non
 def _constants(chip: Chip) -> Iterator[ConstantRow]:
     joins = {f"links[{link.level}: {link.name}]": link.domain for link in chip.links}
     for key, constant in constants(chip):
-        kind: NumberClass = "measured" if constant.source == PROBE else "claimed"
+        source = chip.source(constant.source)
         yield ConstantRow(
             constant=key,
             value=constant.value,
             unit=constant.unit,
             scope=constant.scope,
-            kind=kind,
-            source=chip.source(constant.source),
+            kind=source.kind,
+            source=source,
             note=_with_domain(constant.note, joins.get(key)),
         )
 

@@ -143,6 +143,7 @@ def test_matrix_work_without_a_peak_is_a_finding(moe_decode):
     assert "no time is predicted" in finding.title
     result = assessed(moe_decode, bare)
     assert result.speed is None
+    assert "CG-F401" not in {f.id for f in result.findings}
     rows = (*result.levels, *result.operators, *result.findings)
     assert {row.time_share for row in rows} == {None}
     assert "CG-F403" not in {f.id for f in assessed(moe_decode, load_chip("h200")).findings}

@@ -56,7 +56,7 @@ def test_sarif_has_every_finding_with_rule_place_and_level(answer):
     [
         ("qwen3-8b", "preset", None),
         ("./a b/config.json", "config", "a%20b/config.json"),
-        ("/root/config.json", "config", None),
+        ("/elsewhere/config.json", "config", None),
         ("my.model:make", "factory", "my/model.py"),
     ],
 )
