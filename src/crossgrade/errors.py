@@ -6,6 +6,8 @@ CrossgradeError                  exit 2
       UndescribedChip CG-E104
     UnknownModel      CG-E102
     BadOption         CG-E103
+    UnknownTarget     CG-E105
+    FolderInUse       CG-E106
     UnknownCode       CG-E110
     InputError          CG-E2xx    a file or a model cannot be read
     BadModelFile      CG-E201
@@ -16,8 +18,10 @@ CrossgradeError                  exit 2
     FutureSchema      CG-E206
     BadOperatorTable  CG-E207
     CannotWrite       CG-E208
+    BadSuite          CG-E209
   EnvironmentError_   CG-E3xx    something is not installed here
     MissingExtra      CG-E301
+    TargetAbsent      CG-E302    exit 3: the target is known, and is not here
   CaptureError        CG-E4xx    exit 3: the model was built, and could not be traced
     CaptureFailed     CG-E401
 
@@ -83,6 +87,18 @@ class UndescribedChip(UnknownChip):
     code = "CG-E104"
 
 
+class UnknownTarget(UsageError):
+    """No target has that name, or what follows the name makes no sense to it."""
+
+    code = "CG-E105"
+
+
+class FolderInUse(UsageError):
+    """Another run is writing to the folder."""
+
+    code = "CG-E106"
+
+
 class UnknownCode(UsageError):
     """Nothing is explained under that name."""
 
@@ -144,6 +160,12 @@ class CannotWrite(InputError):
     code = "CG-E208"
 
 
+class BadSuite(InputError):
+    """A suite of operator cases cannot be read."""
+
+    code = "CG-E209"
+
+
 class EnvironmentError_(CrossgradeError):
     """Something that the command needs is not installed here."""
 
@@ -155,6 +177,13 @@ class MissingExtra(EnvironmentError_):
     """An optional dependency is absent or broken."""
 
     code = "CG-E301"
+
+
+class TargetAbsent(EnvironmentError_):
+    """The target is known, and its runtime or its device is not here."""
+
+    code = "CG-E302"
+    exit_code = 3
 
 
 class CaptureError(CrossgradeError):

@@ -1,0 +1,1 @@
+"""Isolated workers: the one place where processes are run. Must not know what a job does."""

@@ -1,0 +1,137 @@
+"""The seam: what a target must be able to do so that it can be measured.
+
+A target opens by name (`crossgrade.targets.registry`), says which timers it has, and prepares an
+operator case as a kernel that can be launched. Optional abilities are protocols of their own, asked
+with `isinstance`. Must not know any target, nor torch.
+
+A target that stands for real hardware reads the host's clock; a simulated one brings its own time,
+so that tests take none and are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from crossgrade.values.audit import TimerKind
+from crossgrade.values.operator_case import AbsentReason, OperatorCase
+
+
+class CannotRun(Exception):
+    """A target cannot run a case; a result, not a failure of the program."""
+
+    def __init__(self, reason: AbsentReason, detail: str) -> None:
+        """Keep the reason from the closed list and what happened."""
+        super().__init__(f"{reason}: {detail}")
+        self.reason: AbsentReason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """How a target is opened; only simulated targets look at it."""
+
+    session: int = 0
+    """Number of the session that opens it; -1: the audit."""
+    seed: int = 0
+    """Seed of simulated noise."""
+
+
+class Kernel(Protocol):
+    """An operator case, ready to be launched; inputs and outputs lie on the device."""
+
+    def launch(self) -> None:
+        """Start one call and return, on an asynchronous device before it has run.
+
+        With several copies of the buffers each call takes the next copy.
+        """
+
+    def read(self) -> float:
+        """Return one element of the newest output on the host; waits until it is there."""
+
+    def work(self) -> tuple[float | None, float | None]:
+        """Return floating-point operations and bytes (least traffic) of one call; None unknown."""
+
+    def close(self) -> None:
+        """Free the buffers."""
+
+
+class Timer(Protocol):
+    """A way to time a block of calls."""
+
+    @property
+    def kind(self) -> TimerKind:
+        """Return which way."""
+
+    def span_ns(self, kernel: Kernel, count: int) -> float:
+        """Launch `count` calls and return how long they took, ns; it has waited for their end."""
+
+
+class Target(Protocol):
+    """Something that executes operator cases."""
+
+    @property
+    def spec(self) -> str:
+        """Return the specification that opens it again, such as `cuda:0`."""
+
+    @property
+    def forkable(self) -> bool:
+        """Return whether sessions may be forked from a parent that has imported its libraries."""
+
+    def facts(self) -> Mapping[str, str]:
+        """Return what it is: `device`, `runtime`, versions; identities are hashed."""
+
+    def clock_ns(self) -> int:
+        """Return the host's clock, ns; simulated targets bring their own."""
+
+    def synchronize(self) -> None:
+        """Wait until all launched work has run."""
+
+    def timers(self) -> Sequence[Timer]:
+        """Return the timers it has, the most exact one first."""
+
+    def prepare(self, case: OperatorCase, *, copies: int = 1) -> Kernel:
+        """Return the case as a kernel with `copies` sets of buffers that take turns.
+
+        Raises:
+            CannotRun: it cannot, with the reason.
+        """
+
+    def close(self) -> None:
+        """Free what it holds."""
+
+
+@runtime_checkable
+class CanFlush(Protocol):
+    """A target whose caches can be cleared."""
+
+    def flush(self) -> None:
+        """Read and write more memory than the last-level cache holds, and wait for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Witness:
+    """What the platform says of itself now."""
+
+    readings: Mapping[str, float]
+    """`clock_hz`, `clock_nominal_hz`, `temperature_c`, `power_w`, `load`, `throttled` (0 or 1)."""
+    unread: Mapping[str, str]
+    """Reading that cannot be had -> why."""
+
+
+@runtime_checkable
+class CanWitness(Protocol):
+    """A target that can tell clock, temperature, power or load."""
+
+    def witness(self) -> Witness:
+        """Return what the platform says now; must cost less than a millisecond."""
+
+
+@runtime_checkable
+class Simulated(Protocol):
+    """A target whose time is its own; its sessions need no processes."""
+
+    @property
+    def simulated(self) -> bool:
+        """Return True."""

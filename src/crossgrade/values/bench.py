@@ -1,0 +1,208 @@
+"""A measurement: what was planned, every sample in order, and what follows from them.
+
+Must not know how samples are taken, nor how statistics are worked out. Times in seconds where a
+name ends in `_s`, nanoseconds where it ends in `_ns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from crossgrade.values.audit import AuditReport, TimerKind
+from crossgrade.values.operator_case import AbsentReason, OperatorCase
+
+SEMANTICS: Final = 1
+"""Generation of the meaning of the numbers; raised when the same field comes to mean another thing.
+"""
+ANCHOR: Final = "anchor"
+"""Name under which the anchor kernel stands among the variants of a session."""
+
+CacheState = Literal["hot", "cold"]
+"""hot: the same buffers again and again. cold: caches are flushed before each sample, outside the
+span, and buffers take turns. Two metrics; they are never merged."""
+SessionStart = Literal["fresh", "forked", "in-process"]
+"""fresh: a process of its own from the start. forked: from a parent that has only imported the
+libraries. in-process: no process of its own; simulated targets only."""
+CensorReason = Literal["throttled", "clock-low"]
+"""Why a sample does not count: something outside the sample itself witnessed it."""
+BenchVerdict = Literal["measured", "noisy", "unmeasured"]
+"""measured: the interval is as narrow as was asked. noisy: numbers are there, the interval is
+wider than asked or sessions are too few. unmeasured: no number, and the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One thing that is timed: a case on a target."""
+
+    name: str
+    """Unique in the plan; `anchor` is taken."""
+    target: str
+    """Specification of the target, such as `cpu`."""
+    case: OperatorCase
+    """What runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchPlan:
+    """Everything that decides which samples are taken."""
+
+    variants: tuple[Variant, ...]
+    """What is timed, interleaved; the first one is the baseline."""
+    anchor: OperatorCase
+    """Fixed kernel that is timed beside them, on the target of the baseline."""
+    cache: CacheState = "hot"
+    """State of the caches."""
+    half_width: float = 0.01
+    """Wanted half width of the 95 % interval, as a share."""
+    looks: tuple[int, ...] = (5, 8, 12, 18, 27, 40)
+    """Session counts after which it may stop."""
+    least_sessions: int = 8
+    """It does not stop as done before that many."""
+    budget_s: float = 30.0
+    """Time for the case, s of wall clock; the audit not counted."""
+    rounds: int = 24
+    """Rounds per session, a multiple of `batch`, until the third session has told better."""
+    batch: int = 6
+    """Rounds per batch median."""
+    block_s: float = 2e-3
+    """Least length of a block, s."""
+    prime_s: float = 0.2
+    """Work before a session's first sample, for clock governors, s."""
+    settle_s: float = 1.0
+    """Limit of the wait for a steady state, s."""
+    seed: int = 0
+    """Seed of the random orders."""
+    start: SessionStart = "forked"
+    """How sessions are wanted; where a target cannot be forked it is `fresh`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Samples of one session, in order."""
+
+    index: int
+    """0 is the first."""
+    start: SessionStart
+    """What the process was."""
+    timers: tuple[TimerKind, ...]
+    """Timer per variant, the anchor last."""
+    counts: tuple[int, ...]
+    """Calls per block, per variant, the anchor last."""
+    order: tuple[int, ...]
+    """Variant of each block, in the order in which they ran."""
+    spans_ns: tuple[float, ...]
+    """Span of each block, ns (measured)."""
+    censored: tuple[tuple[int, CensorReason], ...]
+    """Blocks that do not count, with the witness; they stay in `spans_ns`."""
+    steady: bool
+    """Whether a steady state was seen before the first sample."""
+    primed_s: float
+    """Time spent on priming and settling, s."""
+    spent_s: float
+    """Time of the whole session, s."""
+    telemetry: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Reading per name (`clock_hz`, `temperature_c`, `power_w`, `load`), before and after."""
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """Reading that the platform does not give -> why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A value with its 95 % confidence interval."""
+
+    value: float
+    """Point estimate."""
+    low: float
+    """Lower end."""
+    high: float
+    """Upper end."""
+
+    @property
+    def half_width(self) -> float:
+        """Return half the interval as a share of the value."""
+        return (self.high - self.low) / (2 * self.value) if self.value else float("inf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How single samples scatter; dispersion, not the error of the estimate."""
+
+    samples: int
+    """Samples that count."""
+    median_s: float
+    """Median, s per call."""
+    mad_s: float
+    """Median absolute deviation, s."""
+    p5_s: float
+    """5th percentile, s."""
+    p95_s: float
+    """95th percentile, s."""
+    cv: float
+    """Standard deviation over mean."""
+    autocorrelation: float
+    """Lag-1 autocorrelation within sessions."""
+    bimodal: bool
+    """Whether two separate modes are likely."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantResult:
+    """What was found of one variant; a failure is a row too."""
+
+    name: str
+    """Name of the variant."""
+    status: Literal["ok", "absent"]
+    """Whether there is a number."""
+    reason: AbsentReason | None = None
+    """Why there is none."""
+    detail: str = ""
+    """What happened, for a person."""
+    time_s: Interval | None = None
+    """Time per call, s (measured): geometric mean over sessions of the median of batch medians."""
+    bootstrap_s: Interval | None = None
+    """The same by a hierarchical bootstrap, where there are eight sessions or more."""
+    per_anchor: Interval | None = None
+    """Time over the anchor's, paired by round; carries over days and machines."""
+    per_baseline: Interval | None = None
+    """Time over the baseline's, paired by round; None for the baseline itself."""
+    spread: Spread | None = None
+    """How its samples scatter."""
+    censored: Mapping[str, int] = field(default_factory=dict)
+    """Samples that do not count, by reason."""
+    flop: float | None = None
+    """Floating-point operations per call (exact); None unknown."""
+    bytes: float | None = None
+    """Bytes that a call reads and writes at least (exact); None unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchResult:
+    """One measurement with all its samples."""
+
+    semantics: int = SEMANTICS
+    """Generation of the meaning of the fields."""
+    plan: BenchPlan
+    """What was planned."""
+    verdict: BenchVerdict
+    """How it ended."""
+    why: str = ""
+    """Why it is not `measured`, and what to do; empty where it is."""
+    audits: tuple[AuditReport, ...]
+    """Timer audit of each target."""
+    sessions: tuple[Session, ...]
+    """Sessions in order."""
+    variants: tuple[VariantResult, ...]
+    """What follows, per variant in the order of the plan, the anchor last."""
+    spent_s: float
+    """Wall clock of all sessions, s."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 measured; 3 noisy or unmeasured."""
+        return 0 if self.verdict == "measured" else 3
+
+
+SessionEvent = Mapping[str, Any]
+"""A JSON message of a running session."""
