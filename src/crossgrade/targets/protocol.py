@@ -15,17 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from crossgrade.values.audit import TimerKind
-from crossgrade.values.operator_case import AbsentReason, OperatorCase
-
-
-class CannotRun(Exception):
-    """A target cannot run a case; a result, not a failure of the program."""
-
-    def __init__(self, reason: AbsentReason, detail: str) -> None:
-        """Keep the reason from the closed list and what happened."""
-        super().__init__(f"{reason}: {detail}")
-        self.reason: AbsentReason = reason
-        self.detail = detail
+from crossgrade.values.operator_case import OperatorCase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,16 @@ target-absent: the target is not here.
 """
 
 
+class CannotRun(Exception):
+    """A case cannot be built or run; a result, not a failure of the program."""
+
+    def __init__(self, reason: AbsentReason, detail: str) -> None:
+        """Keep the reason from the closed list and what happened."""
+        super().__init__(f"{reason}: {detail}")
+        self.reason: AbsentReason = reason
+        self.detail = detail
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorCase:
     """One operator case."""
