@@ -19,9 +19,11 @@ CrossgradeError                  exit 2
     BadOperatorTable  CG-E207
     CannotWrite       CG-E208
     BadSuite          CG-E209
+      ChangedRecord   CG-E210
   EnvironmentError_   CG-E3xx    something is not installed here
     MissingExtra      CG-E301
     TargetAbsent      CG-E302    exit 3: the target is known, and is not here
+    TargetBroken      CG-E303
   CaptureError        CG-E4xx    exit 3: the model was built, and could not be traced
     CaptureFailed     CG-E401
 
@@ -166,6 +168,12 @@ class BadSuite(InputError):
     code = "CG-E209"
 
 
+class ChangedRecord(BadRecord):
+    """A record does not match its digest: it was changed after it was written."""
+
+    code = "CG-E210"
+
+
 class EnvironmentError_(CrossgradeError):
     """Something that the command needs is not installed here."""
 
@@ -184,6 +192,12 @@ class TargetAbsent(EnvironmentError_):
 
     code = "CG-E302"
     exit_code = 3
+
+
+class TargetBroken(EnvironmentError_):
+    """The target's runtime is here, and its process dies before anything is measured."""
+
+    code = "CG-E303"
 
 
 class CaptureError(CrossgradeError):

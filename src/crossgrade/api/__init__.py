@@ -4,6 +4,12 @@ Nothing heavy is imported until a function needs it.
 """
 
 from crossgrade.api.assessing import assess as assess
+from crossgrade.api.bench_rendering import render_bench as render_bench
+from crossgrade.api.bench_rendering import render_verifications as render_verifications
+from crossgrade.api.bench_rendering import stored_bench as stored_bench
+from crossgrade.api.benching import BenchOptions as BenchOptions
+from crossgrade.api.benching import bench as bench
+from crossgrade.api.benching import shapes_from_json as shapes_from_json
 from crossgrade.api.catalog import chip as chip
 from crossgrade.api.catalog import chip_list as chip_list
 from crossgrade.api.catalog import chip_page as chip_page
@@ -18,6 +24,8 @@ from crossgrade.api.diagnosing import render_doctor as render_doctor
 from crossgrade.api.explaining import explain as explain
 from crossgrade.api.explaining import render_pages as render_pages
 from crossgrade.api.files import write_text as write_text
+from crossgrade.api.keeping import load_record as load_record
+from crossgrade.api.keeping import verify_records as verify_records
 from crossgrade.api.operators import OperatorQuery as OperatorQuery
 from crossgrade.api.operators import operators as operators
 from crossgrade.api.operators import render_operators as render_operators

@@ -23,11 +23,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 COMMANDS = {
     "assess": "what a model needs, and how it would run, on chips that need not be here",
+    "bench": "measure operators on what is here, with an interval",
     "chips": "list the described chips, or show one with its sources",
     "completion": "print the completion script of a shell",
     "doctor": "what is installed here, what is broken, and what works",
     "explain": "what a finding, an error or a word means",
     "models": "list the shipped model configurations",
+    "records": "verify or show a record",
 }
 """Command -> one line of help. The command lives in `crossgrade.cli.<name>`."""
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crossgrade.errors import BadRecord, CannotWrite, FutureSchema
+from crossgrade.errors import BadRecord, CannotWrite, ChangedRecord, FutureSchema
 from crossgrade.records.migrate import migrated
 from crossgrade.values.record import RECORD_SCHEMA, Record
 
@@ -74,7 +74,8 @@ def load(path: Path) -> Record:
     """Return a record from its file, in the newest layout; an older one is migrated.
 
     Raises:
-        BadRecord: not JSON, fields missing or unknown, or contents that do not match the digest.
+        BadRecord: not JSON, or fields are missing or unknown.
+        ChangedRecord: contents that do not match the digest.
         FutureSchema: written by a newer crossgrade.
     """
     try:
@@ -94,7 +95,7 @@ def load(path: Path) -> Record:
             f"'{path}' lacks or adds a field: {error}", hint="was it edited?"
         ) from error
     if record.digest != _digest(record):
-        raise BadRecord(f"'{path}' was changed after it was written", hint="run it again")
+        raise ChangedRecord(f"'{path}' was changed after it was written", hint="run it again")
     if schema == RECORD_SCHEMA:
         return record
     try:

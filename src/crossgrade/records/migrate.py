@@ -70,8 +70,14 @@ def _rows_with_names(fields: Fields) -> Fields:
     return fields
 
 
+def _measurements(fields: Fields) -> Fields:
+    """3 -> 4: there are records of measurements; one of an assessment stays as it is."""
+    return fields
+
+
 STEPS: Mapping[int, Callable[[Fields], Fields]] = {
     1: _two_kinds_of_activations,
     2: _rows_with_names,
+    3: _measurements,
 }
 """Version -> the step to the next one."""

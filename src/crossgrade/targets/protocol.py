@@ -125,3 +125,11 @@ class Simulated(Protocol):
     @property
     def simulated(self) -> bool:
         """Return True."""
+
+
+@runtime_checkable
+class HasAnchor(Protocol):
+    """A target that wants another anchor kernel than the default, which is too small for it."""
+
+    def anchor(self) -> OperatorCase:
+        """Return the fixed kernel that is timed beside every case on such a device."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from crossgrade.values.audit import AuditReport, TimerKind
 from crossgrade.values.operator_case import AbsentReason, OperatorCase
@@ -147,6 +147,22 @@ class Spread:
     """Whether two separate modes are likely."""
 
 
+LostReason = Literal["crashed", "timed-out", "out-of-memory", "error"]
+"""Why a session gave no samples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostSession:
+    """A session that ended without samples."""
+
+    index: int
+    """Its number; the next session has the next one."""
+    reason: LostReason
+    """How it ended."""
+    detail: str
+    """What is known, for a person."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantResult:
     """What was found of one variant; a failure is a row too."""
@@ -192,9 +208,11 @@ class BenchResult:
     audits: tuple[AuditReport, ...]
     """Timer audit of each target."""
     sessions: tuple[Session, ...]
-    """Sessions in order."""
+    """Sessions in order; their variants are those of the plan that can run, the anchor last."""
     variants: tuple[VariantResult, ...]
     """What follows, per variant in the order of the plan, the anchor last."""
+    lost: tuple[LostSession, ...] = ()
+    """Sessions that gave nothing."""
     spent_s: float
     """Wall clock of all sessions, s."""
 
@@ -204,5 +222,44 @@ class BenchResult:
         return 0 if self.verdict == "measured" else 3
 
 
-SessionEvent = Mapping[str, Any]
-"""A JSON message of a running session."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchRow:
+    """One case of a run."""
+
+    key: str
+    """Key of the case."""
+    result: BenchResult
+    """What was found."""
+    record: str = ""
+    """File of its record; empty: none was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchRun:
+    """Everything that one call of `bench op` measured."""
+
+    name: str
+    """Operator, suite or capture."""
+    rows: tuple[BenchRow, ...]
+    """Cases, in order of the suite."""
+    notes: tuple[str, ...]
+    """What was left out, and why."""
+    folder: str
+    """Where records and journal lie; empty: nothing was written."""
+    environment: Mapping[str, str]
+    """Facts of this machine that the numbers depend on."""
+    taken_up: int = 0
+    """Sessions that an earlier, interrupted run had taken."""
+
+    @property
+    def verdict(self) -> BenchVerdict:
+        """Return `measured` if every case that can run is; `unmeasured` if none has a number."""
+        verdicts = {r.result.verdict for r in self.rows}
+        if not verdicts or verdicts == {"unmeasured"}:
+            return "unmeasured"
+        return "noisy" if "noisy" in verdicts else "measured"
+
+    @property
+    def exit_code(self) -> int:
+        """0 every case that can run is measured; 3 some are noisy, or none has a number."""
+        return 0 if self.verdict == "measured" else 3

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-RECORD_SCHEMA: Final = 3
+RECORD_SCHEMA: Final = 4
 """Version of the record layout; part of the file format, as is the order of the fields."""
 
-RecordKind = Literal["assessment"]
+RecordKind = Literal["assessment", "bench"]
+"""assessment: what `assess` answers. bench: one measured case with all its samples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,3 +38,25 @@ class Record:
     """The result, JSON values only."""
     digest: str = ""
     """SHA-256 over the canonical JSON of all other fields."""
+
+
+RecordState = Literal["sound", "changed", "inconsistent"]
+"""sound: as it was written, and its numbers follow from its samples. changed: its contents do not
+match its digest. inconsistent: its digest is right, and its numbers do not follow from its samples.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What `records verify` found of one file."""
+
+    path: str
+    """The file."""
+    kind: str
+    """Kind of the record; empty where it could not be read."""
+    state: RecordState
+    """How it is."""
+    checks: tuple[str, ...]
+    """What was checked and found right, in words."""
+    faults: tuple[str, ...]
+    """What was found wrong."""

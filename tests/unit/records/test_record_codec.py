@@ -86,6 +86,13 @@ def test_a_record_of_schema_2_is_read_in_the_newest_layout(tmp_path):
     assert load(tmp_path / "new.json") == read
 
 
+def test_a_record_of_schema_3_is_read_in_the_newest_layout(tmp_path):
+    old = json.loads((EARLIER / "schema-3.json").read_text())
+    read = load(EARLIER / "schema-3.json")
+    assert (read.schema, read.kind) == (RECORD_SCHEMA, "assessment")
+    assert read.data == old["data"]
+
+
 def test_a_changed_record_of_an_earlier_schema_is_refused(tmp_path):
     text = (EARLIER / "schema-1.json").read_text()
     path = tmp_path / "a.json"

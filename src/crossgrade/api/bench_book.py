@@ -1,0 +1,158 @@
+"""The folder of a measuring run: its lock, its journal, its records.
+
+A run that was interrupted is found again by the digest of its plans and taken up. Must not know
+what is measured.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from crossgrade.errors import BadOption
+from crossgrade.jobs.journal import FolderLock, Journal
+from crossgrade.measure.events import CasePlan, Event, Lost, Sampled
+from crossgrade.measure.isolated import event_of
+from crossgrade.measure.workers import event_json
+from crossgrade.records.codec import dump, seal, to_json
+from crossgrade.records.store import default_folder
+from crossgrade.values.bench import BenchResult
+from crossgrade.values.record import Record
+
+if TYPE_CHECKING:
+    from crossgrade.api.benching import BenchOptions
+
+JOURNAL = "journal.jsonl"
+_PLANS, _FINISHED = "plans", "finished"
+
+
+class Book:
+    """What a run has kept, and where it goes on."""
+
+    def __init__(self, folder: Path, digest: str, environment: Mapping[str, str]) -> None:
+        """Name the folder; nothing is made yet."""
+        self.folder = folder
+        self.taken_up = 0
+        self._digest = digest
+        self._environment = environment
+        self._records: dict[str, str] = {}
+        self._events: list[Event] = []
+        self._stack = ExitStack()
+        self._journal: Journal
+
+    @classmethod
+    def of(
+        cls, folder: Path | None, plans: Sequence[CasePlan], environment: Mapping[str, str]
+    ) -> Book:
+        """Return the book of a run: in the folder that is named, else in one of its own.
+
+        Without a folder an unfinished run of the same plans is taken up where it lies in the user's
+        data folder.
+        """
+        digest = _digest(plans)
+        if folder is None:
+            folder = (
+                _unfinished(digest) or default_folder() / f"{_now():%Y%m%dT%H%M%SZ}-bench-{digest}"
+            )
+        return cls(folder, digest, environment)
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._stack.enter_context(FolderLock(self.folder))
+        self._journal = self._stack.enter_context(Journal(self.folder / JOURNAL))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def open(self, plans: Sequence[CasePlan]) -> None:
+        """Read what is kept, or write the plans as the first entry.
+
+        Raises:
+            BadOption: the folder holds a run of other plans.
+        """
+        entries = list(self._journal.entries())
+        if not entries:
+            self._journal.append({_PLANS: self._digest, "cases": [to_json(p) for p in plans]})
+            return
+        if entries[0].get(_PLANS) != self._digest:
+            raise BadOption(
+                f"'{self.folder}' holds a run with other cases or options",
+                hint="name another --out, or repeat the options of that run",
+            )
+        for entry in entries[1:]:
+            if "record" in entry:
+                self._records[entry["key"]] = entry["record"]
+            elif _FINISHED not in entry:
+                self._events.append(event_of(entry))
+        self.taken_up = sum(isinstance(e, (Sampled, Lost)) for e in self._events)
+
+    # a Store of `crossgrade.measure.harness` ---------------------------------------------------
+    def events(self) -> Iterator[Event]:
+        """Yield what an earlier process has kept."""
+        return iter(self._events)
+
+    def keep(self, event: Event) -> None:
+        """Keep an event; it is on the disk when this returns."""
+        self._journal.append(event_json(event))
+
+    # records -----------------------------------------------------------------------------------
+    def write(self, key: str, result: BenchResult, options: BenchOptions) -> str:
+        """Write the record of a case, unless an earlier process has; return its path."""
+        if key in self._records and (self.folder / self._records[key]).is_file():
+            return str(self.folder / self._records[key])
+        record = bench_record(result, to_json(options), self._environment)
+        name = f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', key)}.json"
+        dump(record, self.folder / name)
+        self._journal.append({"key": key, "record": name})
+        return str(self.folder / name)
+
+    def finish(self) -> None:
+        """Note that nothing is left to do."""
+        self._journal.append({_FINISHED: True})
+
+
+def bench_record(
+    result: BenchResult, passed: Mapping[str, Any], environment: Mapping[str, str]
+) -> Record:
+    """Return a measurement as a sealed record."""
+    targets = {f"{a.target} {name}": value for a in result.audits for name, value in a.facts}
+    return seal(
+        Record(
+            kind="bench",
+            created=_now().isoformat(timespec="seconds"),
+            passed=passed,
+            resolved=to_json(result.plan),
+            environment={**environment, **targets},
+            verdict=result.verdict,
+            data=to_json(result),
+        )
+    )
+
+
+def _digest(plans: Sequence[CasePlan]) -> str:
+    body = json.dumps([to_json(p) for p in plans], sort_keys=True)
+    return hashlib.sha256(body.encode()).hexdigest()[:12]
+
+
+def _unfinished(digest: str) -> Path | None:
+    """Return the newest folder of a run of these plans that did not finish."""
+    for folder in sorted(default_folder().glob(f"*-bench-{digest}"), reverse=True):
+        try:
+            with Journal(folder / JOURNAL) as journal:
+                finished = any(_FINISHED in e for e in journal.entries())
+        except Exception:  # one that cannot be read is not taken up
+            continue
+        if not finished:
+            return folder
+    return None
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,81 @@
+"""Measurements, verifications and lists of operators and targets as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crossgrade.values.bench import BenchRow, BenchRun
+
+if TYPE_CHECKING:
+    from crossgrade.report.document import Document
+    from crossgrade.values.record import Verification
+
+
+def render_bench(
+    run: BenchRun,
+    *,
+    as_json: bool = False,
+    terminal: bool = False,
+    width: int = 120,
+    colour: bool = False,
+) -> str:
+    """Return measurements as text: JSON, tables on a screen, Markdown in a pipe."""
+    if as_json:
+        from crossgrade.records.codec import to_json
+        from crossgrade.report.envelope import envelope
+
+        return envelope("bench op", to_json(run), verdict=run.verdict)
+    from crossgrade.report.bench import bench_document
+
+    return _shown(bench_document(run), terminal, width, colour)
+
+
+def stored_bench(paths: Sequence[Path]) -> BenchRun:
+    """Return the measurements that records hold, as one run.
+
+    Raises:
+        BadRecord: a file is no record of a measurement.
+        FutureSchema: a newer crossgrade wrote it.
+    """
+    from crossgrade.api.keeping import bench_result, load_record
+
+    records = [(path, load_record(path)) for path in paths]
+    rows = tuple(
+        BenchRow(key=path.stem, result=bench_result(record, path), record=str(path))
+        for path, record in records
+    )
+    return BenchRun(
+        name=paths[0].name if len(paths) == 1 else f"{len(paths)} records",
+        rows=rows,
+        notes=(),
+        folder=str(paths[0].parent),
+        environment=records[0][1].environment,
+    )
+
+
+def render_verifications(
+    found: Sequence[Verification],
+    *,
+    as_json: bool = False,
+    terminal: bool = False,
+    width: int = 120,
+    colour: bool = False,
+) -> str:
+    """Return what `records verify` found as text."""
+    if as_json:
+        from crossgrade.records.codec import to_json
+        from crossgrade.report.envelope import envelope
+
+        sound = all(v.state == "sound" for v in found)
+        return envelope("records verify", to_json(found), verdict="sound" if sound else "unsound")
+    from crossgrade.report.verification import verification_document
+
+    return _shown(verification_document(found), terminal, width, colour)
+
+
+def _shown(document: Document, terminal: bool, width: int, colour: bool) -> str:
+    from crossgrade.report.shown import shown
+
+    return shown(document, terminal=terminal, width=width, colour=colour)

@@ -1,0 +1,273 @@
+"""`bench op`: an operator, a suite, or the operators of a captured model, measured.
+
+Wires cases, plans, workers, journal and records together. Must not know how a number is made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crossgrade.errors import BadOption, UnknownTarget
+from crossgrade.values.bench import BenchPlan, BenchRow, BenchRun, CacheState, SessionStart, Variant
+from crossgrade.values.operator_case import OperatorCase
+from crossgrade.values.precision import DTYPES, USER_DTYPES
+
+if TYPE_CHECKING:
+    from crossgrade.api.bench_book import Book
+    from crossgrade.measure.events import CasePlan
+    from crossgrade.measure.source import Source
+
+Narrate = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchOptions:
+    """What is to be measured, and how well."""
+
+    op: str = ""
+    """Operator of the catalogue; empty with `suite` or `capture`."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Sizes and choices of `op` by name; what is left out is the catalogue's default."""
+    dtypes: tuple[str, ...] = ("fp32",)
+    """Formats of `op`, a case each; user's or torch's names."""
+    on: tuple[str, ...] = ("cpu",)
+    """Targets; several are interleaved, and the first is the baseline."""
+    suite: Path | None = None
+    """File or folder of cases, xpu-perf's or our own."""
+    capture: Path | None = None
+    """Capture of a model (`assess --save-captures`), whose calls are the cases."""
+    only: tuple[str, ...] = ()
+    """Operators of a suite or capture that are wanted; empty: all."""
+    most: int | None = None
+    """Most cases of a suite or capture, from its start; None: all."""
+    budget_s: float = 30.0
+    """Time per case, s."""
+    half_width: float = 0.01
+    """Wanted half width of the 95 % interval, as a share."""
+    least_sessions: int = 8
+    """Sessions without which nothing counts as measured; 5 or more."""
+    cache: CacheState = "hot"
+    """State of the caches."""
+    start: SessionStart = "forked"
+    """`fresh`: every session in a new interpreter, though it could be forked."""
+    memory_bytes: float | None = None
+    """Memory that a worker may use, bytes; None: no limit."""
+    seed: int = 0
+    """Seed of inputs and of orders."""
+    folder: Path | None = None
+    """Where records and the journal of the run go."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense; BadOption."""
+        sources = [bool(self.op), self.suite is not None, self.capture is not None]
+        if sum(sources) != 1:
+            raise BadOption("one of an operator, --suite and --from-capture is wanted",
+                            hint="such as: crossgrade bench op gemm --on cpu")  # fmt: skip
+        if not self.on:
+            raise BadOption("nothing to measure on", hint="--on cpu")
+        if len(set(self.on)) < len(self.on):
+            raise BadOption("a target is named twice", hint="`compare` judges two runs")
+        if not 0 < self.budget_s < 1e7:
+            raise BadOption(f"--budget {self.budget_s:g}", hint="seconds above 0")
+        if not 1e-4 <= self.half_width <= 0.5:
+            raise BadOption(f"--half-width {self.half_width:g}", hint="a share from 0.0001 to 0.5")
+        if self.least_sessions not in (5, 8, 12, 18, 27, 40):
+            raise BadOption(f"--sessions {self.least_sessions}", hint="5, 8, 12, 18, 27 or 40")
+        if self.most is not None and self.most < 1:
+            raise BadOption(f"--most {self.most}", hint="1 or more")
+
+
+def bench(
+    options: BenchOptions, *, record: bool = True, narrate: Narrate = lambda text: None
+) -> BenchRun:
+    """Return measurements, with an interval each, and write a record of each.
+
+    A run with a folder keeps every session as it comes; the same call takes an interrupted run up.
+
+    Args:
+        options: what and how well.
+        record: whether records and a journal are written.
+        narrate: told what happens.
+
+    Raises:
+        BadOption: the options make no sense.
+        BadSuite: the suite cannot be read.
+        UnknownTarget: no target has that name.
+        TargetAbsent: a target is not here.
+        FolderInUse: another run is writing there.
+    """
+    from crossgrade.environment.fingerprint import fingerprint
+    from crossgrade.measure.harness import run
+
+    options.check()
+    _check_targets(options.on)
+    name, cases, notes = _cases(options)
+    plans = _plans(cases, options)
+    environment = fingerprint()
+    with ExitStack() as stack:
+        book = _book(options, plans, environment, stack) if record else None
+        if book is not None:
+            book.open(plans)
+        source = _source(options, stack)
+        rows: dict[str, BenchRow] = {}
+        for key, result in run(plans, source, store=book, seed=options.seed, narrate=narrate):
+            path = book.write(key, result, options) if book else ""
+            rows[key] = BenchRow(key=key, result=result, record=path)
+        if book is not None:
+            book.finish()
+    return BenchRun(
+        name=name,
+        rows=tuple(rows[p.key] for p in plans),
+        notes=notes,
+        folder=str(book.folder) if book else "",
+        environment=environment,
+        taken_up=book.taken_up if book else 0,
+    )
+
+
+def format_named(name: str) -> str:
+    """Return torch's name of a format that a user named.
+
+    Raises:
+        BadOption: no format has that name.
+    """
+    if name in USER_DTYPES:
+        return USER_DTYPES[name]
+    if name in {d.name for d in DTYPES} | {"tfloat32"}:
+        return name
+    raise BadOption(f"--dtype {name}", hint=", ".join(USER_DTYPES))
+
+
+def shapes_from_json(text: str) -> dict[str, Any]:
+    """Return the arguments that `--shapes` gives as a JSON object.
+
+    Raises:
+        BadOption: it is no JSON object.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise BadOption(f"--shapes is no JSON: {error}", hint=_SHAPES_HINT) from error
+    if not isinstance(found, dict):
+        raise BadOption("--shapes is no JSON object", hint=_SHAPES_HINT)
+    return found
+
+
+_SHAPES_HINT = """such as --shapes '{"batch_size": 64, "dim_size": 4096}'"""
+
+
+def plan_of(case: OperatorCase, options: BenchOptions) -> BenchPlan:
+    """Return the plan of a case: its variants, and how long it warms up within the budget."""
+    from crossgrade.measure.workers import DEFAULT_ANCHOR
+
+    return BenchPlan(
+        variants=tuple(Variant(name=spec, target=spec, case=case) for spec in options.on),
+        anchor=DEFAULT_ANCHOR,
+        cache=options.cache,
+        half_width=options.half_width,
+        least_sessions=options.least_sessions,
+        budget_s=options.budget_s,
+        prime_s=min(0.5, options.budget_s / 100),
+        settle_s=min(5.0, options.budget_s / 40),
+        seed=options.seed,
+        start=options.start,
+    )
+
+
+def _plans(cases: Sequence[OperatorCase], options: BenchOptions) -> tuple[CasePlan, ...]:
+    from crossgrade.measure.events import CasePlan
+
+    return tuple(CasePlan(key=case.key, plan=plan_of(case, options)) for case in cases)
+
+
+def _cases(options: BenchOptions) -> tuple[str, tuple[OperatorCase, ...], tuple[str, ...]]:
+    """Return name, distinct cases and notes of what is asked for."""
+    if options.op:
+        cases = tuple(_named_cases(options))
+        return options.op, cases, ()
+    name, found, notes = _suite_cases(options)
+    wanted = [c for c in found if not options.only or c.op in options.only]
+    if not wanted:
+        raise BadOption(
+            "the suite has no such operator", hint=", ".join(sorted({c.op for c in found})[:20])
+        )
+    if options.most is not None and len(wanted) > options.most:
+        notes = (*notes, f"--most: {len(wanted) - options.most} further cases were left out")
+        wanted = wanted[: options.most]
+    return name, tuple({c.key: c for c in wanted}.values()), notes
+
+
+def _named_cases(options: BenchOptions) -> Iterator[OperatorCase]:
+    from crossgrade.workloads.operators.info import with_defaults
+
+    for dtype in dict.fromkeys(map(format_named, options.dtypes)):
+        case = OperatorCase(
+            op=options.op, dtype=dtype, arguments=dict(options.arguments), seed=options.seed
+        )
+        yield with_defaults(case)
+
+
+def _suite_cases(
+    options: BenchOptions,
+) -> tuple[str, Sequence[OperatorCase], tuple[str, ...]]:
+    if options.suite is not None:
+        from crossgrade.workloads.suites import read_suite
+
+        suite = read_suite(options.suite)
+        return suite.name, suite.cases, suite.notes
+    from crossgrade.capture.codec import load
+    from crossgrade.workloads.suites import capture_cases
+
+    assert options.capture is not None
+    suite = capture_cases(load(options.capture))
+    return suite.name, suite.cases, suite.notes
+
+
+def _check_targets(specs: Sequence[str]) -> None:
+    """Refuse what is no target before anything is started."""
+    from crossgrade.chips.loader import chip_names
+    from crossgrade.targets.registry import known_name
+
+    for spec in specs:
+        name = spec.partition(":")[0]
+        if known_name(name):
+            continue
+        if name.lower() in chip_names():
+            raise UnknownTarget(
+                f"no target `{spec}` to measure on",
+                hint=f"it is a described chip: `crossgrade assess MODEL --on {spec}` predicts",
+            )
+
+
+def _source(options: BenchOptions, stack: ExitStack) -> Source:
+    """Return what takes sessions: workers, or this process for targets with their own time."""
+    from crossgrade.measure.isolated import Isolated
+    from crossgrade.measure.source import InProcess
+    from crossgrade.targets.registry import is_simulated, modules_of
+
+    simulated = [is_simulated(spec) for spec in options.on]
+    if all(simulated):
+        return InProcess()
+    if any(simulated):
+        raise BadOption(
+            "a simulated target has a time of its own and is not interleaved with a real one",
+            hint="measure them in two runs",
+        )
+    isolated = Isolated(preload=modules_of(options.on), memory_bytes=options.memory_bytes)
+    return stack.enter_context(isolated)
+
+
+def _book(
+    options: BenchOptions,
+    plans: Sequence[CasePlan],
+    environment: Mapping[str, str],
+    stack: ExitStack,
+) -> Book:
+    from crossgrade.api.bench_book import Book
+
+    return stack.enter_context(Book.of(options.folder, plans, environment))

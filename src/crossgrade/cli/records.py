@@ -1,0 +1,52 @@
+"""`crossgrade records`: verify a record, or show it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from crossgrade.cli.screen import screen
+
+_FILES = click.argument("files", nargs=-1, required=True, metavar="FILE...",
+                        type=click.Path(path_type=Path))  # fmt: skip
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.group("records", short_help="verify or show a record")
+def command() -> None:
+    """Verify a record, or show what it says. Needs neither torch nor the device.
+
+    Example: crossgrade records verify run1/*.json
+    """
+
+
+@command.command("verify")
+@_FILES
+@_JSON
+def verify(files: tuple[Path, ...], as_json: bool) -> int:
+    """Say whether each FILE is as it was written and its numbers follow from its samples.
+
+    Exit codes: 0 all are sound; 1 one was changed, or does not follow from its samples; 2 a file is
+    no record, or a newer crossgrade wrote it.
+    """
+    from crossgrade import api
+
+    found = api.verify_records(files)
+    click.echo(api.render_verifications(found, as_json=as_json, **screen()), nl=False)
+    return 0 if all(v.state == "sound" for v in found) else 1
+
+
+@command.command("show")
+@_FILES
+@_JSON
+def show(files: tuple[Path, ...], as_json: bool) -> int:
+    """Print what records of measurements say, as `bench` printed it.
+
+    Exit codes: 0; 2 a file is no record, was changed, or a newer crossgrade wrote it.
+    """
+    from crossgrade import api
+
+    run = api.stored_bench(files)
+    click.echo(api.render_bench(run, as_json=as_json, **screen()), nl=False)
+    return 0

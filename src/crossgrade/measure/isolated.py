@@ -1,0 +1,182 @@
+"""Events from workers of their own: a crash or a hang costs one case, not the run.
+
+Sessions on targets that allow it are forked from a parent that has only imported the libraries.
+Must not know what a worker does, nor what is made of its events.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from crossgrade.jobs.run import Ended, Job, Nursery, run
+from crossgrade.measure.events import (
+    EVENTS,
+    Absent,
+    Event,
+    Lost,
+    ProbeRequest,
+    Ready,
+    Refused,
+    Sampled,
+    SessionRequest,
+    Trying,
+)
+from crossgrade.records.codec import to_json
+from crossgrade.records.typed import from_json
+from crossgrade.values.bench import SessionStart
+
+_MODULE = "crossgrade.measure.workers"
+SILENCE_S = 120.0
+"""A worker that gives no sign for that long, and the budget of its case, is ended."""
+
+
+def event_of(message: Any) -> Event:
+    """Return the event that a worker told as JSON.
+
+    Raises:
+        BadRecord: it is none.
+    """
+    fields = dict(message)
+    return from_json(EVENTS[fields.pop("event")], fields)
+
+
+class Isolated:
+    """A source that runs each probe and each round of sessions in a worker."""
+
+    def __init__(
+        self,
+        *,
+        preload: tuple[str, ...] = (),
+        memory_bytes: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            preload: modules that the parent of forked sessions imports.
+            memory_bytes: memory that a worker may use on top of what it starts with; None: all.
+            clock: the host's clock, s.
+        """
+        self._preload = preload
+        self._memory = memory_bytes
+        self._clock = clock
+        self._nursery: Nursery | None = None
+
+    def __enter__(self) -> Isolated:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the parent of forked sessions."""
+        if self._nursery is not None:
+            self._nursery.close()
+            self._nursery = None
+
+    def start(self, wanted: SessionStart, forkable: bool) -> SessionStart:
+        """Return `forked` where it is wanted and every target and the system allow it."""
+        return "forked" if wanted == "forked" and forkable and Nursery.possible() else "fresh"
+
+    def probe(self, request: ProbeRequest) -> Iterator[Event]:
+        """Yield audits and what can run; a variant that kills the worker is absent."""
+        while True:
+            trying: Trying | None = None
+            told: list[Event] = []
+            silence = SILENCE_S + max((c.plan.budget_s for c in request.cases), default=0.0)
+            job = self._job("probe_job", request, silence)
+            for event, ended in self._events(job, None):
+                if ended is None and event is not None:
+                    trying = event if isinstance(event, Trying) else None
+                    told.append(event)
+                    yield event
+                elif ended is not None and ended.kind != "done":
+                    if trying is None:
+                        yield _broken(ended)
+                        return
+                    absent = _absent(trying, ended)
+                    told.append(absent)
+                    yield absent
+            if trying is None:
+                return
+            request = _rest_of_probe(request, told)
+
+    def take(self, request: SessionRequest) -> Iterator[Event]:
+        """Yield a session or its loss per case; after a loss the rest goes to a new worker."""
+        cases = list(request.cases)
+        while cases:
+            silence = SILENCE_S + max(c.plan.budget_s for c in cases)
+            rest = dataclasses.replace(request, cases=tuple(cases))
+            job = self._job("take_job", rest, silence)
+            nursery = self._warm() if request.start == "forked" else None
+            last = self._clock()
+            for event, ended in self._events(job, nursery):
+                now = self._clock()
+                if isinstance(event, (Sampled, Lost)):
+                    yield dataclasses.replace(event, wall_s=now - last)
+                    last = now
+                    cases.pop(0)
+                elif event is not None:
+                    yield event
+                elif ended is not None and ended.kind != "done" and cases:
+                    yield _lost(cases.pop(0), ended, now - last)
+
+    def _job(self, function: str, request: Any, silence_s: float) -> Job:
+        return Job(
+            function=f"{_MODULE}:{function}",
+            arguments={"request": to_json(request)},
+            silence_s=silence_s,
+            memory_bytes=self._memory,
+        )
+
+    def _warm(self) -> Nursery:
+        if self._nursery is None:
+            self._nursery = Nursery(preload=self._preload)
+        return self._nursery
+
+    def _events(
+        self, job: Job, nursery: Nursery | None
+    ) -> Iterator[tuple[Event | None, Ended | None]]:
+        """Yield the events of a job, and how it ended as the last pair."""
+        with run(job, nursery=nursery) as working:
+            for message in working:
+                yield event_of(message), None
+            yield None, working.ended
+
+
+def _rest_of_probe(request: ProbeRequest, told: list[Event]) -> ProbeRequest:
+    """Return what is left to probe after the worker died."""
+    from crossgrade.measure.events import Audited
+
+    reports = tuple(e.report for e in told if isinstance(e, Audited))
+    known = tuple((e.key, e.variant) for e in told if isinstance(e, (Ready, Absent)))
+    audited = {r.target for r in reports}
+    return dataclasses.replace(
+        request,
+        targets=tuple(t for t in request.targets if t not in audited),
+        audits=(*request.audits, *reports),
+        skip=(*request.skip, *known),
+    )
+
+
+def _absent(trying: Trying, ended: Ended) -> Absent:
+    reason: Any = "error" if ended.kind == "failed" else ended.kind
+    return Absent(key=trying.key, variant=trying.variant, reason=reason, detail=ended.detail)
+
+
+def _lost(case: Any, ended: Ended, wall_s: float) -> Lost:
+    reason: Any = "error" if ended.kind == "failed" else ended.kind
+    return Lost(key=case.key, index=case.index, reason=reason, detail=ended.detail, wall_s=wall_s)
+
+
+def _broken(ended: Ended) -> Refused:
+    """Return the end of a run whose worker died before it tried any case."""
+    return Refused(
+        error="TargetBroken",
+        message=f"the timer audit did not end: {ended.detail}",
+        where="",
+        hint="`crossgrade doctor` tells whether the runtime can be imported",
+    )

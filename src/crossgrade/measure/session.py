@@ -1,0 +1,163 @@
+"""One session: variants are made ready, clocks primed, samples taken in rounds.
+
+Every round times each variant and the anchor once, in random order. Must not know processes, nor
+what is done with the samples.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from crossgrade.measure.calibrate import Timed, made_ready
+from crossgrade.measure.steady import is_steady
+from crossgrade.targets.protocol import CanWitness, Target, Witness
+from crossgrade.values.audit import AuditReport
+from crossgrade.values.bench import ANCHOR, BenchPlan, CensorReason, Session, SessionStart, Variant
+
+LEAST_CLOCK = 0.75
+"""Share of the nominal clock below which a sample is censored."""
+_NS = 1e9
+
+
+def variants_of(plan: BenchPlan, absent: Sequence[str] = ()) -> tuple[Variant, ...]:
+    """Return the variants that are timed: those of the plan that can run, the anchor last."""
+    present = [v for v in plan.variants if v.name not in absent]
+    anchor = Variant(name=ANCHOR, target=plan.variants[0].target, case=plan.anchor)
+    return (*present, anchor)
+
+
+def take_session(
+    plan: BenchPlan,
+    targets: Mapping[str, Target],
+    audits: Mapping[str, AuditReport],
+    *,
+    index: int,
+    start: SessionStart,
+    rounds: int,
+    limit_s: float,
+    absent: Sequence[str] = (),
+) -> Session:
+    """Return the samples of one session.
+
+    Args:
+        plan: what is measured.
+        targets: open targets by specification.
+        audits: their timer audits.
+        index: number of the session.
+        start: what this process is.
+        rounds: rounds that are wanted; a multiple of `plan.batch`.
+        limit_s: time after which it stops at the end of a batch, s.
+        absent: variants of the plan that cannot run.
+
+    Raises:
+        CannotRun: a variant cannot be prepared, or one call takes too long for the budget.
+    """
+    clock = targets[plan.variants[0].target].clock_ns
+    began = clock()
+    with ExitStack() as stack:
+        timed: list[Timed] = []
+        for variant in variants_of(plan, absent):
+            one = made_ready(variant, plan, targets, audits)
+            stack.callback(one.kernel.close)
+            timed.append(one)
+        steady = _settle(timed, plan)
+        primed = clock()
+        rng = random.Random(f"{plan.seed}/{index}")
+        samples = _take(timed, plan, rng, rounds, began + limit_s * _NS)
+    return Session(
+        index=index,
+        start=start,
+        timers=tuple(t.timer.kind for t in timed),
+        counts=tuple(t.count for t in timed),
+        order=tuple(samples.order),
+        spans_ns=tuple(samples.spans),
+        censored=tuple(samples.censored),
+        steady=steady,
+        primed_s=(primed - began) / _NS,
+        spent_s=(clock() - began) / _NS,
+        telemetry={name: tuple(values) for name, values in samples.telemetry.items()},
+        unread=samples.unread,
+    )
+
+
+def _settle(timed: Sequence[Timed], plan: BenchPlan) -> bool:
+    """Prime the clocks with the anchor, then wait for steady rounds; return whether they came.
+
+    What is watched is the length of whole rounds: whatever variant still warms up shows in it.
+    """
+    anchor = timed[-1]
+    clock = anchor.target.clock_ns
+    end = clock() + plan.prime_s * _NS
+    while clock() < end:
+        anchor.block_ns()
+    end = clock() + plan.settle_s * _NS
+    rounds: list[float] = []
+    while not is_steady(rounds):
+        if clock() >= end:
+            return False
+        rounds.append(sum(one.block_ns() for one in timed))
+    return True
+
+
+@dataclass(slots=True)
+class _Samples:
+    """Samples as they come."""
+
+    order: list[int] = field(default_factory=list)
+    spans: list[float] = field(default_factory=list)
+    censored: list[tuple[int, CensorReason]] = field(default_factory=list)
+    telemetry: dict[str, list[float]] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+
+
+def _take(
+    timed: Sequence[Timed], plan: BenchPlan, rng: random.Random, rounds: int, end_ns: float
+) -> _Samples:
+    """Return samples of whole batches: at least one, no further one after `end_ns`."""
+    samples = _Samples()
+    target = timed[0].target
+    before = _witness(target, samples)
+    for done in range(0, rounds, plan.batch):
+        if done and target.clock_ns() >= end_ns:
+            break
+        first = len(samples.order)
+        for _ in range(plan.batch):
+            order = list(range(len(timed)))
+            rng.shuffle(order)
+            for which in order:
+                samples.order.append(which)
+                samples.spans.append(timed[which].block_ns())
+        after = _witness(target, samples)
+        reason = _censored(before) or _censored(after)
+        if reason:
+            samples.censored += [(i, reason) for i in range(first, len(samples.order))]
+        before = after
+    return samples
+
+
+def _witness(target: Target, samples: _Samples) -> Witness | None:
+    """Ask the platform and keep what it says."""
+    if not isinstance(target, CanWitness):
+        samples.unread.setdefault("all", "this target reads no clock, temperature, power or load")
+        return None
+    witness = target.witness()
+    for name, value in witness.readings.items():
+        samples.telemetry.setdefault(name, []).append(value)
+    samples.unread.update(witness.unread)
+    return witness
+
+
+def _censored(witness: Witness | None) -> CensorReason | None:
+    """Return why samples beside this witness do not count, None where they do."""
+    if witness is None:
+        return None
+    readings = witness.readings
+    if readings.get("throttled"):
+        return "throttled"
+    nominal = readings.get("clock_nominal_hz", 0.0)
+    if nominal and readings.get("clock_hz", nominal) < LEAST_CLOCK * nominal:
+        return "clock-low"
+    return None

@@ -1,0 +1,174 @@
+"""Measurements as a document: times with intervals, ratios, what was refused and why.
+
+Must not work out a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from crossgrade.report.document import Block, Document, Entry, Heading, Line, Table, Tone
+from crossgrade.units import count, percent, seconds, si, things
+from crossgrade.values.audit import AuditReport, TimerAudit
+from crossgrade.values.bench import ANCHOR, BenchRow, BenchRun, Interval, VariantResult
+
+_TONES: dict[str, Tone] = {"measured": "good", "noisy": "warning", "unmeasured": "bad"}
+
+
+def bench_document(run: BenchRun) -> Document:
+    """Return a run: verdict, then every case, then timers and where records lie."""
+    return Document(blocks=tuple(_blocks(run)))
+
+
+def _blocks(run: BenchRun) -> Iterator[Block]:
+    yield Heading(text=f"{run.name}: {run.verdict}")
+    yield Line(text=_summary(run), tone=_TONES[run.verdict])
+    present = [r for r in run.rows if any(_counts(v) for v in r.result.variants)]
+    if present:
+        yield _table(present)
+    if weights := [r for r in present if r.result.plan.variants[0].case.calls > 1]:
+        yield from _weighted(weights)
+    yield from _absent(run)
+    for row in run.rows:
+        if row.result.why and _counts(row.result.variants[0]):
+            yield Line(text=f"{_title(row)}: {row.result.why}", tone="warning")
+    yield from _timers(run)
+    for note in run.notes:
+        yield Line(text=f"note: {note}", tone="quiet")
+    yield from _kept(run)
+
+
+def _summary(run: BenchRun) -> str:
+    counts = {v: sum(r.result.verdict == v for r in run.rows)
+              for v in ("measured", "noisy", "unmeasured")}  # fmt: skip
+    told = {"measured": "with an interval as narrow as asked", "noisy": "with a wider one",
+            "unmeasured": "without a number"}  # fmt: skip
+    parts = [f"{things(n, 'case')} {told[v]}" for v, n in counts.items() if n]
+    return "; ".join(parts) or "no case"
+
+
+def _counts(variant: VariantResult) -> bool:
+    return variant.status == "ok" and variant.name != ANCHOR
+
+
+def _title(row: BenchRow) -> str:
+    return row.result.plan.variants[0].case.title
+
+
+def _table(rows: list[BenchRow]) -> Table:
+    several = any(len(r.result.plan.variants) > 1 for r in rows)
+    columns = ["case", "on", "time per call", "95 % interval"]
+    columns += [f"over {rows[0].result.plan.variants[0].name}"] if several else []
+    columns += ["over anchor", "sessions", "samples", "FLOP/s", "byte/s"]
+    cells = tuple(
+        tuple(_cells(row, variant, several))
+        for row in rows
+        for variant in row.result.variants
+        if _counts(variant)
+    )
+    return Table(columns=tuple(columns), rows=cells, whole=frozenset({1}),
+                 right=frozenset(range(2, len(columns))), title="measured")  # fmt: skip
+
+
+def _cells(row: BenchRow, variant: VariantResult, several: bool) -> Iterator[str]:
+    time = variant.time_s
+    yield _title(row)
+    yield variant.name
+    yield seconds(time.value) if time else ""
+    yield _span(time) if time else ""
+    if several:
+        yield _ratio(variant.per_baseline) if variant.per_baseline else "1"
+    yield _ratio(variant.per_anchor) if variant.per_anchor else ""
+    yield str(len(row.result.sessions))
+    yield count(variant.spread.samples) if variant.spread else ""
+    yield _rate(variant.flop, time, "FLOP/s")
+    yield _rate(variant.bytes, time, "B/s")
+
+
+def _span(interval: Interval) -> str:
+    return f"{seconds(interval.low)} to {seconds(interval.high)} (±{percent(interval.half_width)})"
+
+
+def _ratio(interval: Interval) -> str:
+    return f"{interval.value:.4g} [{interval.low:.4g}, {interval.high:.4g}]"
+
+
+def _rate(amount: float | None, time: Interval | None, unit: str) -> str:
+    return si(amount / time.value, unit) if amount and time and time.value > 0 else ""
+
+
+def _weighted(rows: list[BenchRow]) -> Iterator[Block]:
+    """Yield what the calls of a model take together, by operator."""
+    totals: dict[tuple[str, str], float] = {}
+    for row in rows:
+        case = row.result.plan.variants[0].case
+        for variant in row.result.variants:
+            if _counts(variant) and variant.time_s:
+                key = (case.op, variant.name)
+                totals[key] = totals.get(key, 0.0) + variant.time_s.value * case.calls
+    whole: dict[str, float] = {}
+    for (_, name), value in totals.items():
+        whole[name] = whole.get(name, 0.0) + value
+    ordered = sorted(totals.items(), key=lambda item: -item[1])
+    yield Table(
+        columns=("operator", "on", "all calls", "share"),
+        rows=tuple((op, name, seconds(value), percent(value / whole[name]))
+                   for (op, name), value in ordered),
+        right=frozenset({2, 3}),
+        title="sum over the calls of the model (measured one by one; launches may overlap there)",
+    )  # fmt: skip
+
+
+def _absent(run: BenchRun) -> Iterator[Block]:
+    """Yield cases without a number, by reason."""
+    rows = [(_title(r), v.name, v.reason or "", v.detail)
+            for r in run.rows for v in r.result.variants
+            if v.status == "absent" and v.name != ANCHOR]  # fmt: skip
+    if rows:
+        yield Table(columns=("case", "on", "reason", "what happened"), rows=tuple(rows),
+                    whole=frozenset({1, 2}), title="without a number")  # fmt: skip
+    for row in run.rows:
+        for lost in row.result.lost:
+            yield Line(text=f"{_title(row)}: session {lost.index} was lost, {lost.reason}: "
+                       f"{lost.detail}", tone="warning")  # fmt: skip
+
+
+def _timers(run: BenchRun) -> Iterator[Block]:
+    """Yield the timer of each target, and those that were refused."""
+    audits = {a.target: a for r in run.rows for a in r.result.audits}
+    for audit in audits.values():
+        refused = tuple(_refusal(t) for t in audit.timers if not t.survived)
+        if audit.chosen is None:
+            yield Entry(text=f"{audit.target}: no timer passed the audit, so no number is given",
+                        details=refused, tone="bad")  # fmt: skip
+        else:
+            yield Entry(text=f"{audit.target}: timed by {_chosen(audit)}", details=refused)
+
+
+def _chosen(audit: AuditReport) -> str:
+    timer = next(t for t in audit.timers if t.kind == audit.chosen)
+    step = seconds(timer.resolution_s) if timer.resolution_s else "unknown"
+    return f"{timer.kind}; {len(timer.checks)} checks passed, least step {step}"
+
+
+def _refusal(timer: TimerAudit) -> str:
+    failed = "; ".join(
+        f"{c.name}: {c.detail or _value(c.value)} ({c.limit})" for c in timer.checks if not c.passed
+    )
+    return f"refused: {timer.kind}: {failed or 'not all checks could be made'}"
+
+
+def _value(value: float | None) -> str:
+    return "not seen" if value is None else f"{value:.4g}"
+
+
+def _kept(run: BenchRun) -> Iterator[Block]:
+    if run.taken_up:
+        yield Line(text=f"{things(run.taken_up, 'session')} of an interrupted run were taken up",
+                   tone="quiet")  # fmt: skip
+    if run.folder:
+        record = run.rows[0].record if len(run.rows) == 1 else ""
+        yield Line(text=f"record: {record}" if record else f"records: {run.folder}", tone="quiet")
+        name = PurePath(record).name if record else "FILE"
+        yield Line(text=f"the same again: crossgrade reproduce {name}", tone="quiet")
