@@ -14,7 +14,7 @@ from typing import Any, Literal
 AbsentReason = Literal[
     "unknown-operator", "unsupported-operator", "unsupported-format", "bad-arguments",
     "needs-devices", "out-of-memory", "too-large", "over-budget", "no-timer", "bad-output",
-    "error", "crashed", "timed-out", "target-absent",
+    "error", "crashed", "timed-out", "target-absent", "no-samples",
 ]  # fmt: skip
 """Why a case has no number; a closed list.
 
@@ -25,7 +25,7 @@ allocation failed. too-large: its buffers exceed the memory that may be used, so
 over-budget: one call takes so long that five sessions do not fit. no-timer: no timer passed the
 audit. bad-output: the output has NaN where the operator gives none. error: it raised.
 crashed: its process died. timed-out: it gave no sign for longer than its limit.
-target-absent: the target is not here.
+target-absent: the target is not here. no-samples: it ran, and no sample of it counts.
 """
 
 
