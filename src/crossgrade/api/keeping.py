@@ -80,7 +80,7 @@ def _verified(path: Path) -> Verification:
 
 def _differences(record: Record, path: Path) -> Iterator[str]:
     """Yield what differs between the stored result and what its samples give."""
-    from crossgrade.measure.results import recomputed
+    from crossgrade.measure.result import recomputed
     from crossgrade.records.codec import to_json
 
     stored = bench_result(record, path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -130,7 +130,8 @@ def recomputed(result: BenchResult) -> BenchResult:
     absent = {v.name: (v.reason, v.detail) for v in result.variants
               if v.reason is not None and v.reason != "no-samples"}  # fmt: skip
     work = {v.name: (v.flop, v.bytes) for v in result.variants}
-    return result_of(result.plan, result.audits, result.sessions, absent, work, result.spent_s)
+    again = result_of(result.plan, result.audits, result.sessions, absent, work, result.spent_s)
+    return replace(again, lost=result.lost)
 
 
 def _counts(samples: Sequence[SessionSamples], variant: int) -> bool:

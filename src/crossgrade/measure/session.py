@@ -22,11 +22,11 @@ LEAST_CLOCK = 0.75
 _NS = 1e9
 
 
-def variants_of(plan: BenchPlan, absent: Sequence[str] = ()) -> tuple[Variant, ...]:
-    """Return the variants that are timed: those of the plan that can run, the anchor last."""
-    present = [v for v in plan.variants if v.name not in absent]
+def variants_of(plan: BenchPlan, absent: Sequence[str] = ()) -> dict[int, Variant]:
+    """Return the variants that are timed by their place in the plan; the anchor after the last."""
     anchor = Variant(name=ANCHOR, target=plan.variants[0].target, case=plan.anchor)
-    return (*present, anchor)
+    present = {i: v for i, v in enumerate(plan.variants) if v.name not in absent}
+    return {**present, len(plan.variants): anchor}
 
 
 def take_session(
@@ -55,14 +55,14 @@ def take_session(
     Raises:
         CannotRun: a variant cannot be prepared, or one call takes too long for the budget.
     """
+    places = range(len(plan.variants) + 1)
     clock = targets[plan.variants[0].target].clock_ns
     began = clock()
     with ExitStack() as stack:
-        timed: list[Timed] = []
-        for variant in variants_of(plan, absent):
-            one = made_ready(variant, plan, targets, audits)
-            stack.callback(one.kernel.close)
-            timed.append(one)
+        timed: dict[int, Timed] = {}
+        for place, variant in variants_of(plan, absent).items():
+            timed[place] = made_ready(variant, plan, targets, audits)
+            stack.callback(timed[place].kernel.close)
         steady = _settle(timed, plan)
         primed = clock()
         rng = random.Random(f"{plan.seed}/{index}")
@@ -70,8 +70,8 @@ def take_session(
     return Session(
         index=index,
         start=start,
-        timers=tuple(t.timer.kind for t in timed),
-        counts=tuple(t.count for t in timed),
+        timers=tuple(timed[i].timer.kind if i in timed else None for i in places),
+        counts=tuple(timed[i].count if i in timed else 0 for i in places),
         order=tuple(samples.order),
         spans_ns=tuple(samples.spans),
         censored=tuple(samples.censored),
@@ -83,12 +83,12 @@ def take_session(
     )
 
 
-def _settle(timed: Sequence[Timed], plan: BenchPlan) -> bool:
+def _settle(timed: Mapping[int, Timed], plan: BenchPlan) -> bool:
     """Prime the clocks with the anchor, then wait for steady rounds; return whether they came.
 
     What is watched is the length of whole rounds: whatever variant still warms up shows in it.
     """
-    anchor = timed[-1]
+    anchor = timed[len(plan.variants)]
     clock = anchor.target.clock_ns
     end = clock() + plan.prime_s * _NS
     while clock() < end:
@@ -98,7 +98,7 @@ def _settle(timed: Sequence[Timed], plan: BenchPlan) -> bool:
     while not is_steady(rounds):
         if clock() >= end:
             return False
-        rounds.append(sum(one.block_ns() for one in timed))
+        rounds.append(sum(one.block_ns() for one in timed.values()))
     return True
 
 
@@ -114,18 +114,18 @@ class _Samples:
 
 
 def _take(
-    timed: Sequence[Timed], plan: BenchPlan, rng: random.Random, rounds: int, end_ns: float
+    timed: Mapping[int, Timed], plan: BenchPlan, rng: random.Random, rounds: int, end_ns: float
 ) -> _Samples:
     """Return samples of whole batches: at least one, no further one after `end_ns`."""
     samples = _Samples()
-    target = timed[0].target
+    target = timed[min(timed)].target
     before = _witness(target, samples)
     for done in range(0, rounds, plan.batch):
         if done and target.clock_ns() >= end_ns:
             break
         first = len(samples.order)
         for _ in range(plan.batch):
-            order = list(range(len(timed)))
+            order = list(timed)
             rng.shuffle(order)
             for which in order:
                 samples.order.append(which)

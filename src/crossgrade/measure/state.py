@@ -7,7 +7,7 @@ events come from.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from crossgrade.measure.events import (
     Absent,
@@ -20,8 +20,8 @@ from crossgrade.measure.events import (
     Ready,
     Sampled,
 )
-from crossgrade.measure.results import result_of
-from crossgrade.measure.stopping import decide, rounds_for
+from crossgrade.measure.result import result_of
+from crossgrade.measure.stopping import done, next_rounds
 from crossgrade.values.audit import AuditReport
 from crossgrade.values.bench import BenchPlan, BenchResult, LostSession, Session
 
@@ -60,13 +60,7 @@ class CaseState:
             return False
         if not self.ready or len(self.lost) >= MOST_LOST:
             return True
-        return decide(
-            self.plan,
-            self.sessions,
-            absent=tuple(self.absent),
-            spent_s=self.spent_s,
-            next_session_s=self._next_s,
-        ).stop
+        return done(self.plan, self.sessions, self.spent_s, self._next_s).stop
 
     @property
     def _next_s(self) -> float:
@@ -82,7 +76,7 @@ class CaseState:
             key=self.key,
             plan=self.plan,
             index=len(self.sessions) + len(self.lost),
-            rounds=rounds_for(self.plan, self.sessions, absent=tuple(self.absent)),
+            rounds=next_rounds(self.plan, self.sessions),
             limit_s=min(left, share) if early else left,
             absent=tuple(self.absent),
         )
@@ -90,15 +84,15 @@ class CaseState:
     def result(self, audits: Sequence[AuditReport]) -> BenchResult:
         """Return what follows from the samples so far."""
         used = {v.target for v in self.plan.variants}
-        return result_of(
+        result = result_of(
             self.plan,
             tuple(a for a in audits if a.target in used),
             tuple(self.sessions),
             absent={n: (a.reason, a.detail) for n, a in self.absent.items()},
             work={n: (r.flop, r.bytes) for n, r in self.ready.items()},
-            lost=tuple(self.lost),
             spent_s=self.spent_s,
         )
+        return replace(result, lost=tuple(self.lost))
 
 
 @dataclass(slots=True)

@@ -127,7 +127,10 @@ def take(request: SessionRequest, open_: OpenTarget = open_target) -> Iterator[E
             try:
                 session = take_session(
                     case.plan,
-                    {v.target: targets.get(v.target) for v in variants_of(case.plan, case.absent)},
+                    {
+                        v.target: targets.get(v.target)
+                        for v in variants_of(case.plan, case.absent).values()
+                    },
                     audits,
                     index=case.index,
                     start=request.start,

@@ -86,12 +86,13 @@ class Session:
     """0 is the first."""
     start: SessionStart
     """What the process was."""
-    timers: tuple[TimerKind, ...]
-    """Timer per variant, the anchor last."""
+    timers: tuple[TimerKind | None, ...]
+    """Timer per variant of the plan, the anchor last; None for one that cannot run."""
     counts: tuple[int, ...]
-    """Calls per block, per variant, the anchor last."""
+    """Calls per block, per variant of the plan, the anchor last; 0 for one that cannot run."""
     order: tuple[int, ...]
-    """Variant of each block, in the order in which they ran."""
+    """Variant of each block by its place in the plan, the anchor after the last, in the order in
+    which they ran."""
     spans_ns: tuple[float, ...]
     """Span of each block, ns (measured)."""
     censored: tuple[tuple[int, CensorReason], ...]
@@ -208,7 +209,7 @@ class BenchResult:
     audits: tuple[AuditReport, ...]
     """Timer audit of each target."""
     sessions: tuple[Session, ...]
-    """Sessions in order; their variants are those of the plan that can run, the anchor last."""
+    """Sessions in order."""
     variants: tuple[VariantResult, ...]
     """What follows, per variant in the order of the plan, the anchor last."""
     lost: tuple[LostSession, ...] = ()
