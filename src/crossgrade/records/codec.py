@@ -9,28 +9,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from crossgrade.errors import BadRecord, CannotWrite, ChangedRecord, FutureSchema
 from crossgrade.records.migrate import migrated
+from crossgrade.values.plain import to_json as to_json
 from crossgrade.values.record import RECORD_SCHEMA, Record
-
-
-def to_json(value: Any) -> Any:
-    """Return a value as JSON objects: dataclasses by field, tuples as lists."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(k): to_json(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [to_json(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
 
 
 def seal(record: Record) -> Record:
