@@ -10,6 +10,7 @@ import functools
 import math
 import os
 import platform
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +79,32 @@ def read_host(root: Path = Path("/")) -> Host:
         memory_note=memory_note,
         cache_bytes=_last_level_cache(root),
     )
+
+
+def free_memory_bytes(root: Path = Path("/")) -> float | None:
+    """Return the memory that this process can still take, bytes; None where nobody tells.
+
+    The least of what the machine has available and what each cgroup above the process leaves.
+    File pages that the kernel can drop count as free.
+
+    Args:
+        root: where `proc` and `sys` are, another folder in tests.
+    """
+    free: list[float] = []
+    words = _fields(_read(root / "proc/meminfo")).get("MemAvailable", "").split()
+    if words and words[0].isdigit():
+        free.append(float(words[0]) * 1024)
+    for limit_name, used_name in (
+        ("memory.max", "memory.current"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        for folder in _cgroup_folders(root, "memory"):
+            limit, used = _read(folder / limit_name).strip(), _read(folder / used_name).strip()
+            if limit.isdigit() and used.isdigit():
+                pages = re.search(r"^inactive_file (\d+)$", _read(folder / "memory.stat"), re.M)
+                droppable = float(pages[1]) if pages else 0.0
+                free.append(max(0.0, float(limit) - float(used) + droppable))
+    return min(free, default=None)
 
 
 def probe_cpu(
@@ -278,7 +305,13 @@ def _fields(text: str) -> dict[str, str]:
 
 def _cgroup_files(root: Path, controller: str, name: str) -> list[str]:
     """Return the contents of `name` for this process's cgroup and its parents (v1 and v2)."""
-    texts: list[str] = []
+    texts = [_read(folder / name).strip() for folder in _cgroup_folders(root, controller)]
+    return [text for text in texts if text]
+
+
+def _cgroup_folders(root: Path, controller: str) -> list[Path]:
+    """Return the folders of this process's cgroup and its parents (v1 and v2)."""
+    folders: list[Path] = []
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -288,10 +321,10 @@ def _cgroup_files(root: Path, controller: str, name: str) -> list[str]:
         folder = base / path.lstrip("/")
         # Inside a container the path is often that of the host: the mount itself counts then.
         for place in (folder, *folder.parents):
-            texts.append(_read(place / name).strip())
+            folders.append(place)
             if place == base:
                 break
-    return [text for text in texts if text]
+    return folders
 
 
 def _threads(root: Path) -> tuple[int, str]:

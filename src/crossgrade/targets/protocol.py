@@ -105,7 +105,8 @@ class Witness:
     """What the platform says of itself now."""
 
     readings: Mapping[str, float]
-    """`clock_hz`, `clock_nominal_hz`, `temperature_c`, `power_w`, `load`, `throttled` (0 or 1)."""
+    """`clock_hz`, `clock_nominal_hz`, `temperature_c`, `power_w`, `load`, `throttled` (0 or 1),
+    `steal_s` (time that the hypervisor took since the start)."""
     unread: Mapping[str, str]
     """Reading that cannot be had -> why."""
 
@@ -116,6 +117,14 @@ class CanWitness(Protocol):
 
     def witness(self) -> Witness:
         """Return what the platform says now; must cost less than a millisecond."""
+
+
+@runtime_checkable
+class CanCountMemory(Protocol):
+    """A target that can tell how much memory live buffers take on it."""
+
+    def allocated_bytes(self) -> int | None:
+        """Return the memory of live buffers on the device, bytes; None where nobody counts it."""
 
 
 @runtime_checkable

@@ -1,0 +1,312 @@
+"""Torch devices as targets: the CPU, and whatever accelerator a torch build or extension brings.
+
+Uses public torch interfaces that torch 2.6 has; newer ones are asked for by attribute. No device
+is named here: what a device can do is found by asking its module or by trying.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from crossgrade.errors import TargetAbsent, UnknownTarget
+from crossgrade.targets.event_timer import EventTimer, event_maker
+from crossgrade.targets.host import (
+    check_room,
+    flush_bytes,
+    host,
+    host_free_bytes,
+    host_witness,
+)
+from crossgrade.targets.protocol import Kernel, Timer, Witness
+from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
+from crossgrade.targets.torch_kernel import Run, TorchKernel, built_case
+from crossgrade.targets.torch_table import BY_NAME
+from crossgrade.values.operator_case import OperatorCase
+from crossgrade.workloads.operators import BuiltOperator
+
+_READINGS = (
+    # Documented units: MHz, degrees Celsius, milliwatts.
+    ("clock_hz", "clock_rate", 1e6),
+    ("temperature_c", "temperature", 1.0),
+    ("power_w", "power_draw", 1e-3),
+)
+"""Reading, function of the device module, factor to SI."""
+
+
+class TorchTarget:
+    """A torch device that runs operator cases."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Take a device that is known to be here; `find_device` gives one."""
+        self.device = device
+        self._module = device_module(device)
+        self._wait = _synchronizer(device, self._module)
+        self._make_event = event_maker(device)
+        self._cache: torch.Tensor | None = None
+        self._unread: dict[str, str] = {}
+        if device.index is not None and hasattr(self._module, "set_device"):
+            # Events and libraries of kernels follow the current device.
+            self._module.set_device(device)
+
+    @property
+    def spec(self) -> str:
+        """Return the device as torch writes it, such as `cuda:0`."""
+        return str(self.device)
+
+    @property
+    def forkable(self) -> bool:
+        """Return True for the CPU alone: no device survives a fork of its process."""
+        return self.device.type == "cpu"
+
+    def facts(self) -> Mapping[str, str]:
+        """Return device, runtime and versions; the identity of the device is hashed."""
+        facts = {"device": self._device_name(), "runtime": f"torch {torch.__version__}"}
+        if self.device.type == "cpu":
+            facts["threads"] = str(torch.get_num_threads())
+        properties = self._properties()
+        uuid = getattr(properties, "uuid", None)
+        if uuid is not None:
+            facts["uuid_sha256"] = hashlib.sha256(str(uuid).encode()).hexdigest()[:16]
+        for toolkit in ("cuda", "hip", "xpu"):
+            version = getattr(torch.version, toolkit, None)
+            if version and self.device.type != "cpu":
+                facts[toolkit] = str(version)
+        facts.update(_extension_version(self.device.type))
+        return facts
+
+    def clock_ns(self) -> int:
+        """Return the host's clock, ns."""
+        return time.perf_counter_ns()
+
+    def synchronize(self) -> None:
+        """Wait until all launched work has run."""
+        self._wait()
+
+    def timers(self) -> Sequence[Timer]:
+        """Return events where the device can time them, then the two walls."""
+        walls: list[Timer] = [SynchronizeTimer(self), ReadTimer(self)]
+        if self._make_event is None:
+            return walls
+        return [EventTimer(self, self._make_event), *walls]
+
+    def prepare(self, case: OperatorCase, *, copies: int = 1) -> Kernel:
+        """Return the case as a kernel that has run once.
+
+        Raises:
+            CannotRun: it cannot run here, or its buffers do not fit.
+        """
+        built = built_case(case)
+        check_room(built.buffer_bytes * copies, self._free_bytes())
+        return TorchKernel(
+            built,
+            self._runs(built, case),
+            device=self.device,
+            seed=case.seed,
+            copies=copies,
+            wait=self._wait,
+        )
+
+    def flush(self) -> None:
+        """Read and write twice the last-level cache, and wait for it."""
+        if self._cache is None:
+            size = flush_bytes(self._cache_bytes())
+            self._cache = torch.zeros(size // 4, dtype=torch.int32, device=self.device)
+        self._cache.add_(1)
+        self._wait()
+
+    def witness(self) -> Witness:
+        """Return what the platform says of the device now."""
+        if self.device.type == "cpu":
+            return host_witness()
+        readings: dict[str, float] = {}
+        for name, function, factor in _READINGS:
+            self._read(readings, name, function, factor)
+        rate = getattr(self._properties(), "clock_rate", None)
+        if isinstance(rate, int | float) and rate > 0:
+            readings["clock_nominal_hz"] = rate * 1e3
+        unread = {"throttled": "torch gives no throttling flag", **self._unread}
+        return Witness(readings=readings, unread=unread)
+
+    def allocated_bytes(self) -> int | None:
+        """Return the memory of live tensors on the device; None where torch does not count it."""
+        for owner in (self._module, torch.accelerator):
+            with contextlib.suppress(Exception):
+                return int(owner.memory_allocated(self.device))
+        return None
+
+    def close(self) -> None:
+        """Free the buffer of `flush`, and what torch keeps for later."""
+        self._cache = None
+        if hasattr(self._module, "empty_cache"):
+            self._module.empty_cache()
+
+    def _runs(self, built: BuiltOperator, case: OperatorCase) -> Sequence[Run]:
+        """Return what a launch calls: the first of these that works."""
+        return (built.run,)
+
+    def _read(self, readings: dict[str, float], name: str, function: str, factor: float) -> None:
+        """Take one reading; one that fails once is not tried again, so that it costs no time."""
+        if name in self._unread:
+            return
+        call = getattr(self._module, function, None)
+        if call is None:
+            self._unread[name] = f"torch.{self.device.type} has no {function}"
+            return
+        try:
+            readings[name] = float(call(self.device)) * factor
+        except Exception as error:
+            self._unread[name] = f"torch.{self.device.type}.{function}: {error}"[:200]
+
+    def _properties(self) -> Any:
+        with contextlib.suppress(Exception):
+            return self._module.get_device_properties(self.device)
+        return None
+
+    def _device_name(self) -> str:
+        if self.device.type == "cpu":
+            return host().model
+        with contextlib.suppress(Exception):
+            return str(self._module.get_device_name(self.device))
+        return str(getattr(self._properties(), "name", self.device.type))
+
+    def _free_bytes(self) -> float | None:
+        if self.device.type == "cpu":
+            return host_free_bytes()
+        asks: tuple[Callable[[], Any], ...] = (
+            lambda: self._module.mem_get_info(self.device),
+            lambda: torch.accelerator.get_memory_info(self.device),
+        )
+        for ask in asks:
+            with contextlib.suppress(Exception):
+                return float(ask()[0])
+        return None
+
+    def _cache_bytes(self) -> float:
+        if self.device.type == "cpu":
+            return host().cache_bytes
+        return float(getattr(self._properties(), "L2_cache_size", 0) or 0)
+
+
+def open_device(name: str, rest: str) -> TorchTarget:
+    """Return a torch device as a target.
+
+    Raises:
+        UnknownTarget: torch has no such device type, or `rest` is no index.
+        TargetAbsent: the device or what registers it is not here.
+    """
+    return TorchTarget(find_device(name, rest))
+
+
+def find_device(name: str, rest: str) -> torch.device:
+    """Return the device with its index, seen to be here by a small allocation."""
+    if rest and not rest.isdigit():
+        raise UnknownTarget(
+            f"`{rest}` is no index of a device", hint=f"write `{name}` or `{name}:0`"
+        )
+    row = BY_NAME.get(name)
+    install = row.install if row else ""
+    _register(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        if row is None:
+            raise UnknownTarget(f"torch knows no device type `{name}`") from error
+        raise TargetAbsent(f"torch has no device type `{name}` here", hint=install) from error
+    if name == "cpu":
+        if rest.strip("0"):
+            raise TargetAbsent(f"there is no CPU {rest}: torch takes all of them for one device")
+        return device
+    module = device_module(device)
+    device = torch.device(name, int(rest) if rest else _current(module))
+    try:
+        torch.zeros(1, device=device).cpu()
+    # A torch built without the device says so with an AssertionError, others with a RuntimeError.
+    except Exception as error:
+        words = str(error).partition("\n")[0][:200]
+        raise TargetAbsent(f"no device `{device}` is here: {words}", hint=install) from error
+    return device
+
+
+def device_specs(name: str) -> tuple[tuple[str, ...], str]:
+    """Return the specifications of one device type that open here, and why there are none."""
+    try:
+        first = find_device(name, "")
+    except (TargetAbsent, UnknownTarget) as error:
+        return (), f"{error.message}: {error.hint}" if error.hint else error.message
+    if first.type == "cpu":
+        return (str(first),), ""
+    count = 1
+    with contextlib.suppress(Exception):
+        count = int(device_module(first).device_count())
+    return tuple(f"{name}:{index}" for index in range(count)), ""
+
+
+def device_module(device: torch.device) -> Any:
+    """Return torch's module of a device type, None where it has none."""
+    try:
+        return torch.get_device_module(device)
+    except RuntimeError:
+        return None
+
+
+def _current(module: Any) -> int:
+    with contextlib.suppress(Exception):
+        return int(module.current_device())
+    return 0
+
+
+def _register(name: str) -> None:
+    """Import what registers a device type, unless torch has it already.
+
+    Raises:
+        TargetAbsent: it is installed and does not import.
+    """
+    row = BY_NAME.get(name)
+    if row is None or row.extension == "torch":
+        return
+    with contextlib.suppress(Exception):
+        if device_module(torch.device(name)).is_available():
+            return
+    try:
+        importlib.import_module(row.extension)
+    except ModuleNotFoundError as error:
+        if error.name and row.extension.startswith(error.name) and row.built_in:
+            return
+        if error.name and row.extension.startswith(error.name):
+            raise TargetAbsent(f"{row.extension} is not installed", hint=row.install) from error
+        raise TargetAbsent(f"{row.extension} does not import: {error}", hint=row.install) from error
+    except Exception as error:
+        raise TargetAbsent(f"{row.extension} does not import: {error}", hint=row.install) from error
+
+
+def _extension_version(name: str) -> dict[str, str]:
+    row = BY_NAME.get(name)
+    if row is None or row.extension == "torch":
+        return {}
+    package = row.extension.partition(".")[0]
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return {package: metadata.version(package)}
+    return {}
+
+
+def _synchronizer(device: torch.device, module: Any) -> Callable[[], None]:
+    """Return what waits for the device; where torch has nothing, the timers that read still do."""
+    if device.type == "cpu":
+        return lambda: None
+    wait = getattr(module, "synchronize", None)
+    if wait is not None:
+        takes_device = bool(inspect.signature(wait).parameters)
+        return (lambda: wait(device)) if takes_device else (lambda: wait())
+    current = torch.accelerator.current_accelerator()
+    if current is not None and current.type == device.type:
+        return lambda: torch.accelerator.synchronize(device)
+    return lambda: None
