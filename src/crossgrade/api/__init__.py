@@ -5,8 +5,10 @@ Nothing heavy is imported until a function needs it.
 
 from crossgrade.api.assessing import assess as assess
 from crossgrade.api.bench_rendering import render_bench as render_bench
+from crossgrade.api.bench_rendering import render_targets as render_targets
 from crossgrade.api.bench_rendering import render_verifications as render_verifications
 from crossgrade.api.bench_rendering import stored_bench as stored_bench
+from crossgrade.api.bench_rendering import targets as targets
 from crossgrade.api.benching import BenchOptions as BenchOptions
 from crossgrade.api.benching import bench as bench
 from crossgrade.api.benching import shapes_from_json as shapes_from_json

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from crossgrade.errors import BadOption
-from crossgrade.jobs.journal import FolderLock, Journal
+from crossgrade.jobs.journal import Journal
+from crossgrade.jobs.lock import FolderLock
 from crossgrade.measure.events import CasePlan, Event, Lost, Sampled
 from crossgrade.measure.isolated import event_of
 from crossgrade.measure.workers import event_json

@@ -10,6 +10,7 @@ from crossgrade.values.bench import BenchRow, BenchRun
 
 if TYPE_CHECKING:
     from crossgrade.report.document import Document
+    from crossgrade.targets.registry import TargetInfo
     from crossgrade.values.record import Verification
 
 
@@ -53,6 +54,36 @@ def stored_bench(paths: Sequence[Path]) -> BenchRun:
         folder=str(paths[0].parent),
         environment=records[0][1].environment,
     )
+
+
+def targets(*, look: bool = False) -> tuple[TargetInfo, ...]:
+    """Return every target that has a name, and whether its runtime is installed.
+
+    Args:
+        look: whether runtimes are imported and asked for devices; it takes seconds.
+    """
+    from crossgrade.targets.registry import available_targets
+
+    return available_targets(look=look)
+
+
+def render_targets(
+    found: Sequence[TargetInfo],
+    *,
+    as_json: bool = False,
+    terminal: bool = False,
+    width: int = 120,
+    colour: bool = False,
+) -> str:
+    """Return the list of targets as text."""
+    if as_json:
+        from crossgrade.records.codec import to_json
+        from crossgrade.report.envelope import envelope
+
+        return envelope("bench targets", to_json(found))
+    from crossgrade.report.targets import targets_document
+
+    return _shown(targets_document(found), terminal, width, colour)
 
 
 def render_verifications(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossgrade.errors import BadOption, UnknownTarget
+from crossgrade.errors import BadOption
 from crossgrade.values.bench import BenchPlan, BenchRow, BenchRun, CacheState, SessionStart, Variant
 from crossgrade.values.operator_case import OperatorCase
 from crossgrade.values.precision import DTYPES, USER_DTYPES
@@ -105,7 +105,6 @@ def bench(
     from crossgrade.measure.harness import run
 
     options.check()
-    _check_targets(options.on)
     name, cases, notes = _cases(options)
     plans = _plans(cases, options)
     environment = fingerprint()
@@ -228,27 +227,11 @@ def _suite_cases(
     return suite.name, suite.cases, suite.notes
 
 
-def _check_targets(specs: Sequence[str]) -> None:
-    """Refuse what is no target before anything is started."""
-    from crossgrade.chips.loader import chip_names
-    from crossgrade.targets.registry import known_name
-
-    for spec in specs:
-        name = spec.partition(":")[0]
-        if known_name(name):
-            continue
-        if name.lower() in chip_names():
-            raise UnknownTarget(
-                f"no target `{spec}` to measure on",
-                hint=f"it is a described chip: `crossgrade assess MODEL --on {spec}` predicts",
-            )
-
-
 def _source(options: BenchOptions, stack: ExitStack) -> Source:
     """Return what takes sessions: workers, or this process for targets with their own time."""
     from crossgrade.measure.isolated import Isolated
     from crossgrade.measure.source import InProcess
-    from crossgrade.targets.registry import is_simulated, modules_of
+    from crossgrade.targets.registry import is_simulated, module_of
 
     simulated = [is_simulated(spec) for spec in options.on]
     if all(simulated):
@@ -258,7 +241,8 @@ def _source(options: BenchOptions, stack: ExitStack) -> Source:
             "a simulated target has a time of its own and is not interleaved with a real one",
             hint="measure them in two runs",
         )
-    isolated = Isolated(preload=modules_of(options.on), memory_bytes=options.memory_bytes)
+    modules = dict.fromkeys(("crossgrade.measure.workers", *map(module_of, options.on)))
+    isolated = Isolated(preload=tuple(m for m in modules if m), memory_bytes=options.memory_bytes)
     return stack.enter_context(isolated)
 
 

@@ -23,7 +23,7 @@ from crossgrade.cli.screen import screen
 @click.option("--dtype", "dtypes", multiple=True, default=("fp32",), show_default=True,
               help="Format; repeatable, a case each.")  # fmt: skip
 @click.option("--suite", type=click.Path(path_type=Path), metavar="FILE",
-              help="Cases of a file or folder: xpu-perf workloads as they are, or our own.")  # fmt: skip
+              help="Cases of a file or folder: of xpu-perf as they are, or our own.")  # fmt: skip
 @click.option("--from-capture", "capture", type=click.Path(path_type=Path), metavar="FILE",
               help="The operators of a model: a file of `assess --save-captures`.")  # fmt: skip
 @click.option(

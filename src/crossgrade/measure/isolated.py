@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from crossgrade.jobs.run import Ended, Job, Nursery, run
+from crossgrade.jobs.ending import Ended
+from crossgrade.jobs.forking import SUPPORTED, Nursery
+from crossgrade.jobs.run import Job, run
 from crossgrade.measure.events import (
     EVENTS,
     Absent,
@@ -79,7 +81,7 @@ class Isolated:
 
     def start(self, wanted: SessionStart, forkable: bool) -> SessionStart:
         """Return `forked` where it is wanted and every target and the system allow it."""
-        return "forked" if wanted == "forked" and forkable and Nursery.possible() else "fresh"
+        return "forked" if wanted == "forked" and forkable and SUPPORTED else "fresh"
 
     def probe(self, request: ProbeRequest) -> Iterator[Event]:
         """Yield audits and what can run; a variant that kills the worker is absent."""
@@ -129,12 +131,12 @@ class Isolated:
             function=f"{_MODULE}:{function}",
             arguments={"request": to_json(request)},
             silence_s=silence_s,
-            memory_bytes=self._memory,
+            memory_bytes=int(self._memory) if self._memory else None,
         )
 
     def _warm(self) -> Nursery:
         if self._nursery is None:
-            self._nursery = Nursery(preload=self._preload)
+            self._nursery = Nursery(self._preload)
         return self._nursery
 
     def _events(

@@ -141,6 +141,20 @@ def target_names() -> tuple[str, ...]:
     return tuple(sorted(own | {point.name for point in _points()}))
 
 
+def is_simulated(spec: str) -> bool:
+    """Return whether a specification means a shipped target with a time of its own."""
+    row = _BY_NAME.get(spec.partition(":")[0])
+    return row is not None and row.factory.startswith("crossgrade.targets.simulated:")
+
+
+def module_of(spec: str) -> str:
+    """Return the module that opens a specification, to be imported ahead; empty for a plug-in."""
+    name = spec.partition(":")[0]
+    if name in _BY_NAME:
+        return _BY_NAME[name].factory.partition(":")[0]
+    return "crossgrade.targets.torch_device" if name in BY_NAME else ""
+
+
 def _open_shipped(row: Shipped, rest: str, opening: Opening) -> Target:
     missing = [module for module in row.needs if not _installed(module)]
     if missing:
