@@ -16,6 +16,7 @@ on the numpy target of tests/plugin (`pip install ./tests/plugin`); the timer au
 before.
 """
 
+# ruff: noqa: E402  threads are set before numpy is imported
 from __future__ import annotations
 
 import os

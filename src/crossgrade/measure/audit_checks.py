@@ -251,8 +251,8 @@ def _experiment(probe: Probe, count: int, pairs: int) -> bool | None:
     if len(logs) < 3:
         return None
     mean, deviation = statistics.fmean(logs), statistics.stdev(logs)
-    if deviation == 0.0:
-        return mean != 0.0
+    if abs(mean) < limits.A_A_LEAST:
+        return False
     return abs(mean) > limits.STUDENT[len(logs) - 2] * deviation / math.sqrt(len(logs))
 
 

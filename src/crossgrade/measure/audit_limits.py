@@ -43,7 +43,7 @@ class LinearTry:
     quads: int
     """Groups of spans n, 2n, 2n, n."""
     wall_ns: float
-    """Block n of a wall timer, ns. Where processor time is shared, blocks of more than a slice of it
+    """Block n of a wall timer, ns. Where processor time is shared, blocks longer than a slice of it
     are hardly ever left alone; the clock of the host does not grow inexact with length."""
 
 
@@ -82,6 +82,8 @@ LEAST_PAIRS: Final = 4
 """Pairs where time is short."""
 A_A_NS: Final = 5e5
 """Least length of a block in them, ns: 320 blocks have to fit the limit."""
+A_A_LEAST: Final = 1e-3
+"""A difference below 0.1 % is none: on a device without noise the rounding of its clock gives one."""
 POSITIVES: Final = 6
 """Of 20 experiments that many may not be positive. At the 5 % that is meant, 6 or more come up in
 0.03 % of all audits; at 10 %, which is still bearable, in 1.1 %; at 50 % in 98 %."""

@@ -38,6 +38,8 @@ from crossgrade.values.operator_case import CannotRun, OperatorCase
 DEFAULT_ANCHOR = OperatorCase(op="gemm", dtype="float32", arguments={"m": 256, "k": 256, "n": 256})
 """The anchor kernel of targets that name none."""
 OpenTarget = Callable[[str, Opening], Target]
+AUDIT_TRIES = 3
+"""Audits of a target of which one must find a timer that holds."""
 AUDIT_SESSION = -1
 """Number under which the audit opens a target."""
 
@@ -82,14 +84,26 @@ def probe(request: ProbeRequest, open_: OpenTarget = open_target) -> Iterator[Ev
     with _targets(opening, open_) as targets:
         for spec in request.targets:
             target = targets.get(spec)
-            report = audit(target, anchor_of(target))
-            audits[spec] = report
+            report = audits[spec] = _audited(target)
             yield Audited(report=report, forkable=target.forkable)
         for case in request.cases:
             for variant in case.plan.variants:
                 if (case.key, variant.name) not in request.skip:
                     yield Trying(key=case.key, variant=variant.name)
                     yield _tried(case, variant, targets, audits)
+
+
+def _audited(target: Target) -> AuditReport:
+    """Return an audit that some timer survived, else the last of AUDIT_TRIES.
+
+    A timer that lies does so each time; a neighbour's noise seldom hits three audits.
+    """
+    anchor = anchor_of(target)
+    for _ in range(AUDIT_TRIES - 1):
+        report = audit(target, anchor)
+        if report.chosen is not None:
+            return report
+    return audit(target, anchor)
 
 
 def _tried(

@@ -74,7 +74,7 @@ SHIPPED: tuple[Shipped, ...] = (
     ),
     Shipped(
         name="replay",
-        factory="crossgrade.targets.simulated:open_replay",
+        factory="crossgrade.targets.simulated:open_recorded",
         what="the samples of a record again: replay:FILE",
     ),
 )

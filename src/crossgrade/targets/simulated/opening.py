@@ -36,3 +36,19 @@ def open_simulated(spec: str, opening: Opening | None = None) -> SimulatedDevice
         f"'{spec}' is no simulated target",
         hint="write null, replay:FILE or faulty:FAULT[,FAULT...]",
     )
+
+
+# factories, as the registry calls them ---------------------------------------------------------
+def open_null(rest: str, opening: Opening) -> SimulatedDevice:
+    """Return the device without noise and faults."""
+    return open_simulated(f"null:{rest}" if rest else "null", opening)
+
+
+def open_faulty(rest: str, opening: Opening) -> SimulatedDevice:
+    """Return the device with the faults that `rest` names."""
+    return open_simulated(f"faulty:{rest}", opening)
+
+
+def open_recorded(rest: str, opening: Opening) -> SimulatedDevice:
+    """Return the device that plays the record `rest` back."""
+    return open_simulated(f"replay:{rest}", opening)

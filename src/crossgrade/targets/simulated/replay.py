@@ -39,7 +39,7 @@ class ReplayDurations:
     __slots__ = ("_calls",)
 
     def __init__(self, recording: Recording, opening: Opening) -> None:
-        """Take the session that is opened; after the last comes the first, as it does for audits."""
+        """Take the session that is opened; after the last, and for audits, comes the first."""
         self._calls = recording.sessions[max(opening.session, 0) % len(recording.sessions)]
 
     def of(self, case: OperatorCase) -> Callable[[], float]:
