@@ -9,12 +9,14 @@ STAMP := $(VENV)/.installed
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt tests/plugin/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torch]' \
+	  'onnx>=1.17' 'onnxscript>=0.5' 'onnxruntime>=1.20' 'openvino>=2025.0' \
 	  'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.100' 'pyyaml>=6' \
 	  'playwright>=1.50' 'axe-playwright-python>=0.1' \
 	  'ruff>=0.14' 'mypy>=1.18' 'import-linter>=2.5' 'psutil>=6' 'mkdocs>=1.6.1,<2'
+	$(BIN)/python -m pip install --quiet ./tests/plugin
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## DeepSeek-V4-Pro on Ascend 950DT and H200, Qwen3-0.6B on this machine's CPU
