@@ -83,7 +83,7 @@ LEAST_PAIRS: Final = 4
 A_A_NS: Final = 5e5
 """Least length of a block in them, ns: 320 blocks have to fit the limit."""
 A_A_LEAST: Final = 1e-3
-"""A difference below 0.1 % is none: on a device without noise the rounding of its clock gives one."""
+"""A difference below 0.1 % is none: without noise the rounding of the clock gives one."""
 POSITIVES: Final = 6
 """Of 20 experiments that many may not be positive. At the 5 % that is meant, 6 or more come up in
 0.03 % of all audits; at 10 %, which is still bearable, in 1.1 %; at 50 % in 98 %."""

@@ -24,6 +24,7 @@ from crossgrade.measure.result import result_of
 from crossgrade.measure.stopping import done, next_rounds
 from crossgrade.values.audit import AuditReport
 from crossgrade.values.bench import BenchPlan, BenchResult, LostSession, Session
+from crossgrade.values.operator_case import AbsentReason
 
 MOST_LOST = 3
 """A case that lost that many sessions is not tried again."""
@@ -88,11 +89,19 @@ class CaseState:
             self.plan,
             tuple(a for a in audits if a.target in used),
             tuple(self.sessions),
-            absent={n: (a.reason, a.detail) for n, a in self.absent.items()},
+            absent=self._reasons(),
             work={n: (r.flop, r.bytes) for n, r in self.ready.items()},
             spent_s=self.spent_s,
         )
         return replace(result, lost=tuple(self.lost))
+
+    def _reasons(self) -> dict[str, tuple[AbsentReason, str]]:
+        """Return why variants have no number; where every session was lost, why the last one was."""
+        reasons = {n: (a.reason, a.detail) for n, a in self.absent.items()}
+        if self.lost and not self.sessions:
+            last = self.lost[-1]
+            return {**{n: (last.reason, last.detail) for n in self.ready}, **reasons}
+        return reasons
 
 
 @dataclass(slots=True)

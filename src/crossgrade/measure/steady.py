@@ -37,7 +37,9 @@ def _halves_agree(window: np.ndarray) -> bool:
     first, second = np.median(window[:half]), np.median(window[-half:])
     middle = float(np.median(window))
     mad = float(np.median(np.abs(window - middle)))
-    slack = max(SLACK * abs(middle), 2 * mad / math.sqrt(half))
+    # Twice the standard error of the difference of two medians of normal values.
+    error = 1.4826 * mad * math.sqrt(math.pi / 2) * math.sqrt(2 / half)
+    slack = max(SLACK * abs(middle), 2 * error)
     return bool(abs(first - second) <= slack)
 
 
