@@ -40,3 +40,8 @@ def inert_markdown(text: str) -> str:
     inert = _CONTROL.sub("?", text.replace("\n", " "))
     inert = inert.replace("|", "\\|").replace("<", "&lt;").replace("](", "]\\(")
     return _MENTION.sub("&#64;", inert)
+
+
+def folded_markdown(title: str, body: str) -> str:
+    """Return Markdown under a title that opens on a click."""
+    return f"\n<details><summary>{inert_markdown(title)}</summary>\n\n{body}\n</details>\n"

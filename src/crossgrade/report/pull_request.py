@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from crossgrade.report.assessment import assessment_document
 from crossgrade.report.changes import changes_blocks
 from crossgrade.report.document import Document, Table
-from crossgrade.report.markdown import inert_markdown, render_markdown
+from crossgrade.report.markdown import folded_markdown, inert_markdown, render_markdown
 from crossgrade.report.merged import merged_findings
 from crossgrade.report.verdict import verdict_parts
 from crossgrade.units import figure, percent, seconds, things
@@ -90,9 +90,11 @@ def _details(a: Assessment, changes: Changes | None) -> Iterator[str]:
     if changes is not None:
         body = render_markdown(Document(blocks=tuple(changes_blocks(changes))))
         title = f"{things(len(changes.entries), 'change')} since {changes.since}"
-        yield _folded(title, body)
-    yield _folded("Memory, speed, operators, claims and all findings",
-                  render_markdown(assessment_document(a, everything=True)))  # fmt: skip
+        yield folded_markdown(title, body)
+    yield folded_markdown(
+        "Memory, speed, operators, claims and all findings",
+        render_markdown(assessment_document(a, everything=True)),
+    )
     rows = tuple(
         (c.chip, k.name, f"{k.value:.6g} {k.unit}", k.kind, f"{k.source}, {k.date}", k.url)
         for c in a.chips
@@ -101,8 +103,6 @@ def _details(a: Assessment, changes: Changes | None) -> Iterator[str]:
     constants = Table(
         columns=("chip", "constant", "value", "how known", "source", "address"), rows=rows
     )
-    yield _folded("Constants and their sources", render_markdown(Document(blocks=(constants,))))
-
-
-def _folded(title: str, body: str) -> str:
-    return f"\n<details><summary>{inert_markdown(title)}</summary>\n\n{body}\n</details>\n"
+    yield folded_markdown(
+        "Constants and their sources", render_markdown(Document(blocks=(constants,)))
+    )
