@@ -66,7 +66,8 @@ def of_death(code: int | None, why: str, printed: str) -> Ended:
         why: what else is known, such as a broken message.
         printed: the last that it printed.
     """
-    said = "; ".join(filter(None, (_exit(code), why, _last_words(printed))))
+    how = _exit(code) if code is not None or not why else ""
+    said = "; ".join(filter(None, (how, why, _last_words(printed))))
     # A C++ library that finds no memory aborts; its own words are the only witness.
     if code not in (0, None) and ("bad_alloc" in printed or "MemoryError" in printed):
         return Ended(kind="out-of-memory", detail=said)

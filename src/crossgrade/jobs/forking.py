@@ -25,6 +25,7 @@ from crossgrade.jobs.process import Exit, OnExit, Pipes, Tail, command, kill_gro
 SUPPORTED: Final = sys.platform == "linux"
 """Whether there are nurseries here."""
 _ANSWER_S: Final = 30.0
+_CLOSED: Final = "the nursery was closed"
 
 
 class NurseryFailed(Exception):
@@ -99,7 +100,7 @@ class Nursery:
         """
         with self._lock:
             if not self.alive:
-                raise NurseryFailed(self._dead or "the nursery is closed")
+                raise NurseryFailed(self._dead or _CLOSED)
             number = next(self._numbers)
             child = self._asked[number] = ForkedProcess(on_exit)
             request = json.dumps({"kind": "fork", "id": number}).encode()
@@ -155,6 +156,7 @@ class Nursery:
                 break
             self._hear(json.loads(text))
         self._dead = self._death()
+        self._channel.close()
         self._answers.put({"kind": "dead", "why": self._dead})
         for child in list(self._children.values()):
             child.orphaned(self._dead)
@@ -175,6 +177,8 @@ class Nursery:
         self._answers.put(said)
 
     def _death(self) -> str:
+        if self._closed:
+            return _CLOSED
         try:
             code = self._process.wait(5.0)
         except subprocess.TimeoutExpired:

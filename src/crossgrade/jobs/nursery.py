@@ -24,7 +24,7 @@ MESSAGE_BYTES: Final = 1 << 16
 """Longest message of the nursery."""
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Import the modules named on the command line, say so, then fork on request."""
     channel = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -34,6 +34,7 @@ def main() -> None:
     _say(channel, {"kind": "unfit" if unfit else "ready", "why": unfit, "import_s": import_s})
     if not unfit:
         _Nursery(channel).serve()
+    os._exit(0)  # no teardown of the imported libraries; children die with this process
 
 
 def _say(channel: socket.socket, message: dict[str, Any]) -> None:

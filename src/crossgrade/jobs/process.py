@@ -108,6 +108,11 @@ class Tail:
         return self._kept.decode("utf-8", errors="replace")
 
 
+def search_path() -> list[str]:
+    """Return where this process finds modules; its children look there too."""
+    return [entry for entry in sys.path if isinstance(entry, str)]
+
+
 def command(module: str, *arguments: str) -> list[str]:
     """Return the command line of a new interpreter that calls `main` of a module of ours.
 
@@ -115,7 +120,7 @@ def command(module: str, *arguments: str) -> list[str]:
     before the standard library.
     """
     boot = f"import sys, json; sys.path[:] = json.loads(sys.argv[1]); from {module} import main"
-    return [sys.executable, "-P", "-c", f"{boot}; main()", json.dumps(sys.path), *arguments]
+    return [sys.executable, "-P", "-c", f"{boot}; main()", json.dumps(search_path()), *arguments]
 
 
 def start_alone(
@@ -188,4 +193,7 @@ class FreshProcess:
         else:
             self._process.wait()
             self._gone.set()
+            if hasattr(os, "killpg"):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self.pid, signal.SIGKILL)
         self._on_exit()

@@ -6,7 +6,7 @@ Must not know what a job does.
 
 from __future__ import annotations
 
-import sys
+import os
 import threading
 import weakref
 from collections.abc import Generator, Iterator, Mapping
@@ -18,12 +18,14 @@ from crossgrade.jobs import ending, memory, wire
 from crossgrade.jobs.ending import Ended
 from crossgrade.jobs.forking import ForkedProcess, Nursery, NurseryFailed
 from crossgrade.jobs.inbox import Inbox, Over
-from crossgrade.jobs.process import Exit, FreshProcess, Pipes, Process, Tail
+from crossgrade.jobs.process import Exit, FreshProcess, Pipes, Process, Tail, search_path
 
 JobStart = Literal["fresh", "forked"]
 """fresh: a new interpreter. forked: from a nursery."""
 _GRACE_S: Final = 5.0
 """Longest wait for the end of a process that was killed or has said that it ends, s."""
+_PRINTED_S: Final = 1.0
+"""Longest wait for what an ended process printed, s; one that it left behind may print on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,8 @@ class Job:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Its keyword arguments; JSON values (NaN arrives as the string `NaN`)."""
     silence_s: float
-    """Longest time without a message, s; the start and its imports count as well."""
+    """Longest time without a message, s. The start with its imports has as much; time in which
+    nobody waits for a message does not count."""
     memory_bytes: int | None = None
     """Private memory that it may take beyond its imports, bytes; None: no limit."""
 
@@ -44,7 +47,8 @@ class JobRun:
     """A job that runs: iterate over its messages, then see how it `ended`.
 
     The process is killed when the iteration is left early, on `close()`, at the end of a `with`
-    block, when this object is forgotten, and when this process ends.
+    block, when this object is forgotten, and when this process ends. An exception in the body of
+    the loop keeps object and iteration alive in its traceback: use `with`.
     """
 
     def __init__(self, job: Job, process: Process, inbox: Inbox, tail: Tail | None) -> None:
@@ -60,7 +64,7 @@ class JobRun:
         self._inbox = inbox
         self._tail = tail
         self._ended: Ended | None = None
-        self._stop = weakref.finalize(self, _stop, process, inbox)
+        self._stop = weakref.finalize(self, _stop, process, inbox, os.getpid())
 
     @property
     def ended(self) -> Ended:
@@ -129,7 +133,7 @@ class JobRun:
         return ending.of_death(how.code, why, self._printed())
 
     def _printed(self) -> str:
-        return self._tail.text(_GRACE_S) if self._tail else ""
+        return self._tail.text(_PRINTED_S) if self._tail else ""
 
 
 class _NeverStarted:
@@ -183,12 +187,14 @@ def _order(job: Job, *, forked: bool) -> bytes:
         "function": job.function,
         "arguments": job.arguments,
         "memory_bytes": job.memory_bytes,
-        "path": sys.path,
+        "path": search_path(),
         "dies_with_parent": lasting,
     }
     return wire.encoded(wire.Frame(kind="message", body=body))
 
 
-def _stop(process: Process, inbox: Inbox) -> None:
+def _stop(process: Process, inbox: Inbox, owner: int) -> None:
+    if os.getpid() != owner:  # a fork of this process has a copy of the run, and no right to it
+        return
     process.kill()
     inbox.close()
