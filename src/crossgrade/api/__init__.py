@@ -5,6 +5,8 @@ Nothing heavy is imported until a function needs it.
 
 from crossgrade.api.assessing import assess as assess
 from crossgrade.api.bench_rendering import render_bench as render_bench
+from crossgrade.api.bench_rendering import render_comparison as render_comparison
+from crossgrade.api.bench_rendering import render_reproduction as render_reproduction
 from crossgrade.api.bench_rendering import render_targets as render_targets
 from crossgrade.api.bench_rendering import render_verifications as render_verifications
 from crossgrade.api.bench_rendering import stored_bench as stored_bench
@@ -21,6 +23,8 @@ from crossgrade.api.catalog import models as models
 from crossgrade.api.catalog import render_models as render_models
 from crossgrade.api.chip_rendering import render_chip_list as render_chip_list
 from crossgrade.api.chip_rendering import render_chip_pages as render_chip_pages
+from crossgrade.api.comparing import compare_runs as compare_runs
+from crossgrade.api.comparing import reproduce as reproduce
 from crossgrade.api.diagnosing import doctor as doctor
 from crossgrade.api.diagnosing import render_doctor as render_doctor
 from crossgrade.api.explaining import explain as explain

@@ -109,7 +109,7 @@ class Book:
         if key in self._records and (self.folder / self._records[key]).is_file():
             return str(self.folder / self._records[key])
         record = bench_record(result, to_json(options), self._environment)
-        name = f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', key)}.json"
+        name = f"{_file_name(key)}.json"
         dump(record, self.folder / name)
         self._journal.append({"key": key, "record": name})
         return str(self.folder / name)
@@ -135,6 +135,18 @@ def bench_record(
             data=to_json(result),
         )
     )
+
+
+def write_bench_record(record: Record, key: str, folder: Path | None) -> str:
+    """Write a record that belongs to no run, and return its path."""
+    name = f"{_now():%Y%m%dT%H%M%SZ}-bench-{_file_name(key)}-{record.digest[:8]}.json"
+    path = (folder or default_folder()) / name
+    dump(record, path)
+    return str(path)
+
+
+def _file_name(key: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", key)
 
 
 def _digest(plans: Sequence[CasePlan]) -> str:

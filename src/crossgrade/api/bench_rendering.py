@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossgrade.values.bench import BenchRow, BenchRun
+from crossgrade.values.comparison import COMPARISON_VERDICTS
 
 if TYPE_CHECKING:
+    from crossgrade.api.comparing import Reproduction
     from crossgrade.report.document import Document
     from crossgrade.targets.registry import TargetInfo
+    from crossgrade.values.comparison import Comparison
     from crossgrade.values.record import Verification
 
 
@@ -104,6 +107,52 @@ def render_verifications(
     from crossgrade.report.verification import verification_document
 
     return _shown(verification_document(found), terminal, width, colour)
+
+
+def render_comparison(
+    found: Comparison,
+    *,
+    as_json: bool = False,
+    as_comment: bool = False,
+    terminal: bool = False,
+    width: int = 120,
+    colour: bool = False,
+) -> str:
+    """Return a comparison as text; `as_comment` is Markdown for a pull request."""
+    from crossgrade.report import comparison as report
+
+    if as_json:
+        from crossgrade.records.codec import to_json
+        from crossgrade.report.envelope import envelope
+
+        worst = next((v for v in COMPARISON_VERDICTS if found.count(v)), "INCONCLUSIVE")
+        return envelope("compare", to_json(found), verdict=worst)
+    if as_comment:
+        return report.comparison_pull_request(found)
+    return _shown(report.comparison_document(found), terminal, width, colour)
+
+
+def render_reproduction(
+    found: Reproduction,
+    *,
+    as_json: bool = False,
+    terminal: bool = False,
+    width: int = 120,
+    colour: bool = False,
+) -> str:
+    """Return a reproduction as text."""
+    if as_json:
+        from crossgrade.records.codec import to_json
+        from crossgrade.report.envelope import envelope
+
+        return envelope("reproduce", to_json(found), verdict=found.verdict)
+    from crossgrade.report.comparison import comparison_document
+    from crossgrade.report.document import Document, Heading, Line
+
+    head = (Heading(text=f"{Path(found.record).name}: {found.verdict}"),)
+    tail = (Line(text=f"record: {found.new_record}", tone="quiet"),) if found.new_record else ()
+    document = Document(blocks=(*head, *comparison_document(found.comparison).blocks[1:], *tail))
+    return _shown(document, terminal, width, colour)
 
 
 def _shown(document: Document, terminal: bool, width: int, colour: bool) -> str:

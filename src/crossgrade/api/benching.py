@@ -112,7 +112,7 @@ def bench(
         book = _book(options, plans, environment, stack) if record else None
         if book is not None:
             book.open(plans)
-        source = _source(options, stack)
+        source = source_of(options.on, options.memory_bytes, stack)
         rows: dict[str, BenchRow] = {}
         for key, result in run(plans, source, store=book, seed=options.seed, narrate=narrate):
             path = book.write(key, result, options) if book else ""
@@ -227,13 +227,17 @@ def _suite_cases(
     return suite.name, suite.cases, suite.notes
 
 
-def _source(options: BenchOptions, stack: ExitStack) -> Source:
-    """Return what takes sessions: workers, or this process for targets with their own time."""
+def source_of(targets: Sequence[str], memory_bytes: float | None, stack: ExitStack) -> Source:
+    """Return what takes sessions: workers, or this process for targets with their own time.
+
+    Raises:
+        BadOption: simulated and real targets together.
+    """
     from crossgrade.measure.isolated import Isolated
     from crossgrade.measure.source import InProcess
     from crossgrade.targets.registry import is_simulated, module_of
 
-    simulated = [is_simulated(spec) for spec in options.on]
+    simulated = [is_simulated(spec) for spec in targets]
     if all(simulated):
         return InProcess()
     if any(simulated):
@@ -241,8 +245,8 @@ def _source(options: BenchOptions, stack: ExitStack) -> Source:
             "a simulated target has a time of its own and is not interleaved with a real one",
             hint="measure them in two runs",
         )
-    modules = dict.fromkeys(("crossgrade.measure.workers", *map(module_of, options.on)))
-    isolated = Isolated(preload=tuple(m for m in modules if m), memory_bytes=options.memory_bytes)
+    modules = dict.fromkeys(("crossgrade.measure.workers", *map(module_of, targets)))
+    isolated = Isolated(preload=tuple(m for m in modules if m), memory_bytes=memory_bytes)
     return stack.enter_context(isolated)
 
 

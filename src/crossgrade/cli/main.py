@@ -25,11 +25,13 @@ COMMANDS = {
     "assess": "what a model needs, and how it would run, on chips that need not be here",
     "bench": "measure operators on what is here, with an interval",
     "chips": "list the described chips, or show one with its sources",
+    "compare": "two measured runs: faster, slower, the same, or not to be told",
     "completion": "print the completion script of a shell",
     "doctor": "what is installed here, what is broken, and what works",
     "explain": "what a finding, an error or a word means",
     "models": "list the shipped model configurations",
     "records": "verify or show a record",
+    "reproduce": "measure a record again, here, and judge whether it comes out the same",
 }
 """Command -> one line of help. The command lives in `crossgrade.cli.<name>`."""
 

@@ -96,11 +96,11 @@ class CaseState:
         return replace(result, lost=tuple(self.lost))
 
     def _reasons(self) -> dict[str, tuple[AbsentReason, str]]:
-        """Return why variants have no number; where every session was lost, why the last one was."""
+        """Return why variants have no number: of all, where every session was lost."""
         reasons = {n: (a.reason, a.detail) for n, a in self.absent.items()}
         if self.lost and not self.sessions:
             last = self.lost[-1]
-            return {**{n: (last.reason, last.detail) for n in self.ready}, **reasons}
+            return {**dict.fromkeys(self.ready, (last.reason, last.detail)), **reasons}
         return reasons
 
 

@@ -1,0 +1,41 @@
+"""`crossgrade compare`: two measured runs, case by case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from crossgrade.cli.screen import screen
+
+
+@click.command("compare", short_help="two measured runs: faster, slower, the same")
+@click.argument("before", metavar="A", type=click.Path(path_type=Path))
+@click.argument("after", metavar="[B]", required=False, type=click.Path(path_type=Path))
+@click.option("--margin", type=float, default=0.02, show_default=True, metavar="SHARE",
+              help="Differences up to this share are taken for none.")  # fmt: skip
+@click.option("--absolute", is_flag=True, help="Times as they are, not over the anchor.")
+@click.option("--markdown", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Also write a comment for a pull request.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(before: Path, after: Path | None, margin: float, absolute: bool,
+            markdown: Path | None, as_json: bool) -> int:  # fmt: skip
+    """Say of each case whether B is FASTER or SLOWER than A, the SAME, or INCONCLUSIVE.
+
+    A and B are records, or folders of runs. Without B the variants of A are compared with its
+    baseline.
+
+    \b
+    crossgrade compare before/ after/ --markdown comment.md
+    crossgrade compare run1/gemm-1f3a9c02d4.json
+
+    Exit codes: 0 nothing is slower; 1 something is; 3 something is inconclusive; 2 wrong usage.
+    """
+    from crossgrade import api
+
+    found = api.compare_runs(before, after, margin=margin, absolute=absolute)
+    click.echo(api.render_comparison(found, as_json=as_json, **screen()), nl=False)
+    if markdown is not None:
+        api.write_text(markdown, api.render_comparison(found, as_comment=True))
+        click.echo(f"written: {markdown}", err=True)
+    return found.exit_code
