@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from crossgrade.values.record import Record
 
 Reproduced = Literal["reproduced", "not-reproduced", "inconclusive"]
-"""reproduced: every case is SAME. not-reproduced: one is FASTER or SLOWER. inconclusive: neither can
-be said of all."""
+"""reproduced: every case is SAME. not-reproduced: one is FASTER or SLOWER. inconclusive: neither
+can be said of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +59,17 @@ def compare_runs(
         BadRecord: a file is no record of a measurement, or a folder holds none.
         BadOption: two records measure different things, or the margin makes no sense.
     """
-    from crossgrade.measure.compare import compare_many, compare_variants, pairs_of
+    from crossgrade.measure.compare import RunPair, compare_many, compare_variants, pairs_of
 
     first = _results(before)
     if after is None:
         found = [compare_variants(result, margin=margin) for _, result in first]
         return replace(found[0], cases=tuple(c for f in found for c in f.cases))
     second = _results(after)
+    pairs: tuple[RunPair, ...]
+    remarks: tuple[str, ...]
     if len(first) == len(second) == 1:
-        from crossgrade.measure.sides import RunPair
-
+        # Two files are one case to whoever names them, whatever their targets are called.
         pairs, remarks = (RunPair(before=first[0][1], after=second[0][1]),), ()
     else:
         pairs, remarks = pairs_of([r for _, r in first], [r for _, r in second])

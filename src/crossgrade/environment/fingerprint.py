@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-import crossgrade
 from crossgrade.environment.known import known
 
 SETTINGS = (
@@ -34,7 +33,7 @@ def fingerprint(env: Mapping[str, str] = os.environ, root: Path = Path("/")) -> 
 
 
 def _facts(env: Mapping[str, str], root: Path) -> Iterator[tuple[str, str]]:
-    yield "crossgrade", crossgrade.__version__
+    yield "crossgrade", _version("crossgrade")
     yield "code_sha256", code_digest()
     yield "platform", platform.system()
     yield "kernel", platform.release()
@@ -55,7 +54,7 @@ def _facts(env: Mapping[str, str], root: Path) -> Iterator[tuple[str, str]]:
 @cache
 def code_digest() -> str:
     """Return the SHA-256 over the source files that decide a number."""
-    base = Path(crossgrade.__file__).parent
+    base = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for folder in MEASURING:
         for path in sorted((base / folder).rglob("*.py")):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from crossgrade.jobs.ending import Ended
-from crossgrade.jobs.forking import SUPPORTED, Nursery
+from crossgrade.jobs.forking import SUPPORTED, Nursery, NurseryFailed
 from crossgrade.jobs.run import Job, run
 from crossgrade.measure.events import (
     EVENTS,
@@ -66,6 +66,7 @@ class Isolated:
         self._memory = memory_bytes
         self._clock = clock
         self._nursery: Nursery | None = None
+        self._unfit = False
 
     def __enter__(self) -> Isolated:
         return self
@@ -81,7 +82,9 @@ class Isolated:
 
     def start(self, wanted: SessionStart, forkable: bool) -> SessionStart:
         """Return `forked` where it is wanted and every target and the system allow it."""
-        return "forked" if wanted == "forked" and forkable and SUPPORTED else "fresh"
+        if wanted == "forked" and forkable and SUPPORTED and self._warm() is not None:
+            return "forked"
+        return "fresh"
 
     def probe(self, request: ProbeRequest) -> Iterator[Event]:
         """Yield audits and what can run; a variant that kills the worker is absent."""
@@ -134,9 +137,15 @@ class Isolated:
             memory_bytes=int(self._memory) if self._memory else None,
         )
 
-    def _warm(self) -> Nursery:
-        if self._nursery is None:
-            self._nursery = Nursery(self._preload)
+    def _warm(self) -> Nursery | None:
+        """Return the parent of forked sessions; None where a library does not allow one."""
+        if self._nursery is not None and not self._nursery.alive:
+            self.close()
+        if self._nursery is None and not self._unfit:
+            try:
+                self._nursery = Nursery(self._preload)
+            except NurseryFailed:
+                self._unfit = True
         return self._nursery
 
     def _events(
