@@ -203,7 +203,8 @@ def no_leak(probe: Probe) -> AuditCheck:
             scene.launch(count)
             after.append(probe.empty_span())
             scene.drain()
-        idle, after = believable(idle), believable(after)
+        # Zero is a fair answer here: an empty operator may take less than a step of the timer.
+        idle, after = ([s for s in told if 0.0 <= s < math.inf] for told in (idle, after))
         if idle and after:
             leaked = (lower_quartile(after) - lower_quartile(idle)) / scene.call_ns
         if leaked is not None and leaked <= allowed:
@@ -211,7 +212,7 @@ def no_leak(probe: Probe) -> AuditCheck:
     return AuditCheck(
         name="no-leak", passed=leaked is not None and leaked <= allowed, value=leaked,
         limit=f"at most {allowed:.2g} of a call of the kernel before",
-        detail="no empty span was finite and positive" if leaked is None else "",
+        detail="no empty span was finite, or all were negative" if leaked is None else "",
     )  # fmt: skip
 
 

@@ -74,7 +74,7 @@ SHIPPED: tuple[Shipped, ...] = (
     ),
     Shipped(
         name="replay",
-        factory="crossgrade.targets.simulated:open_recorded",
+        factory="crossgrade.targets.simulated:open_replay",
         what="the samples of a record again: replay:FILE",
     ),
 )

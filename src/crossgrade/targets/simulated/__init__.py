@@ -11,6 +11,7 @@ from crossgrade.targets.simulated.faults import Faults as Faults
 from crossgrade.targets.simulated.noise import NoiseModel as NoiseModel
 from crossgrade.targets.simulated.opening import open_faulty as open_faulty
 from crossgrade.targets.simulated.opening import open_null as open_null
-from crossgrade.targets.simulated.opening import open_recorded as open_recorded
+from crossgrade.targets.simulated.opening import open_replay as open_replay
 from crossgrade.targets.simulated.opening import open_simulated as open_simulated
+from crossgrade.targets.simulated.timeline import FREE as FREE
 from crossgrade.targets.simulated.timeline import HostCosts as HostCosts

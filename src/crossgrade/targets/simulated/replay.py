@@ -15,9 +15,6 @@ from typing import Any
 
 from crossgrade.errors import BadRecord
 from crossgrade.targets.protocol import Opening
-from crossgrade.targets.simulated.device import SimulatedDevice
-from crossgrade.targets.simulated.faults import Faults
-from crossgrade.targets.simulated.timeline import FREE
 from crossgrade.targets.simulated.work import duration_ns
 from crossgrade.values.operator_case import CannotRun, OperatorCase
 
@@ -39,7 +36,7 @@ class ReplayDurations:
     __slots__ = ("_calls",)
 
     def __init__(self, recording: Recording, opening: Opening) -> None:
-        """Take the session that is opened; after the last, and for audits, comes the first."""
+        """Take the session that is opened; after the last comes the first, as for audits."""
         self._calls = recording.sessions[max(opening.session, 0) % len(recording.sessions)]
 
     def of(self, case: OperatorCase) -> Callable[[], float]:
@@ -50,19 +47,6 @@ class ReplayDurations:
             empty = duration_ns(case)  # the empty operator of the timer audit is in no record
             return lambda: empty
         raise CannotRun("unsupported-operator", f"the record has no samples of {case.title}")
-
-
-def open_replay(path: str, opening: Opening, *, spec: str) -> SimulatedDevice:
-    """Return a device that plays a record back; `FILE#NAME` takes the variant of that name.
-
-    Raises:
-        BadRecord: the file cannot be read or holds no measurement.
-    """
-    file, _, variant = path.partition("#")
-    recording = read_recording(Path(file), variant)
-    durations = ReplayDurations(recording, opening)
-    exact = Faults(event_step_ns=0.0)
-    return SimulatedDevice(faults=exact, spec=spec, costs=FREE, durations=durations)
 
 
 def read_recording(path: Path, variant: str = "") -> Recording:
@@ -87,15 +71,15 @@ def read_recording(path: Path, variant: str = "") -> Recording:
             hint="give the file that `bench` wrote",
         ) from error
     if not any(sessions):
-        raise BadRecord(
-            f"'{path}' has no samples" + (f" of '{variant}'" if variant else ""),
-            hint="give a record with a number in it",
-        )
+        raise BadRecord(f"'{path}' has no samples", hint="give a record with a number in it")
     return Recording(sessions=tuple(filter(None, sessions)))
 
 
 def _keys(plan: Mapping[str, Any], variant: str) -> Sequence[str | None]:
     """Return the key of each variant's case, the anchor last; None: it is not to be played."""
+    names = [row["name"] for row in plan["variants"]]
+    if variant and variant not in names:
+        raise KeyError(f"no variant is called {variant}, only {', '.join(names)}")
     keys: list[str | None] = []
     for row in plan["variants"]:
         key = _key(row["case"])
