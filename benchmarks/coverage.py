@@ -1,26 +1,30 @@
 """Do 95 % intervals hold in 95 % of measurements that stop as soon as they are narrow?
 
-    python benchmarks/coverage.py [--experiments 2000] [--uncorrected] [MODEL ...]
+    python benchmarks/coverage.py [--experiments 2000] [--uncorrected] [--compare] [MODEL ...]
 
 Makes sessions from noise models whose true time is known, runs the stopping rule over them, and
 counts how often the reported interval holds the truth: of the time per call where one variant is
 timed, of the ratio where there are two. Prints a row per model; asserts nothing.
 
 The widening of the intervals was chosen on independent normal session values alone; no model
-here was looked at for it. `--uncorrected` shows plain 95 % intervals instead.
+here was looked at for it. `--uncorrected` shows plain 95 % intervals instead. `--compare` counts
+verdicts over pairs of runs of a variant that in truth takes as long in the second, or 5 % longer.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
 from crossgrade.measure import statistics
+from crossgrade.measure.compare import compare
+from crossgrade.measure.result import result_of
 from crossgrade.measure.samples import samples_of
 from crossgrade.measure.statistics import alpha_of, interval, series_of
 from crossgrade.measure.stopping import done, next_rounds
@@ -169,17 +173,50 @@ def scores(experiments: int = 2000, models: tuple[str, ...] = tuple(MODELS)) -> 
                 yield score(model, variants, experiments)
 
 
+def verdicts(model: str, factor: float, experiments: int = 300, seed: int = 1) -> Counter[str]:
+    """Return how often each verdict falls on two runs of which the second takes `factor`."""
+    noise, plan, rng = MODELS[model], plan_of(1), np.random.default_rng(seed)
+    found: Counter[str] = Counter()
+    for _ in range(experiments):
+        first, second = (experiment(plan, noise, rng) for _ in range(2))
+        slowed = [_slowed(s, factor) for s in second]
+        runs = [result_of(plan, (), sessions, {}, {}, 0.0) for sessions in (first, slowed)]
+        found[compare(*runs).cases[0].verdict] += 1
+    return found
+
+
+def _slowed(session: Session, factor: float) -> Session:
+    spans = (x * factor if v == 0 else x
+             for v, x in zip(session.order, session.spans_ns, strict=True))  # fmt: skip
+    return replace(session, spans_ns=tuple(spans))
+
+
+def print_verdicts(experiments: int, models: tuple[str, ...]) -> None:
+    words = ("FASTER", "SLOWER", "SAME", "INCONCLUSIVE")
+    print(f"| model | truth | {' | '.join(words)} |\n|---|---:|---:|---:|---:|---:|")
+    for model in models:
+        for factor in (1.0, 1.05):
+            found = verdicts(model, factor, experiments)
+            shares = " | ".join(f"{found[w] / experiments:.1%}" for w in words)
+            print(f"| {model} | {factor:g} | {shares} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("models", nargs="*", metavar="MODEL")
     parser.add_argument("--experiments", type=int, default=2000)
     parser.add_argument("--uncorrected", action="store_true")
+    parser.add_argument("--compare", action="store_true")
     given = parser.parse_args()
+    models = tuple(given.models) or tuple(MODELS)
+    if given.compare:
+        print_verdicts(given.experiments, models)
+        return
     if given.uncorrected:
         statistics.ALPHA_LOOKS = statistics.ALPHA  # type: ignore[misc]
     print("| model | number | covered | ended narrow | sessions, mean | half width, median |")
     print("|---|---|---:|---:|---:|---:|")
-    for s in scores(given.experiments, tuple(given.models) or tuple(MODELS)):
+    for s in scores(given.experiments, models):
         number = "ratio" if s.variants > 1 else "time"
         print(f"| {s.model} | {number} | {s.covered:.1%} | {s.narrow:.0%} | {s.sessions:.1f} "
               f"| {s.half_width:.2%} |", flush=True)  # fmt: skip

@@ -179,7 +179,7 @@ def _row(
         name=name,
         status="ok",
         time_s=_interval(time, plan),
-        bootstrap_s=bootstrap(time, seed=plan.seed * 1009 + variant),
+        bootstrap_s=bootstrap(time, seed=(plan.seed * 1009 + variant) % 2**63),
         per_anchor=over(anchor),
         per_baseline=over(0),
         spread=spread([_counting(s, variant) for s in samples]),
