@@ -38,13 +38,24 @@ class Kernel(Protocol):
         """
 
     def read(self) -> float:
-        """Return one element of the newest output on the host; waits until it is there."""
+        """Return one element of the newest output on the host; waits until it is there.
+
+        Before the first launch there is none: it waits for what is queued and returns NaN.
+        """
 
     def work(self) -> tuple[float | None, float | None]:
         """Return floating-point operations and bytes (least traffic) of one call; None unknown."""
 
     def close(self) -> None:
         """Free the buffers."""
+
+
+@runtime_checkable
+class LaunchesMany(Protocol):
+    """A kernel that starts many calls at once, without a loop on the host."""
+
+    def launch_many(self, count: int) -> None:
+        """Start `count` calls and return, on an asynchronous device before they have run."""
 
 
 class Timer(Protocol):

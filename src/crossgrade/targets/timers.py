@@ -5,10 +5,24 @@ Must not know any target.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from crossgrade.targets.protocol import Kernel, Target
+from crossgrade.targets.protocol import Kernel, LaunchesMany, Target
 from crossgrade.values.audit import TimerKind
+
+
+def burst(kernel: Kernel) -> Callable[[int], None]:
+    """Return what launches a number of calls of the kernel; asked for outside of a span."""
+    if isinstance(kernel, LaunchesMany):
+        return kernel.launch_many
+    launch = kernel.launch
+
+    def one_by_one(count: int) -> None:
+        for _ in range(count):
+            launch()
+
+    return one_by_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +38,20 @@ class SynchronizeTimer:
 
     def span_ns(self, kernel: Kernel, count: int) -> float:
         """Return the time of `count` calls, ns."""
-        target, launch = self.target, kernel.launch
+        target, launch = self.target, burst(kernel)
         target.synchronize()
         start = target.clock_ns()
-        for _ in range(count):
-            launch()
+        launch(count)
         target.synchronize()
         return float(target.clock_ns() - start)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadTimer:
-    """The host's clock until one element of the output has been read; no device can lie to it."""
+    """The host's clock until one element of the output has been read.
+
+    A read before the start drains the queue: a synchronisation may lie, or leave lazy work behind.
+    """
 
     target: Target
 
@@ -46,10 +62,10 @@ class ReadTimer:
 
     def span_ns(self, kernel: Kernel, count: int) -> float:
         """Return the time of `count` calls and one read, ns."""
-        target, launch = self.target, kernel.launch
+        target, launch = self.target, burst(kernel)
         target.synchronize()
+        kernel.read()
         start = target.clock_ns()
-        for _ in range(count):
-            launch()
+        launch(count)
         kernel.read()
         return float(target.clock_ns() - start)

@@ -13,7 +13,7 @@ import torch
 
 MakeInputs = Callable[[torch.Generator, torch.device], tuple[torch.Tensor, ...]]
 """Makes one set of inputs on a device. The generator is one of the CPU, so that every device gets
-the same values."""
+the same values. Raises CannotRun where that device cannot run the case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +25,13 @@ class BuiltOperator:
     make_inputs: MakeInputs
     """Makes the inputs."""
     flop: float | None
-    """Floating-point operations of one call (exact, a multiply-add counts two); None unknown."""
+    """Floating-point operations of one call (exact, a multiply-add counts two); None unknown.
+    Integer multiply-adds of quantised products count the same."""
     bytes: float | None
     """Bytes that one call reads and writes at least (exact); None unknown."""
     buffer_bytes: float
     """Memory of one set of inputs and outputs, bytes (exact)."""
     exportable: bool = True
     """Whether it is a pure function of its inputs, so that it may be exported as a graph."""
+    note: str = ""
+    """What this implementation does that a fused kernel would not; empty: nothing. For a person."""
