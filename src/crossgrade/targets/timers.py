@@ -5,17 +5,25 @@ Must not know any target.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from crossgrade.targets.protocol import Kernel, LaunchesMany, Target
 from crossgrade.values.audit import TimerKind
 
 
+@functools.cache
+def _launches_many(kind: type) -> bool:
+    """Return whether kernels of a class do; asking a protocol costs microseconds per block."""
+    return issubclass(kind, LaunchesMany)
+
+
 def burst(kernel: Kernel) -> Callable[[int], None]:
     """Return what launches a number of calls of the kernel; asked for outside of a span."""
-    if isinstance(kernel, LaunchesMany):
-        return kernel.launch_many
+    if _launches_many(type(kernel)):
+        return cast(LaunchesMany, kernel).launch_many
     launch = kernel.launch
 
     def one_by_one(count: int) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
+
+import numpy as np
 import pytest
 
 from crossgrade.measure import audit_checks
@@ -15,6 +19,7 @@ from crossgrade.targets.simulated import (
     SimulatedDevice,
     open_simulated,
 )
+from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
 from crossgrade.values.audit import CHECK_NAMES, TIMER_KINDS, AuditReport, TimerAudit
 from crossgrade.values.operator_case import OperatorCase
 
@@ -150,6 +155,61 @@ class TestHonestDevices:
         report = audit(SimulatedDevice(), anchor)
         assert report.chosen is None
         assert "takes too long" in report.timers[0].checks[-1].detail
+
+
+class HostKernel:
+    """A product or a sum in numpy."""
+
+    def __init__(self, case):
+        shape = [case.arguments[name] for name in ("mk" if case.op == "gemm" else case.arguments)]
+        self.left, self.right = (np.ones(shape, np.float32) for _ in range(2))
+        self.call = np.matmul if case.op == "gemm" else np.add
+        self.output = None
+
+    def launch(self):
+        self.output = self.call(self.left, self.right)
+
+    def read(self):
+        return math.nan if self.output is None else float(self.output.flat[0])
+
+    def work(self):
+        return None, None
+
+    def close(self):
+        pass
+
+
+class Host:
+    """This machine's processor, through numpy."""
+
+    spec, forkable = "host", True
+
+    def facts(self):
+        return {}
+
+    def clock_ns(self):
+        return time.perf_counter_ns()
+
+    def synchronize(self):
+        pass
+
+    def timers(self):
+        return SynchronizeTimer(self), ReadTimer(self)
+
+    def prepare(self, case, *, copies=1):
+        return HostKernel(case)
+
+    def close(self):
+        pass
+
+
+def test_a_real_processor_goes_through_every_check():
+    """Whether it passes is up to what else runs; what cannot depend on that is asserted."""
+    anchor = OperatorCase(op="gemm", dtype="float32", arguments={"m": 128, "k": 128, "n": 128})
+    report = audit(Host(), anchor, limit_s=1.0)
+    for timer in report.timers:
+        assert tuple(check.name for check in timer.checks) == CHECK_NAMES
+        assert not failed(timer) & {"finite", "positive", "resolution"}
 
 
 def test_checks_are_made_in_the_order_of_their_names():

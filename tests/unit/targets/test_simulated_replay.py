@@ -7,6 +7,7 @@ import json
 import pytest
 
 from crossgrade.errors import BadRecord
+from crossgrade.measure.audit import audit
 from crossgrade.records.codec import to_json
 from crossgrade.targets.protocol import Opening
 from crossgrade.targets.simulated import open_simulated
@@ -73,7 +74,13 @@ def test_each_session_has_its_own(record):
     path = record(result(*TWO))
     assert played(path, BASE, 2, index=1) == [101.0, 201.0]
     assert played(path, BASE, 2, index=2) == [100.0, 200.0]
-    assert played(path, BASE, 2, index=-1) == [100.0, 200.0]
+
+
+def test_the_timer_of_a_replay_passes_the_audit(record):
+    path = record(result(*TWO))
+    assert played(path, BASE, 2, index=-1) == [150.0, 150.0]
+    device = open_simulated(f"replay:{path}", Opening(session=-1))
+    assert audit(device, ANCHOR).chosen == "device-event"
 
 
 def test_of_two_variants_of_one_case_the_name_decides(record):
