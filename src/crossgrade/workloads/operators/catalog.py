@@ -13,6 +13,7 @@ from crossgrade.workloads.operators import (
     elementwise,
     experts,
     indexed,
+    overloads,
     products,
     tokens,
     training,
@@ -38,8 +39,13 @@ BUILDERS: Mapping[str, Callable[[Request], BuiltOperator]] = {
 def build(case: OperatorCase) -> BuiltOperator:
     """Return an operator case as a function with inputs.
 
+    A name with dots, such as `aten.mm.default`, is an overload of torch; see `overloads`.
+
     Raises:
-        CannotRun: `unknown-operator`, `bad-arguments`, `unsupported-format` or `needs-devices`.
+        CannotRun: `unknown-operator`, `unsupported-operator`, `bad-arguments`,
+            `unsupported-format` or `needs-devices`.
     """
+    if "." in case.op:
+        return overloads.build(case)
     request = request_of(case)
     return BUILDERS[request.op](request)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tools.operators_page import PAGE, written
 
 from crossgrade.values.operator_case import CannotRun, OperatorCase
 from crossgrade.workloads.operators import (
@@ -306,3 +307,7 @@ def test_inputs_are_the_same_for_a_seed(name):
 def test_quantised_operators_say_that_they_are_not_the_engine():
     assert "widened" in build(default_case("quant_matmul")).note
     assert build(default_case("gemm")).note == ""
+
+
+def test_the_page_of_operators_is_what_the_catalogue_says():
+    assert PAGE.read_text(encoding="utf-8") == written(), "run python tools/operators_page.py"
