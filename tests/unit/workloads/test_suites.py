@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossgrade.errors import BadSuite, FutureSchema
@@ -40,6 +40,7 @@ _rows = st.lists(st.lists(_values, min_size=3, max_size=3), min_size=1, max_size
 _zipped = st.dictionaries(st.sampled_from(["t.u", "v.w.x"]), _rows)
 
 
+@settings(deadline=None)
 @given(_plain, _zipped)
 def test_an_object_stands_for_the_product_of_its_lists(plain, zipped):
     zipped = {k: [row[: len(k.split("."))] for row in rows] for k, rows in zipped.items()}

@@ -95,11 +95,7 @@ def _store(request: Request) -> BuiltOperator:
     queries, keys, width = request.sizes("q_head_num", "kv_head_num", "head_dim")
     dtype, kept = torch_dtype(request.dtype), torch_dtype(request.text("cache_dtype"))
     quantised = request.text("cache_dtype") in QUANTISED
-    heads = [
-        slice(queries + keys * i, queries + keys * (i + 1))
-        for i, name in enumerate("kv")
-        if mode in (name, "both")
-    ]
+    heads = _stored_heads(queries, keys, mode)
 
     def run(
         qkv: torch.Tensor, pages: torch.Tensor, places: torch.Tensor, *more: torch.Tensor
@@ -128,6 +124,12 @@ def _store(request: Request) -> BuiltOperator:
         note="places in the cache are worked out beforehand; keys and values are written by "
         "kernels of their own" + (", after kernels that quantise them" if quantised else ""),
     )  # fmt: skip
+
+
+def _stored_heads(queries: int, keys: int, mode: str) -> list[slice]:
+    """Return where keys, values or both lie among the heads of a packed token."""
+    starts = {"k": queries, "v": queries + keys}
+    return [slice(s, s + keys) for name, s in starts.items() if mode in (name, "both")]
 
 
 def _stored(x: torch.Tensor, scale: torch.Tensor, kept: torch.dtype) -> torch.Tensor:

@@ -77,13 +77,19 @@ class Call:
         return self.name.rstrip("_") or self.name
 
     @property
+    def placeless(self) -> bool:
+        """Whether no input lies on the device, so that one more has to tell it."""
+        return all(info.host for info in self.inputs)
+
+    @property
     def in_place(self) -> bool:
         """Whether it writes its first argument, or one called `out`."""
         return (self.name.endswith("_") and not self.name.endswith("__")) or "out" in self.kwargs
 
     def __call__(self, *tensors: torch.Tensor) -> Any:
         """Return what the overload gives; the first written tensor where it gives nothing."""
-        device = tensors[-1].device
+        placed = zip(tensors, self.inputs, strict=False)
+        device = next((t.device for t, info in placed if not info.host), tensors[-1].device)
         args = _put(self.args, tensors, device)
         kwargs = {name: _put(value, tensors, device) for name, value in self.kwargs.items()}
         result = self.function(*args, **kwargs)
@@ -120,8 +126,7 @@ def build(case: OperatorCase) -> BuiltOperator:
             info.like(filled(info, call.base, bounds.get(i), rng), device)
             for i, info in enumerate(call.inputs)
         ]
-        # The last one tells the device to a call that has no tensor of it.
-        return (*tensors, torch.empty(0, device=device))
+        return tuple(tensors + [torch.empty(0, device=device)] * call.placeless)
 
     return BuiltOperator(
         run=call, make_inputs=make, flop=_flop(call, gives), bytes=_traffic(call, gives),
@@ -222,7 +227,7 @@ def _tried(call: Call) -> tuple[torch.Tensor, ...] | None:
         for info in call.inputs
     ]
     try:
-        result = call(*tensors, torch.empty(0, device=meta))
+        result = call(*tensors, *[torch.empty(0, device=meta)] * call.placeless)
     except NotImplementedError:
         return None
     except Exception as error:

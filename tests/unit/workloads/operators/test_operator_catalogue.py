@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tools.operators_page import PAGE, written
 
 from crossgrade.values.operator_case import CannotRun, OperatorCase
@@ -285,6 +288,25 @@ def test_huge_cases_are_known_before_memory_is_asked_for():
     most = (1 << 31) - 1
     built = build(OperatorCase(op="gemm", dtype="float32", arguments=dict.fromkeys("mkn", most)))
     assert built.buffer_bytes == pytest.approx(3 * 4 * most**2)
+
+
+_JUNK = st.one_of(
+    st.sampled_from([None, True, -1, 0, 1, 3, 1 << 31, (1 << 31) - 1, 1 << 70, 1.5, math.nan, ""]),
+    st.sampled_from(["x", "int8", "bf16", "llm", "batch_llm", [], [1], [[1]], [[0, -1]], {}]),
+)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(ALL), st.data())
+def test_whatever_the_arguments_the_answer_is_a_reason(name, data):
+    case = default_case(name)
+    names = [*(a.name for a in operator_info(name).arguments), "arg_type", "zz"]
+    changes = data.draw(st.dictionaries(st.sampled_from(names), _JUNK, min_size=1, max_size=3))
+    dtype = data.draw(st.sampled_from([case.dtype, "int8", "fp8", "nope"]))
+    arguments = {**case.arguments, **changes}
+    built = built_or_reason(OperatorCase(op=name, dtype=dtype, arguments=arguments))
+    reasons = ("bad-arguments", "unsupported-format", "needs-devices")
+    assert built in reasons if isinstance(built, str) else built.buffer_bytes > 0
 
 
 # what is said ----------------------------------------------------------------------------------

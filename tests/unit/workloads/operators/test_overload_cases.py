@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ def refusal(op: str, call, *inputs) -> CannotRun:
 
 # calls -----------------------------------------------------------------------------------------
 def test_product():
-    (a, b, _), c = run("aten.mm.default", PAIR, tensor(3, 4), tensor(4, 5))
+    (a, b), c = run("aten.mm.default", PAIR, tensor(3, 4), tensor(4, 5))
     torch.testing.assert_close(c, a @ b)
     built = build(case("aten.mm.default", PAIR, tensor(3, 4), tensor(4, 5)))
     assert built.flop == 2 * 3 * 4 * 5
@@ -199,6 +200,12 @@ def tiny(tmp_path_factory):
     return find_model(str(folder))
 
 
+def traffic(one: OperatorCase) -> float:
+    """Return bytes of all tensors of a call."""
+    entries = (*one.arguments["inputs"], *one.arguments["outputs"])
+    return sum(math.prod(e["shape"]) * getattr(torch, e["dtype"]).itemsize for e in entries)
+
+
 @pytest.mark.parametrize(("phase", "tokens", "context"), [("decode", 1, 8), ("train", 8, 0)])
 def test_every_case_of_a_capture_runs(tiny, phase, tokens, context):
     workload = Workload(model=tiny.ref, phase=phase, batch=1, tokens=tokens, context=context,
@@ -209,6 +216,8 @@ def test_every_case_of_a_capture_runs(tiny, phase, tokens, context):
     assert len(suite.cases) + out == capture.keys
     assert any("views" in note for note in suite.notes)
     assert max(c.calls for c in suite.cases) > 1
+    moved = [c.calls * traffic(c) for c in suite.cases]
+    assert moved == sorted(moved, reverse=True)
     failed = []
     for one in suite.cases:
         built = build(one)
