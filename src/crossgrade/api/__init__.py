@@ -6,6 +6,7 @@ Nothing heavy is imported until a function needs it.
 from crossgrade.api.assessing import assess as assess
 from crossgrade.api.bench_rendering import render_bench as render_bench
 from crossgrade.api.bench_rendering import render_comparison as render_comparison
+from crossgrade.api.bench_rendering import render_operator_list as render_operator_list
 from crossgrade.api.bench_rendering import render_reproduction as render_reproduction
 from crossgrade.api.bench_rendering import render_targets as render_targets
 from crossgrade.api.bench_rendering import render_verifications as render_verifications

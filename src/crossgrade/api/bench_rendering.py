@@ -89,6 +89,28 @@ def render_targets(
     return _shown(targets_document(found), terminal, width, colour)
 
 
+def render_operator_list(
+    *,
+    pattern: str = "",
+    as_json: bool = False,
+    terminal: bool = False,
+    width: int = 120,
+    colour: bool = False,
+) -> str:
+    """Return the operators of the catalogue as text; with `pattern` those whose name has it."""
+    from crossgrade.workloads.operators import operators
+
+    found = tuple(o for o in operators() if pattern in o.name)
+    if as_json:
+        from crossgrade.records.codec import to_json
+        from crossgrade.report.envelope import envelope
+
+        return envelope("bench op", to_json(found))
+    from crossgrade.report.targets import operators_document
+
+    return _shown(operators_document(found), terminal, width, colour)
+
+
 def render_verifications(
     found: Sequence[Verification],
     *,

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossgrade.errors import BadOption
 from crossgrade.values.bench import BenchPlan, BenchRow, BenchRun, CacheState, SessionStart, Variant
-from crossgrade.values.operator_case import OperatorCase
+from crossgrade.values.operator_case import CannotRun, OperatorCase
 from crossgrade.values.precision import DTYPES, USER_DTYPES
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class BenchOptions:
     """Operator of the catalogue; empty with `suite` or `capture`."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Sizes and choices of `op` by name; what is left out is the catalogue's default."""
-    dtypes: tuple[str, ...] = ("fp32",)
-    """Formats of `op`, a case each; user's or torch's names."""
+    dtypes: tuple[str, ...] = ()
+    """Formats of `op`, a case each; user's or torch's names. Empty: the catalogue's default."""
     on: tuple[str, ...] = ("cpu",)
     """Targets; several are interleaved, and the first is the baseline."""
     suite: Path | None = None
@@ -202,13 +202,24 @@ def _cases(options: BenchOptions) -> tuple[str, tuple[OperatorCase, ...], tuple[
 
 
 def _named_cases(options: BenchOptions) -> Iterator[OperatorCase]:
-    from crossgrade.workloads.operators.info import with_defaults
+    """Yield the operator that is named, in each format, with every argument filled in."""
+    from crossgrade.workloads.operators import operator_info, request_of
 
-    for dtype in dict.fromkeys(map(format_named, options.dtypes)):
-        case = OperatorCase(
-            op=options.op, dtype=dtype, arguments=dict(options.arguments), seed=options.seed
-        )
-        yield with_defaults(case)
+    try:
+        info = operator_info(options.op)
+        given = dict(options.arguments)
+        names = {name: a.name for a in info.arguments for name in (a.name, *a.aliases)}
+        taken = {names.get(name, name) for name in given}
+        if taken <= {*info.defaults, "arg_type"}:
+            given.update({k: v for k, v in info.defaults.items() if k not in taken})
+        for dtype in dict.fromkeys(map(format_named, options.dtypes or (info.default_dtype,))):
+            case = OperatorCase(op=options.op, dtype=dtype, arguments=given, seed=options.seed)
+            whole = request_of(case)
+            form = {} if whole.form == info.forms[0] else {"arg_type": whole.form}
+            yield replace(case, dtype=whole.dtype, arguments={**form, **whole.values})
+    except CannotRun as cannot:
+        hint = "`crossgrade bench op --list` shows operators and arguments"
+        raise BadOption(cannot.detail, where=options.op, hint=hint) from cannot
 
 
 def _suite_cases(
@@ -220,7 +231,7 @@ def _suite_cases(
         suite = read_suite(options.suite)
         return suite.name, suite.cases, suite.notes
     from crossgrade.capture.codec import load
-    from crossgrade.workloads.suites import capture_cases
+    from crossgrade.workloads.captured import capture_cases
 
     assert options.capture is not None
     suite = capture_cases(load(options.capture))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 BLOCK_NS: Final = 2e6
-"""Block on which a timer is tried, ns: the shortest that is timed later (`BenchPlan.block_s`), so
+"""Block on which a timer is tried, ns: the shortest that is timed later by device events, so
 that a fault is judged where it would do harm."""
 RESOLUTION_STEPS: Final = 1000
 """Steps that a block must hold: one step is then 0.1 % of it, a tenth of the usual half width."""

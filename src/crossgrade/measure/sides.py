@@ -53,7 +53,7 @@ class Side:
     @property
     def timers(self) -> tuple[str, ...]:
         """Return the timers that were used for it, by name."""
-        return tuple(sorted({s.timers[self.variant] for s in self.result.sessions}))
+        return tuple(sorted({t for s in self.result.sessions if (t := s.timers[self.variant])}))
 
     def values(self) -> Floats:
         """Return [sessions] logarithms of its time per call."""

@@ -25,7 +25,7 @@ session does not fit. nothing-left: the last session had no variant that can be 
 let it go on. wide: at a look, not narrow yet. between-looks: it is not asked now."""
 
 FEWEST_ROUNDS: Final = 6
-MOST_ROUNDS: Final = 60
+MOST_ROUNDS: Final = 240
 ROUNDS_AFTER: Final = 3
 """Sessions after which the noise between and within them is told apart."""
 
@@ -68,7 +68,7 @@ def done(
 
 
 def next_rounds(plan: BenchPlan, sessions: Sequence[Session]) -> int:
-    """Return the rounds of the next session, a multiple of `plan.batch`, about 6 to 60.
+    """Return the rounds of the next session, a multiple of `plan.batch`, 6 to 240.
 
     From the third session on as Kalibera and Jones (ISMM 2013) say: the square root of cost of a
     session over cost of a round, times noise within over noise between; of the number that needs

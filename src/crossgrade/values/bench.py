@@ -62,12 +62,14 @@ class BenchPlan:
     """It does not stop as done before that many."""
     budget_s: float = 30.0
     """Time for the case, s of wall clock; the audit not counted."""
-    rounds: int = 24
+    rounds: int = 60
     """Rounds per session, a multiple of `batch`, until the third session has told better."""
     batch: int = 6
     """Rounds per batch median."""
-    block_s: float = 2e-3
-    """Least length of a block, s."""
+    block_s: float = 1e-4
+    """Least length of a block, s; the timer may ask for more (device events: 2 ms). What disturbs
+    a machine hits fewer short blocks than long ones, and a median bears it while less than half are
+    hit."""
     prime_s: float = 0.2
     """Work before a session's first sample, for clock governors, s."""
     settle_s: float = 1.0

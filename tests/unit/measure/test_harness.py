@@ -43,7 +43,8 @@ def test_a_device_without_noise_is_measured_exactly():
 
 
 def test_a_ratio_is_known_far_better_than_a_time():
-    (found,) = results([plan(GEMM, slower(0.03), half_width=0.005)], source(NOISY)).values()
+    wandering = NoiseModel(session_sd=0.03, within_sd=0.02, phi=0.5)
+    (found,) = results([plan(GEMM, slower(0.03), half_width=0.005)], source(wandering)).values()
     row = found.variants[1]
     assert row.per_baseline.low < 1.03 < row.per_baseline.high
     assert row.per_baseline.half_width < row.time_s.half_width / 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from benchmarks.coverage import Noise, plan_of, session_of
 
-from crossgrade.measure.stopping import done, next_rounds
+from crossgrade.measure.stopping import MOST_ROUNDS, done, next_rounds
 
 EXACT = Noise()
 PLAN = plan_of(2)
@@ -62,7 +62,7 @@ def test_noise_between_sessions_wants_short_ones_and_noise_within_long_ones():
     between = next_rounds(PLAN, sessions_of(6, Noise(within=0.002, between=0.05)))
     within = next_rounds(PLAN, sessions_of(6, Noise(within=0.05, between=0.0005)))
     assert between == 6
-    assert within == 60
+    assert within == MOST_ROUNDS
 
 
 def test_rounds_follow_kalibera_and_jones():
@@ -78,7 +78,7 @@ def test_rounds_are_a_multiple_of_the_batch(batch):
     found = next_rounds(plan, sessions_of(4, Noise(within=0.01, between=0.01), plan))
     assert found % batch == 0
     assert found >= min(6, batch)
-    assert found <= max(60, batch)
+    assert found <= max(MOST_ROUNDS, batch)
 
 
 def test_times_without_noise_want_the_fewest_rounds():
