@@ -6,6 +6,7 @@ what is measured.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -108,7 +109,7 @@ class Book:
         """Write the record of a case, unless an earlier process has; return its path."""
         if key in self._records and (self.folder / self._records[key]).is_file():
             return str(self.folder / self._records[key])
-        record = bench_record(result, to_json(options), self._environment)
+        record = bench_record(result, _passed(options), self._environment)
         name = f"{_file_name(key)}.json"
         dump(record, self.folder / name)
         self._journal.append({"key": key, "record": name})
@@ -143,6 +144,13 @@ def write_bench_record(record: Record, key: str, folder: Path | None) -> str:
     path = (folder or default_folder()) / name
     dump(record, path)
     return str(path)
+
+
+def _passed(options: BenchOptions) -> dict[str, Any]:
+    """Return what the user gave; of files the name, because a path tells of the machine."""
+    given = dataclasses.asdict(options)
+    del given["folder"]
+    return {k: v.name if isinstance(v, Path) else to_json(v) for k, v in given.items()}
 
 
 def _file_name(key: str) -> str:
