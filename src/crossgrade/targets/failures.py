@@ -20,6 +20,7 @@ _NO_KERNEL = (
     "not implemented", "not_implemented", "could not run 'aten::", "not supported", "unsupported",
     "is not currently", "no kernel", "could not find an implementation", "no decompos",
     "does not support", "no conversion", "failed to export", "not been converted",
+    "type error: type",
 )  # fmt: skip
 _FORMAT = re.compile(
     r"'(?:Half|BFloat16|Float|Double|Bool|Byte|Char|Short|Int|Long|Complex\w+|Float[48]_\w+)'"
@@ -67,5 +68,7 @@ def failing_as_result(doing: str = "") -> Iterator[None]:
 
 
 def _first(text: str) -> str:
-    """Return the first line that says something."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+    """Return the first line that says something; where in its source a runtime was says nothing."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = (line for line in lines if not line.startswith(("Exception from", "Check '")))
+    return next(telling, lines[0] if lines else "")
