@@ -18,7 +18,7 @@ import torch
 
 from crossgrade.errors import TargetAbsent, UnknownTarget
 from crossgrade.targets.exported import OperatorModule, blamed, built_for_export, quietly, raw
-from crossgrade.targets.failures import failing_as_result
+from crossgrade.targets.failures import failing_as_result, root_words
 from crossgrade.targets.host import flush_bytes, host, host_witness
 from crossgrade.targets.protocol import Kernel, Opening, Timer, Witness
 from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
@@ -133,8 +133,8 @@ class OpenVinoTarget:
             with quietly():
                 model = _model(built, sets[0])
         except Exception as error:
-            words = str(error).strip().partition("\n")[0][:200]
-            raise CannotRun("unsupported-operator", f"no graph of {case.op}: {words}") from error
+            words = f"no graph of {case.op}: {root_words(error)}"
+            raise CannotRun("unsupported-operator", words) from error
         with failing_as_result("openvino"):
             compiled = self._core.compile_model(
                 model, self.device, {"EXECUTION_MODE_HINT": "ACCURACY"}
@@ -163,9 +163,10 @@ class OpenVinoKernel:
         """Give every set of buffers to a request and run it once."""
         self._work = built.flop, built.bytes
         self._notes = _emulation(compiled)
-        turns = [_request(compiled, inputs) for inputs in sets]
-        # Requests use the tensors' memory and do not keep it alive.
-        self._kept: Any = sets
+        requests = [_request(compiled, inputs) for inputs in sets]
+        # Requests use the tensors' memory and do not keep it alive, that of later outputs neither.
+        self._kept: Any = (sets, requests)
+        turns = [(request, outputs[0]) for request, outputs in requests]
         self._turns: Iterator[tuple[Any, torch.Tensor]] = itertools.cycle(turns)
         self._newest: torch.Tensor | None = None
         for _ in turns:
@@ -235,8 +236,8 @@ def _model(built: BuiltOperator, inputs: Inputs) -> Any:
     return model
 
 
-def _request(compiled: Any, inputs: Inputs) -> tuple[Any, torch.Tensor]:
-    """Return a request on these inputs, and the tensor that its first output goes to."""
+def _request(compiled: Any, inputs: Inputs) -> tuple[Any, list[torch.Tensor]]:
+    """Return a request on these inputs, and the tensors that its outputs go to."""
     request = compiled.create_infer_request()
     for port, tensor in zip(compiled.inputs, inputs, strict=True):
         request.set_tensor(port, _tensor(port, tensor))
@@ -247,7 +248,7 @@ def _request(compiled: Any, inputs: Inputs) -> tuple[Any, torch.Tensor]:
         tensor = torch.empty(tuple(port.get_shape()), dtype=_dtype(port))
         outputs.append(tensor)
         request.set_tensor(port, _tensor(port, tensor))
-    return request, outputs[0]
+    return request, outputs
 
 
 def _tensor(port: Any, tensor: torch.Tensor) -> Any:

@@ -179,3 +179,17 @@ def test_blame_stays_where_float32_fails_too():
     assert blamed(refused, case, fail) is refused
     assert blamed(refused, ADD, lambda case: None) is refused
     assert blamed(refused, case, lambda case: None).reason == "unsupported-format"
+
+
+@both
+def test_every_output_has_memory_that_lives(spec):
+    case = OperatorCase(
+        op="topk", dtype="float32", arguments={"batch_size": 64, "dim_size": 512, "k": 8}
+    )
+    kernel = open_target(spec).prepare(case, copies=4)
+    # Memory of an output that was freed would be written to, and end the process.
+    for _ in range(200):
+        kernel.launch()
+        torch.empty(64, 8).fill_(1.0)
+    assert torch.isfinite(torch.tensor(kernel.read()))
+    kernel.close()
