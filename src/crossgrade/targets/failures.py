@@ -20,6 +20,7 @@ _NO_KERNEL = (
     "not implemented", "not_implemented", "could not run 'aten::", "not supported", "unsupported",
     "is not currently", "no kernel", "could not find an implementation", "no decompos",
     "does not support", "no conversion", "failed to export", "not been converted",
+    "type error: type",
 )  # fmt: skip
 _FORMAT = re.compile(
     r"'(?:Half|BFloat16|Float|Double|Bool|Byte|Char|Short|Int|Long|Complex\w+|Float[48]_\w+)'"
@@ -27,6 +28,7 @@ _FORMAT = re.compile(
     r"|\btensor\((?:b?float|u?int|bool|double)\w*\)|\belement type",
     re.IGNORECASE,
 )
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LIMIT = 300
 
 
@@ -57,6 +59,13 @@ def cannot_run(error: Exception, *, doing: str = "") -> CannotRun:
     return CannotRun(reason_of(error), f"{where}{type(error).__name__}: {words}"[:_LIMIT])
 
 
+def root_words(error: BaseException) -> str:
+    """Return one line of the error that an exporter's error comes from: its own says only where."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {_first(str(error))}"[:_LIMIT]
+
+
 @contextmanager
 def failing_as_result(doing: str = "") -> Iterator[None]:
     """Turn every exception of the block into CannotRun."""
@@ -67,5 +76,8 @@ def failing_as_result(doing: str = "") -> Iterator[None]:
 
 
 def _first(text: str) -> str:
-    """Return the first line that says something."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+    """Return the first line that says something; where in its source a runtime was says nothing."""
+    plain = _COLOUR.sub("", text)
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    telling = (line for line in lines if not line.startswith(("Exception from", "Check '")))
+    return next(telling, lines[0] if lines else "")

@@ -131,6 +131,14 @@ class CanWitness(Protocol):
 
 
 @runtime_checkable
+class CanNote(Protocol):
+    """A kernel that runs in another way than its case says."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a reader of its time should know, one sentence each; empty: nothing."""
+
+
+@runtime_checkable
 class CanCountMemory(Protocol):
     """A target that can tell how much memory live buffers take on it."""
 

@@ -88,15 +88,18 @@ class TorchTarget:
         return time.perf_counter_ns()
 
     def synchronize(self) -> None:
-        """Wait until all launched work has run."""
-        self._wait()
+        """Wait until all launched work has run; at once where torch cannot wait for the device."""
+        if self._wait is not None:
+            self._wait()
 
     def timers(self) -> Sequence[Timer]:
-        """Return events where the device can time them, then the two walls."""
-        walls: list[Timer] = [SynchronizeTimer(self), ReadTimer(self)]
-        if self._make_event is None:
-            return walls
-        return [EventTimer(self, self._make_event), *walls]
+        """Return events where the device can time them, then the walls that it can end."""
+        timers: list[Timer] = [ReadTimer(self)]
+        if self._wait is not None:
+            timers.insert(0, SynchronizeTimer(self))
+        if self._make_event is not None:
+            timers.insert(0, EventTimer(self, self._make_event))
+        return timers
 
     def prepare(self, case: OperatorCase, *, copies: int = 1) -> Kernel:
         """Return the case as a kernel that has run once.
@@ -112,7 +115,7 @@ class TorchTarget:
             device=self.device,
             seed=case.seed,
             copies=copies,
-            wait=self._wait,
+            wait=self.synchronize,
         )
 
     def flush(self) -> None:
@@ -121,7 +124,7 @@ class TorchTarget:
             size = flush_bytes(self._cache_bytes())
             self._cache = torch.zeros(size // 4, dtype=torch.int32, device=self.device)
         self._cache.add_(1)
-        self._wait()
+        self.synchronize()
 
     def witness(self) -> Witness:
         """Return what the platform says of the device now."""
@@ -298,15 +301,18 @@ def _extension_version(name: str) -> dict[str, str]:
     return {}
 
 
-def _synchronizer(device: torch.device, module: Any) -> Callable[[], None]:
-    """Return what waits for the device; where torch has nothing, the timers that read still do."""
+def _synchronizer(device: torch.device, module: Any) -> Callable[[], None] | None:
+    """Return what waits for the device, None where torch has nothing that works."""
     if device.type == "cpu":
         return lambda: None
-    wait = getattr(module, "synchronize", None)
-    if wait is not None:
-        takes_device = bool(inspect.signature(wait).parameters)
-        return (lambda: wait(device)) if takes_device else (lambda: wait())
-    current = torch.accelerator.current_accelerator()
-    if current is not None and current.type == device.type:
-        return lambda: torch.accelerator.synchronize(device)
-    return lambda: None
+    own: Any = getattr(module, "synchronize", None)
+    takes_device = own is not None and bool(inspect.signature(own).parameters)
+    waits: tuple[Callable[[], None] | None, ...] = (
+        (lambda: own(device)) if takes_device else own,
+        lambda: torch.accelerator.synchronize(device),
+    )
+    for wait in filter(None, waits):
+        with contextlib.suppress(Exception):
+            wait()
+            return wait
+    return None

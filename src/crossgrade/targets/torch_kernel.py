@@ -150,5 +150,5 @@ def first_element(output: Any) -> float:
     if tensor.numel() == 0:
         raise CannotRun("bad-output", "its output has no elements")
     # An index and not `flatten`: that one copies a tensor that is not contiguous.
-    element = tensor.detach()[(0,) * tensor.dim()].cpu()
-    return float(element.real if element.is_complex() else element.to(torch.float64))
+    element = tensor[(0,) * tensor.dim()].cpu()
+    return float((element.real if element.is_complex() else element.to(torch.float64)).item())

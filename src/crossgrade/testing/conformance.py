@@ -248,8 +248,13 @@ class TargetConformance:
         if importlib.util.find_spec("crossgrade.measure.audit") is None:
             pytest.skip("this crossgrade has no timer audit")
         # By name, because the suite also works beside a crossgrade that cannot measure yet.
-        report = importlib.import_module("crossgrade.measure.audit").audit(target, ANCHOR)
-        assert report.chosen is not None, report
+        audit = importlib.import_module("crossgrade.measure.audit").audit
+        # A busy machine spoils an audit; a timer that lies fails every one.
+        for _ in range(3):
+            report = audit(target, ANCHOR)
+            if report.chosen is not None:
+                return
+        pytest.fail(f"no timer survives: {report}")
 
     def _use(self, target: Target) -> None:
         kernel = target.prepare(LARGE)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from crossgrade.targets.failures import cannot_run, failing_as_result, reason_of
+from crossgrade.targets.failures import cannot_run, failing_as_result, reason_of, root_words
 from crossgrade.values.operator_case import CannotRun
 
 
@@ -65,3 +65,16 @@ def test_a_block_fails_as_a_result():
         raise MemoryError
     with pytest.raises(KeyboardInterrupt), failing_as_result():
         raise KeyboardInterrupt
+
+
+def test_the_root_of_an_exporters_error_is_told_without_colours():
+    error = RuntimeError("step 3 of 3")
+    error.__cause__ = ValueError("\x1b[96mno function\x1b[0m for it")
+    assert root_words(error) == "ValueError: no function for it"
+
+
+def test_where_a_runtime_failed_in_its_source_says_nothing():
+    error = RuntimeError(
+        "Exception from src/core.cpp:117:\nCheck 'x' failed\nunsupported precision"
+    )
+    assert cannot_run(error).detail == "RuntimeError: unsupported precision"

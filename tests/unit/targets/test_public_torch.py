@@ -29,8 +29,11 @@ def private_uses(text: str) -> list[str]:
 
 def _private(path: str) -> bool:
     parts = path.split(".")
-    return parts[0] == "torch" and any(
-        p.startswith("_") and not p.startswith("__") for p in parts[1:]
+    # An operator under `torch.ops` has the name that its schema gives it, underscore included.
+    return (
+        parts[:1] == ["torch"]
+        and parts[1:2] != ["ops"]
+        and any(p.startswith("_") and not p.startswith("__") for p in parts[1:])
     )
 
 
@@ -43,4 +46,4 @@ def test_the_scan_sees_private_names():
     assert private_uses("import torch._dynamo") == ["torch._dynamo"]
     assert private_uses("from torch import _C") == ["torch._C"]
     assert private_uses("torch.cuda._sleep(1)") == ["torch.cuda._sleep"]
-    assert private_uses("torch.__version__; torch.mm") == []
+    assert private_uses("torch.__version__; torch.mm; torch.ops.aten._softmax") == []

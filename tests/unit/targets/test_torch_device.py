@@ -128,7 +128,7 @@ def test_grad_mode_and_threads_are_left_alone(cpu):
         (OperatorCase(op="no such", dtype="float32"), "unknown-operator"),
         (dataclasses.replace(ADD, arguments={"batch_size": 4}), "bad-arguments"),
         (dataclasses.replace(ADD, dtype="float8_e4m3fn"), "unsupported-format"),
-        (dataclasses.replace(ADD, arguments={"batch_size": 2**40, "dim_size": 8}), "too-large"),
+        (dataclasses.replace(ADD, arguments={"batch_size": 2**30, "dim_size": 2**10}), "too-large"),
     ],
 )
 def test_what_cannot_run_says_why(cpu, case, reason):

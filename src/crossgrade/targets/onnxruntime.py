@@ -1,0 +1,322 @@
+"""ONNX Runtime as a target: operator cases, exported to ONNX, on one execution provider.
+
+Inputs and outputs lie where the provider wants them before the first launch, so that a launch
+copies nothing. Must not be imported before it is asked for: its libraries take seconds to load.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import onnx
+import onnxruntime as ort
+import torch
+
+from crossgrade.errors import TargetAbsent, UnknownTarget
+from crossgrade.targets.exported import OperatorModule, blamed, built_for_export, quietly, raw
+from crossgrade.targets.failures import failing_as_result, root_words
+from crossgrade.targets.host import flush_bytes, host, host_witness
+from crossgrade.targets.protocol import Kernel, Opening, Timer, Witness
+from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
+from crossgrade.targets.torch_kernel import Inputs, first_element
+from crossgrade.values.operator_case import CannotRun, OperatorCase
+from crossgrade.workloads.operators import BuiltOperator
+
+_SUFFIX: Final = "ExecutionProvider"
+_CPU: Final = "CPUExecutionProvider"
+_MEMORY: Mapping[str, str] = {
+    "CANNExecutionProvider": "cann",
+    "CUDAExecutionProvider": "cuda",
+    "DmlExecutionProvider": "dml",
+    "MIGraphXExecutionProvider": "cuda",
+    "ROCMExecutionProvider": "cuda",
+    "TensorrtExecutionProvider": "cuda",
+}
+"""Provider -> its memory as ONNX Runtime calls it; one that is not here takes host memory."""
+_TYPES: Mapping[str, torch.dtype] = {
+    "bfloat16": torch.bfloat16,
+    "bool": torch.bool,
+    "double": torch.float64,
+    "float": torch.float32,
+    "float16": torch.float16,
+    "float8e4m3fn": torch.float8_e4m3fn,
+    "float8e5m2": torch.float8_e5m2,
+    "int16": torch.int16,
+    "int32": torch.int32,
+    "int64": torch.int64,
+    "int8": torch.int8,
+    "uint8": torch.uint8,
+}
+"""Element type in ONNX Runtime's words -> torch's."""
+
+
+class OnnxRuntimeTarget:
+    """One execution provider."""
+
+    def __init__(self, provider: str) -> None:
+        """Take a provider by its full name."""
+        self.provider = provider
+        self._cache: torch.Tensor | None = None
+
+    @property
+    def spec(self) -> str:
+        """Return `onnxruntime` for the CPU, else with the provider, such as `onnxruntime:cuda`."""
+        return "onnxruntime" if self.provider == _CPU else f"onnxruntime:{_short(self.provider)}"
+
+    @property
+    def forkable(self) -> bool:
+        """Return False: its sessions own threads."""
+        return False
+
+    def facts(self) -> Mapping[str, str]:
+        """Return provider and versions."""
+        return {
+            "device": host().model if self.provider == _CPU else self.provider,
+            "runtime": f"onnxruntime {ort.__version__}",
+            "provider": self.provider,
+            "exporter": f"torch {torch.__version__}, onnx {onnx.__version__}",
+        }
+
+    def clock_ns(self) -> int:
+        """Return the host's clock, ns."""
+        return time.perf_counter_ns()
+
+    def synchronize(self) -> None:
+        """Return at once: a run of a session ends when its outputs are there."""
+
+    def timers(self) -> Sequence[Timer]:
+        """Return the two walls."""
+        return (SynchronizeTimer(self), ReadTimer(self))
+
+    def prepare(self, case: OperatorCase, *, copies: int = 1) -> Kernel:
+        """Return the case as a session that has run once per copy.
+
+        Raises:
+            CannotRun: it cannot be exported, or the provider cannot run it.
+        """
+        try:
+            return self._prepare(case, copies)
+        except CannotRun as refused:
+            error = blamed(refused, case, lambda other: self._prepare(other, 1).close())
+            raise error from refused
+
+    def _prepare(self, case: OperatorCase, copies: int) -> Kernel:
+        with failing_as_result("building the case"):
+            built, sets = built_for_export(case, copies)
+        try:
+            with quietly():
+                model = _model(built, sets[0])
+        except Exception as error:
+            words = f"no ONNX of {case.op}: {root_words(error)}"
+            raise CannotRun("unsupported-operator", words) from error
+        with failing_as_result("onnxruntime"):
+            session, notes = _session(model, self.provider)
+            return OnnxKernel(session, built, sets, self.provider, notes)
+
+    def flush(self) -> None:
+        """Read and write twice the host's last-level cache."""
+        if self._cache is None:
+            self._cache = torch.zeros(flush_bytes(host().cache_bytes) // 4, dtype=torch.int32)
+        self._cache.add_(1)
+
+    def witness(self) -> Witness:
+        """Return what the host says now; a provider tells nothing of its device."""
+        return host_witness()
+
+    def close(self) -> None:
+        """Free the buffer of `flush`."""
+        self._cache = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One set of buffers, bound to a session."""
+
+    binding: Any
+    read: Callable[[], float]
+    kept: tuple[Any, ...]
+
+
+class OnnxKernel:
+    """A session with bound buffers that take turns."""
+
+    def __init__(
+        self,
+        session: Any,
+        built: BuiltOperator,
+        sets: Sequence[Inputs],
+        provider: str,
+        notes: tuple[str, ...],
+    ) -> None:
+        """Bind every set of buffers and run it once."""
+        self._run: Any = session.run_with_iobinding
+        self._work = built.flop, built.bytes
+        self._notes = notes
+        bind = _bind_device if provider in _MEMORY else _bind_host
+        turns = [bind(session, inputs, _MEMORY.get(provider, "cpu")) for inputs in sets]
+        self._turns: Iterator[_Turn] = itertools.cycle(turns)
+        self._newest: _Turn | None = None
+        for _ in turns:
+            self.launch()
+        self.read()
+
+    def launch(self) -> None:
+        """Run the session on the next copy of the buffers."""
+        self._newest = turn = next(self._turns)
+        self._run(turn.binding)
+
+    def read(self) -> float:
+        """Return the first element of the newest output."""
+        if self._newest is None:
+            raise CannotRun("bad-output", "the kernel is closed")
+        return self._newest.read()
+
+    def work(self) -> tuple[float | None, float | None]:
+        """Return floating-point operations and bytes of one call."""
+        return self._work
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a reader of its time should know."""
+        return self._notes
+
+    def close(self) -> None:
+        """Free session and buffers."""
+        self._run = self._newest = None
+        self._turns = iter(())
+
+
+def open_onnxruntime(rest: str, opening: Opening) -> OnnxRuntimeTarget:
+    """Return `onnxruntime[:PROVIDER]`; a provider goes by its full name, or without the ending.
+
+    Raises:
+        UnknownTarget: ONNX Runtime has no such provider at all.
+        TargetAbsent: this build or this machine does not have it.
+    """
+    wanted = (rest or "cpu").lower().removesuffix(_SUFFIX.lower())
+    by_key = {_short(name): name for name in ort.get_available_providers()}
+    if wanted in by_key:
+        return OnnxRuntimeTarget(by_key[wanted])
+    here = ", ".join(sorted(by_key))
+    if wanted in {_short(name) for name in ort.get_all_providers()}:
+        raise TargetAbsent(
+            f"this onnxruntime has no provider `{rest}`",
+            hint=f"here are {here}; other providers come in packages of their own, such as "
+            "onnxruntime-gpu",
+        )
+    raise UnknownTarget(f"onnxruntime knows no provider `{rest}`", hint=f"here are {here}")
+
+
+def devices() -> tuple[str, ...]:
+    """Return the specifications of the providers that are here."""
+    return tuple(sorted(OnnxRuntimeTarget(name).spec for name in ort.get_available_providers()))
+
+
+def _short(provider: str) -> str:
+    return provider.removesuffix(_SUFFIX).lower()
+
+
+def _model(built: BuiltOperator, inputs: Inputs) -> bytes:
+    """Return the case as an ONNX model in memory."""
+    module = OperatorModule(built.run).eval()
+    program: Any = torch.onnx.export(module, inputs, dynamo=True, verbose=False)
+    serialized: bytes = program.model_proto.SerializeToString()
+    return serialized
+
+
+def _session(model: bytes, provider: str) -> tuple[Any, tuple[str, ...]]:
+    """Return a session of the model on one provider alone, and notes on how it runs."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    if provider != _CPU:
+        # Without this a node that the provider cannot run would run on the CPU, silently.
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    with TemporaryDirectory() as folder:
+        optimized = Path(folder) / "optimized.onnx"
+        if provider == _CPU:
+            options.optimized_model_filepath = str(optimized)
+        session = ort.InferenceSession(model, options, providers=[provider])
+        notes = _emulation(optimized) if provider == _CPU else ()
+    if session.get_providers()[0] != provider:
+        raise CannotRun("target-absent", f"{provider} is installed and does not start")
+    return session, notes
+
+
+def _emulation(optimized: Path) -> tuple[str, ...]:
+    """Return a note where the runtime puts conversions around operators it lacks in a format."""
+    model = onnx.load(str(optimized), load_external_data=False)
+    # So the runtime names the conversions that it adds for this reason; others are the model's own.
+    if not any(n.name.startswith("InsertedPrecisionFreeCast") for n in model.graph.node):
+        return ()
+    return ("onnxruntime converts to float32 and back around it: it lacks it in this format",)
+
+
+def _pairs(session: Any, inputs: Inputs) -> Sequence[tuple[Any, torch.Tensor]]:
+    """Return inputs of a session beside their tensors.
+
+    Raises:
+        CannotRun: the exporter has dropped some, so that which is which is not known.
+    """
+    wanted = session.get_inputs()
+    if len(wanted) != len(inputs):
+        raise CannotRun(
+            "unsupported-operator", f"its graph has {len(wanted)} inputs, not {len(inputs)}"
+        )
+    return list(zip(wanted, inputs, strict=True))
+
+
+def _bind_host(session: Any, inputs: Inputs, memory: str) -> _Turn:
+    """Return a turn whose buffers are torch tensors in host memory."""
+    binding = session.io_binding()
+    kept: list[torch.Tensor] = []
+    for wanted, tensor in _pairs(session, inputs):
+        kept.append(tensor)
+        binding.bind_input(wanted.name, *_place(wanted.type, tensor))
+    outputs = []
+    for given in session.get_outputs():
+        tensor = torch.empty(_static(given), dtype=_dtype(given.type))
+        outputs.append(tensor)
+        binding.bind_output(given.name, *_place(given.type, tensor))
+    first = outputs[0]
+    return _Turn(binding, lambda: first_element(first), (*kept, *outputs))
+
+
+def _place(kind: str, tensor: torch.Tensor) -> tuple[str, int, int, list[int], int]:
+    name = kind.removeprefix("tensor(").removesuffix(")").upper()
+    element = onnx.TensorProto.DataType.Value(name)
+    return "cpu", 0, element, list(tensor.shape), tensor.data_ptr()
+
+
+def _bind_device(session: Any, inputs: Inputs, memory: str) -> _Turn:
+    """Return a turn whose buffers lie in the provider's memory."""
+    binding = session.io_binding()
+    kept = []
+    for wanted, tensor in _pairs(session, inputs):
+        if _dtype(wanted.type) in (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2):
+            raise CannotRun(
+                "unsupported-format", f"no numpy array of {tensor.dtype} to copy to the device"
+            )
+        value = ort.OrtValue.ortvalue_from_numpy(raw(tensor), memory, 0)
+        kept.append(value)
+        binding.bind_ortvalue_input(wanted.name, value)
+    for given in session.get_outputs():
+        binding.bind_output(given.name, memory, 0)
+    return _Turn(binding, lambda: float(binding.get_outputs()[0].numpy().flat[0]), tuple(kept))
+
+
+def _static(given: Any) -> tuple[int, ...]:
+    if not all(isinstance(size, int) for size in given.shape):
+        raise CannotRun("unsupported-operator", f"its output has no fixed shape: {given.shape}")
+    return tuple(given.shape)
+
+
+def _dtype(kind: str) -> torch.dtype:
+    name = kind.removeprefix("tensor(").removesuffix(")")
+    if name not in _TYPES:
+        raise CannotRun("unsupported-format", f"onnxruntime's {kind} has no buffer here")
+    return _TYPES[name]

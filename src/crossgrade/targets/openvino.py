@@ -1,0 +1,287 @@
+"""OpenVINO as a target: operator cases, converted from torch's exported program, on one device.
+
+Models run in the precision they are written in. Must not be imported before it is asked for, and
+sends nothing over the network: OpenVINO's converter reports its use where it can, and is kept
+from it here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from crossgrade.errors import TargetAbsent, UnknownTarget
+from crossgrade.targets.exported import OperatorModule, blamed, built_for_export, quietly, raw
+from crossgrade.targets.failures import failing_as_result, root_words
+from crossgrade.targets.host import flush_bytes, host, host_witness
+from crossgrade.targets.protocol import Kernel, Opening, Timer, Witness
+from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
+from crossgrade.targets.torch_kernel import Inputs, first_element
+from crossgrade.values.operator_case import CannotRun, OperatorCase
+from crossgrade.workloads.operators import BuiltOperator
+
+_REPORTER = "openvino_telemetry"
+_KNOWN = ("CPU", "GPU", "NPU", "AUTO", "HETERO", "MULTI", "BATCH")
+"""Device names of OpenVINO; what of them is here it says itself."""
+_TYPES: Mapping[str, torch.dtype] = {
+    "bf16": torch.bfloat16,
+    "boolean": torch.bool,
+    "f16": torch.float16,
+    "f32": torch.float32,
+    "f64": torch.float64,
+    "f8e4m3": torch.float8_e4m3fn,
+    "f8e5m2": torch.float8_e5m2,
+    "i16": torch.int16,
+    "i32": torch.int32,
+    "i64": torch.int64,
+    "i8": torch.int8,
+    "u8": torch.uint8,
+}
+"""Element type in OpenVINO's words -> torch's."""
+_FLOATS = {name for name, dtype in _TYPES.items() if dtype.is_floating_point}
+
+
+def _load() -> Any:
+    """Return the module `openvino`, whose converter reports to nobody.
+
+    It falls back to a stub of its own where the package that reports is not there, so that one is
+    hidden while it loads; where it is loaded already, the stub is put in its place.
+    """
+    if "openvino" not in sys.modules:
+        hidden = sys.modules.get(_REPORTER)
+        sys.modules[_REPORTER] = None  # type: ignore[assignment]
+        try:
+            with quietly():
+                importlib.import_module("openvino")
+        finally:
+            del sys.modules[_REPORTER]
+            if hidden is not None:
+                sys.modules[_REPORTER] = hidden
+    stub = importlib.import_module("openvino.tools.ovc.telemetry_stub")
+    for name in ("telemetry_utils", "convert_impl"):
+        module = importlib.import_module(f"openvino.tools.ovc.{name}")
+        if hasattr(module, "tm"):
+            module.tm = stub  # type: ignore[attr-defined]
+    return sys.modules["openvino"]
+
+
+ov: Any = _load()
+
+
+class OpenVinoTarget:
+    """One device of OpenVINO."""
+
+    def __init__(self, core: Any, device: str) -> None:
+        """Take a device by OpenVINO's name, such as `GPU.0`."""
+        self._core = core
+        self.device = device
+        self._cache: torch.Tensor | None = None
+
+    @property
+    def spec(self) -> str:
+        """Return `openvino` for the CPU, else with the device, such as `openvino:gpu.0`."""
+        return "openvino" if self.device == "CPU" else f"openvino:{self.device.lower()}"
+
+    @property
+    def forkable(self) -> bool:
+        """Return False: it keeps threads of its own."""
+        return False
+
+    def facts(self) -> Mapping[str, str]:
+        """Return device and versions."""
+        return {
+            "device": str(self._core.get_property(self.device, "FULL_DEVICE_NAME")),
+            "runtime": f"openvino {ov.__version__}",
+            "plugin": self.device,
+            "execution_mode": "accuracy: the precision of the model",
+            "exporter": f"torch {torch.__version__}",
+        }
+
+    def clock_ns(self) -> int:
+        """Return the host's clock, ns."""
+        return time.perf_counter_ns()
+
+    def synchronize(self) -> None:
+        """Return at once: a synchronous inference ends when its outputs are there."""
+
+    def timers(self) -> Sequence[Timer]:
+        """Return the two walls."""
+        return (SynchronizeTimer(self), ReadTimer(self))
+
+    def prepare(self, case: OperatorCase, *, copies: int = 1) -> Kernel:
+        """Return the case as compiled requests, one per copy, each run once.
+
+        Raises:
+            CannotRun: it cannot be converted, or the device cannot run it.
+        """
+        try:
+            return self._prepare(case, copies)
+        except CannotRun as refused:
+            error = blamed(refused, case, lambda other: self._prepare(other, 1).close())
+            raise error from refused
+
+    def _prepare(self, case: OperatorCase, copies: int) -> Kernel:
+        with failing_as_result("building the case"):
+            built, sets = built_for_export(case, copies)
+        try:
+            with quietly():
+                model = _model(built, sets[0])
+        except Exception as error:
+            words = f"no graph of {case.op}: {root_words(error)}"
+            raise CannotRun("unsupported-operator", words) from error
+        with failing_as_result("openvino"):
+            compiled = self._core.compile_model(
+                model, self.device, {"EXECUTION_MODE_HINT": "ACCURACY"}
+            )
+            return OpenVinoKernel(compiled, built, sets)
+
+    def flush(self) -> None:
+        """Read and write twice the host's last-level cache."""
+        if self._cache is None:
+            self._cache = torch.zeros(flush_bytes(host().cache_bytes) // 4, dtype=torch.int32)
+        self._cache.add_(1)
+
+    def witness(self) -> Witness:
+        """Return what the host says now."""
+        return host_witness()
+
+    def close(self) -> None:
+        """Free the buffer of `flush`."""
+        self._cache = None
+
+
+class OpenVinoKernel:
+    """Requests of a compiled model with buffers of their own that take turns."""
+
+    def __init__(self, compiled: Any, built: BuiltOperator, sets: Sequence[Inputs]) -> None:
+        """Give every set of buffers to a request and run it once."""
+        self._work = built.flop, built.bytes
+        self._notes = _emulation(compiled)
+        requests = [_request(compiled, inputs) for inputs in sets]
+        # Requests use the tensors' memory and do not keep it alive, that of later outputs neither.
+        self._kept: Any = (sets, requests)
+        turns = [(request, outputs[0]) for request, outputs in requests]
+        self._turns: Iterator[tuple[Any, torch.Tensor]] = itertools.cycle(turns)
+        self._newest: torch.Tensor | None = None
+        for _ in turns:
+            self.launch()
+        self.read()
+
+    def launch(self) -> None:
+        """Run the next request and wait for it."""
+        request, self._newest = next(self._turns)
+        request.infer(share_outputs=True)
+
+    def read(self) -> float:
+        """Return the first element of the newest output."""
+        return first_element(self._newest)
+
+    def work(self) -> tuple[float | None, float | None]:
+        """Return floating-point operations and bytes of one call."""
+        return self._work
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a reader of its time should know."""
+        return self._notes
+
+    def close(self) -> None:
+        """Free requests and buffers."""
+        self._kept = self._newest = None
+        self._turns = iter(())
+
+
+def open_openvino(rest: str, opening: Opening) -> OpenVinoTarget:
+    """Return `openvino[:DEVICE]`, a device by OpenVINO's name in any case.
+
+    Raises:
+        UnknownTarget: OpenVINO has no such device type.
+        TargetAbsent: no such device is here.
+    """
+    core = ov.Core()
+    here = list(core.available_devices)
+    wanted = (rest or "cpu").upper()
+    found = next((d for d in here if d == wanted or d == f"{wanted}.0"), None)
+    if found is not None:
+        return OpenVinoTarget(core, found)
+    listed = ", ".join(d.lower() for d in here)
+    if wanted.partition(".")[0] in _KNOWN:
+        raise TargetAbsent(
+            f"OpenVINO finds no device `{rest}` here",
+            hint=f"it finds {listed}; a GPU or NPU needs its driver",
+        )
+    raise UnknownTarget(f"OpenVINO knows no device `{rest}`", hint=f"here are {listed}")
+
+
+def devices() -> tuple[str, ...]:
+    """Return the specifications of the devices that are here."""
+    core = ov.Core()
+    return tuple(OpenVinoTarget(core, name).spec for name in core.available_devices)
+
+
+def _model(built: BuiltOperator, inputs: Inputs) -> Any:
+    """Return the case as a model of OpenVINO with fixed shapes."""
+    program = torch.export.export(OperatorModule(built.run).eval(), inputs)
+    model = ov.convert_model(program)
+    if len(model.inputs) != len(inputs):
+        raise CannotRun(
+            "unsupported-operator", f"its graph has {len(model.inputs)} inputs, not {len(inputs)}"
+        )
+    model.reshape({port: list(t.shape) for port, t in zip(model.inputs, inputs, strict=True)})
+    return model
+
+
+def _request(compiled: Any, inputs: Inputs) -> tuple[Any, list[torch.Tensor]]:
+    """Return a request on these inputs, and the tensors that its outputs go to."""
+    request = compiled.create_infer_request()
+    for port, tensor in zip(compiled.inputs, inputs, strict=True):
+        request.set_tensor(port, _tensor(port, tensor))
+    outputs = []
+    for port in compiled.outputs:
+        if port.get_partial_shape().is_dynamic:
+            raise CannotRun("unsupported-operator", "its output has no fixed shape")
+        tensor = torch.empty(tuple(port.get_shape()), dtype=_dtype(port))
+        outputs.append(tensor)
+        request.set_tensor(port, _tensor(port, tensor))
+    return request, outputs
+
+
+def _tensor(port: Any, tensor: torch.Tensor) -> Any:
+    """Return a tensor of OpenVINO on the same memory."""
+    if _dtype(port) != tensor.dtype:
+        raise CannotRun(
+            "unsupported-format", f"OpenVINO makes {port.get_element_type()} of {tensor.dtype}"
+        )
+    return ov.Tensor(raw(tensor), ov.Shape(tuple(tensor.shape)), port.get_element_type())
+
+
+def _dtype(port: Any) -> torch.dtype:
+    name = port.get_element_type().get_type_name()
+    if name not in _TYPES:
+        raise CannotRun("unsupported-format", f"OpenVINO's {name} has no buffer here")
+    return _TYPES[name]
+
+
+def _emulation(compiled: Any) -> tuple[str, ...]:
+    """Return a note where it computes in another precision than that of its inputs."""
+    inputs = {port.get_element_type().get_type_name() for port in compiled.inputs} & _FLOATS
+    used = set()
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        info = {key: _text(value) for key, value in node.get_rt_info().items()}
+        if node.get_type_name() == "ExecutionNode" and info.get("layerType") not in (
+            "Convert", "Reorder",
+        ):  # fmt: skip
+            used.add(info.get("runtimePrecision", ""))
+    other = sorted((used & _FLOATS) - inputs)
+    if not inputs or not other:
+        return ()
+    return (f"openvino computes it in {', '.join(other)}, not in {', '.join(sorted(inputs))}",)
+
+
+def _text(value: Any) -> str:
+    return str(value.astype(str)) if hasattr(value, "astype") else str(value)
