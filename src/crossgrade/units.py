@@ -31,6 +31,8 @@ def seconds(value: float) -> str:
     """Return a time in the unit that reads best: `4.12 ms`, `1.2 s`, `850 µs`."""
     if math.isnan(value):
         return "unknown"
+    if math.isinf(value):
+        return "infinite"
     for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
         if abs(value) >= scale * 0.9995:
             return f"{_digits(value / scale, 3)} {unit}"

@@ -246,7 +246,7 @@ def source_of(targets: Sequence[str], memory_bytes: float | None, stack: ExitSta
     """
     from crossgrade.measure.isolated import Isolated
     from crossgrade.measure.source import InProcess
-    from crossgrade.targets.registry import is_simulated, module_of
+    from crossgrade.targets.registry import is_simulated, preload_of
 
     simulated = [is_simulated(spec) for spec in targets]
     if all(simulated):
@@ -256,8 +256,10 @@ def source_of(targets: Sequence[str], memory_bytes: float | None, stack: ExitSta
             "a simulated target has a time of its own and is not interleaved with a real one",
             hint="measure them in two runs",
         )
-    modules = dict.fromkeys(("crossgrade.measure.workers", *map(module_of, targets)))
-    isolated = Isolated(preload=tuple(m for m in modules if m), memory_bytes=memory_bytes)
+    modules = dict.fromkeys(
+        ("crossgrade.measure.workers", *(m for spec in targets for m in preload_of(spec)))
+    )
+    isolated = Isolated(preload=tuple(modules), memory_bytes=memory_bytes)
     return stack.enter_context(isolated)
 
 

@@ -21,9 +21,9 @@ from crossgrade.cli.screen import screen
 @click.option("--k", type=click.IntRange(1), help="Inner size of a matrix product.")
 @click.option("--shapes", metavar="JSON", help="Other sizes and choices of the operator, by name.")
 @click.option("--dtype", "dtypes", multiple=True, metavar="NAME",
-              help="Format, such as bf16; repeatable, a case each. Most default to fp32.")  # fmt: skip
+              help="Format, such as bf16; repeatable, a case each.")  # fmt: skip
 @click.option("--suite", type=click.Path(path_type=Path), metavar="FILE",
-              help="Cases of a file or folder: of xpu-perf as they are, or our own.")  # fmt: skip
+              help="Cases of a file or folder: of xpu-perf as they are, or ours.")  # fmt: skip
 @click.option("--from-capture", "capture", type=click.Path(path_type=Path), metavar="FILE",
               help="The operators of a model: a file of `assess --save-captures`.")  # fmt: skip
 @click.option(

@@ -52,7 +52,7 @@ class CaseSession:
     rounds: int
     """Rounds that are wanted."""
     limit_s: float
-    """Time for it, s."""
+    """Time for its samples, s."""
     absent: tuple[str, ...]
     """Variants that cannot run."""
 

@@ -49,7 +49,7 @@ def take_session(
         index: number of the session.
         start: what this process is.
         rounds: rounds that are wanted; a multiple of `plan.batch`.
-        limit_s: time after which it stops at the end of a batch, s.
+        limit_s: time for samples after which it stops at the end of a batch, s.
         absent: variants of the plan that cannot run.
 
     Raises:
@@ -66,7 +66,7 @@ def take_session(
         steady = _settle(timed, plan)
         primed = clock()
         rng = random.Random(f"{plan.seed}/{index}")
-        samples = _take(timed, plan, rng, rounds, began + limit_s * _NS)
+        samples = _take(timed, plan, rng, rounds, primed + limit_s * _NS)
     return Session(
         index=index,
         start=start,

@@ -70,17 +70,24 @@ class CaseState:
 
     def next_session(self) -> CaseSession:
         """Return what to take next."""
-        left = self.plan.budget_s - self.spent_s
-        share = self.plan.budget_s / self.plan.least_sessions
-        early = len(self.sessions) < self.plan.least_sessions
         return CaseSession(
             key=self.key,
             plan=self.plan,
             index=len(self.sessions) + len(self.lost),
             rounds=next_rounds(self.plan, self.sessions),
-            limit_s=min(left, share) if early else left,
+            limit_s=self._sampling_s(),
             absent=tuple(self.absent),
         )
+
+    def _sampling_s(self) -> float:
+        """Return the time for samples: what a session's share of the budget leaves after getting
+        ready, and at least a quarter of it, because getting ready for few samples is a waste."""
+        left = self.plan.budget_s - self.spent_s
+        share = self.plan.budget_s / self.plan.least_sessions
+        ready = [s.primed_s for s in self.sessions]
+        early = len(self.sessions) < self.plan.least_sessions
+        free = (min(left, share) if early else left) - (sum(ready) / len(ready) if ready else 0.0)
+        return max(free, share / 4)
 
     def result(self, audits: Sequence[AuditReport]) -> BenchResult:
         """Return what follows from the samples so far."""

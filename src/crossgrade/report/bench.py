@@ -5,6 +5,7 @@ Must not work out a number.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import PurePath
 
@@ -87,10 +88,14 @@ def _cells(row: BenchRow, variant: VariantResult, several: bool) -> Iterator[str
 
 
 def _span(interval: Interval) -> str:
+    if not math.isfinite(interval.high):
+        return "unknown: one session"
     return f"{seconds(interval.low)} to {seconds(interval.high)} (±{percent(interval.half_width)})"
 
 
 def _ratio(interval: Interval) -> str:
+    if not math.isfinite(interval.high):
+        return f"{interval.value:.4g}"
     return f"{interval.value:.4g} [{interval.low:.4g}, {interval.high:.4g}]"
 
 

@@ -30,11 +30,6 @@ class CompiledTarget(TorchTarget):
         """Return `compile:` and the device."""
         return f"compile:{self.device}"
 
-    @property
-    def forkable(self) -> bool:
-        """Return False: the compiler keeps threads and processes of its own."""
-        return False
-
     def facts(self) -> Mapping[str, str]:
         """Return the facts of the device, and the compiler."""
         return {**super().facts(), "compiler": "torch.compile, backend inductor, static shapes"}

@@ -71,8 +71,8 @@ class OnnxRuntimeTarget:
 
     @property
     def forkable(self) -> bool:
-        """Return False: its sessions own threads."""
-        return False
+        """Return True for the CPU, from a parent that has not imported the runtime and its threads."""
+        return self.provider == _CPU
 
     def facts(self) -> Mapping[str, str]:
         """Return provider and versions."""

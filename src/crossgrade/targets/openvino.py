@@ -90,8 +90,8 @@ class OpenVinoTarget:
 
     @property
     def forkable(self) -> bool:
-        """Return False: it keeps threads of its own."""
-        return False
+        """Return True for the CPU, from a parent that has not imported the runtime and its threads."""
+        return self.device.startswith("CPU")
 
     def facts(self) -> Mapping[str, str]:
         """Return device and versions."""

@@ -78,7 +78,7 @@ class Target(Protocol):
 
     @property
     def forkable(self) -> bool:
-        """Return whether sessions may be forked from a parent that has imported its libraries."""
+        """Return whether sessions may be forked from a parent that has imported what it may."""
 
     def facts(self) -> Mapping[str, str]:
         """Return what it is: `device`, `runtime`, versions; identities are hashed."""

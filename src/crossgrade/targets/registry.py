@@ -38,6 +38,8 @@ class Shipped:
     """How they are installed."""
     what: str
     """What it is, one line."""
+    preload: tuple[str, ...] = ()
+    """Modules that the parent of forked sessions may import for it: none that starts threads."""
 
 
 SHIPPED: tuple[Shipped, ...] = (
@@ -47,6 +49,7 @@ SHIPPED: tuple[Shipped, ...] = (
         needs=("torch",),
         install="pip install 'crossgrade[measure]'",
         what="torch.compile on a torch device: compile:cpu, compile:cuda:0",
+        preload=("crossgrade.targets.compiled",),
     ),
     Shipped(
         name="faulty",
@@ -64,6 +67,7 @@ SHIPPED: tuple[Shipped, ...] = (
         needs=("torch", "onnx", "onnxscript", "onnxruntime"),
         install="pip install 'crossgrade[onnxruntime]'",
         what="ONNX Runtime, by execution provider: onnxruntime, onnxruntime:cuda",
+        preload=("crossgrade.targets.torch_device", "onnxscript"),
     ),
     Shipped(
         name="openvino",
@@ -71,6 +75,7 @@ SHIPPED: tuple[Shipped, ...] = (
         needs=("torch", "openvino"),
         install="pip install 'crossgrade[openvino]'",
         what="OpenVINO, by device: openvino, openvino:gpu",
+        preload=("crossgrade.targets.torch_device",),
     ),
     Shipped(
         name="replay",
@@ -147,12 +152,12 @@ def is_simulated(spec: str) -> bool:
     return row is not None and row.factory.startswith("crossgrade.targets.simulated:")
 
 
-def module_of(spec: str) -> str:
-    """Return the module that opens a specification, to be imported ahead; empty for a plug-in."""
+def preload_of(spec: str) -> tuple[str, ...]:
+    """Return the modules that the parent of forked sessions may import for a target."""
     name = spec.partition(":")[0]
     if name in _BY_NAME:
-        return _BY_NAME[name].factory.partition(":")[0]
-    return "crossgrade.targets.torch_device" if name in BY_NAME else ""
+        return _BY_NAME[name].preload
+    return ("crossgrade.targets.torch_device",) if name in BY_NAME else ()
 
 
 def _open_shipped(row: Shipped, rest: str, opening: Opening) -> Target:
