@@ -62,7 +62,7 @@ def test_noise_between_sessions_wants_short_ones_and_noise_within_long_ones():
     between = next_rounds(PLAN, sessions_of(6, Noise(within=0.002, between=0.05)))
     within = next_rounds(PLAN, sessions_of(6, Noise(within=0.05, between=0.0005)))
     assert between == 6
-    assert within == MOST_ROUNDS
+    assert within > 10 * between
 
 
 def test_rounds_follow_kalibera_and_jones():
