@@ -29,6 +29,7 @@ _FORMAT = re.compile(
     re.IGNORECASE,
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_SAYS_NOTHING = ("Exception from", "Check '", "FrontEnd API failed", "Model wasn't fully")
 _LIMIT = 300
 
 
@@ -79,5 +80,5 @@ def _first(text: str) -> str:
     """Return the first line that says something; where in its source a runtime was says nothing."""
     plain = _COLOUR.sub("", text)
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
-    telling = (line for line in lines if not line.startswith(("Exception from", "Check '")))
+    telling = (line for line in lines if not line.startswith(_SAYS_NOTHING))
     return next(telling, lines[0] if lines else "")

@@ -268,8 +268,9 @@ def _dtype(port: Any) -> torch.dtype:
 
 
 def _emulation(compiled: Any) -> tuple[str, ...]:
-    """Return a note where it computes in another precision than that of its inputs."""
-    inputs = {port.get_element_type().get_type_name() for port in compiled.inputs} & _FLOATS
+    """Return a note where it computes in a precision that neither inputs nor outputs have."""
+    ports = (*compiled.inputs, *compiled.outputs)
+    written = {port.get_element_type().get_type_name() for port in ports} & _FLOATS
     used = set()
     for node in compiled.get_runtime_model().get_ordered_ops():
         info = {key: _text(value) for key, value in node.get_rt_info().items()}
@@ -277,10 +278,10 @@ def _emulation(compiled: Any) -> tuple[str, ...]:
             "Convert", "Reorder",
         ):  # fmt: skip
             used.add(info.get("runtimePrecision", ""))
-    other = sorted((used & _FLOATS) - inputs)
-    if not inputs or not other:
+    other = sorted((used & _FLOATS) - written)
+    if not written or not other:
         return ()
-    return (f"openvino computes it in {', '.join(other)}, not in {', '.join(sorted(inputs))}",)
+    return (f"openvino computes it in {', '.join(other)}, not in {', '.join(sorted(written))}",)
 
 
 def _text(value: Any) -> str:
