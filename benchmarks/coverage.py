@@ -91,7 +91,8 @@ class Score:
 def plan_of(variants: int, half_width: float = 0.01) -> BenchPlan:
     names = list(TRUE_S)[:variants]
     return BenchPlan(variants=tuple(Variant(name=n, target="none", case=CASE) for n in names),
-                     anchor=CASE, half_width=half_width, budget_s=math.inf, rounds=24, block_s=2e-3)  # fmt: skip
+                     anchor=CASE, half_width=half_width, budget_s=math.inf, rounds=24,
+                     block_s=2e-3)  # fmt: skip
 
 
 def session_of(

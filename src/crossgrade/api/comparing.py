@@ -15,6 +15,7 @@ from crossgrade.errors import BadOption, BadRecord
 from crossgrade.values.bench import BenchResult
 
 if TYPE_CHECKING:
+    from crossgrade.measure.compare import Wanted
     from crossgrade.values.comparison import Comparison
     from crossgrade.values.record import Record
 
@@ -45,7 +46,7 @@ class Reproduction:
 
 
 def compare_runs(
-    before: Path, after: Path | None = None, *, margin: float = 0.02, absolute: bool = False
+    before: Path, after: Path | None = None, *, margin: float = 0.02, basis: Wanted = "auto"
 ) -> Comparison:
     """Return how the records of a second run differ from those of a first.
 
@@ -53,7 +54,7 @@ def compare_runs(
         before: a record, or the folder of a run.
         after: the same; None compares the variants of `before` with its baseline.
         margin: differences up to this share are taken for none.
-        absolute: times are compared as they are, not over the anchor.
+        basis: over the anchor, times as they are, or by whether device and target are the same.
 
     Raises:
         BadRecord: a file is no record of a measurement, or a folder holds none.
@@ -76,7 +77,7 @@ def compare_runs(
     return compare_many(
         pairs,
         margin=margin,
-        basis="absolute" if absolute else "over-anchor",
+        basis=basis,
         environments=(_environment(first[0][0]), _environment(second[0][0])),
         remarks=remarks,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,11 +15,13 @@ from crossgrade.cli.screen import screen
 @click.argument("after", metavar="[B]", required=False, type=click.Path(path_type=Path))
 @click.option("--margin", type=float, default=0.02, show_default=True, metavar="SHARE",
               help="Differences up to this share are taken for none.")  # fmt: skip
-@click.option("--absolute", is_flag=True, help="Times as they are, not over the anchor.")
+@click.option("--basis", type=click.Choice(["auto", "over-anchor", "absolute"]), default="auto",
+              show_default=True, help="What is compared; auto: over the anchor on the same device "
+              "and target, else times as they are.")  # fmt: skip
 @click.option("--markdown", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Also write a comment for a pull request.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def command(before: Path, after: Path | None, margin: float, absolute: bool,
+def command(before: Path, after: Path | None, margin: float, basis: Any,
             markdown: Path | None, as_json: bool) -> int:  # fmt: skip
     """Say of each case whether B is FASTER or SLOWER than A, the SAME, or INCONCLUSIVE.
 
@@ -33,7 +36,7 @@ def command(before: Path, after: Path | None, margin: float, absolute: bool,
     """
     from crossgrade import api
 
-    found = api.compare_runs(before, after, margin=margin, absolute=absolute)
+    found = api.compare_runs(before, after, margin=margin, basis=basis)
     click.echo(api.render_comparison(found, as_json=as_json, **screen()), nl=False)
     if markdown is not None:
         api.write_text(markdown, api.render_comparison(found, as_comment=True))

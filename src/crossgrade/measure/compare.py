@@ -35,7 +35,9 @@ from crossgrade.values.comparison import (
     SameDevice,
 )
 
-Wanted = Literal["over-anchor", "absolute"]
+Wanted = Literal["auto", "over-anchor", "absolute"]
+"""auto: over the anchor on the same device and target, where it takes out what the machine does
+from day to day; absolute on another one, where it would take out what the two differ in."""
 Environment = Mapping[str, str]
 
 
@@ -54,7 +56,7 @@ def compare(
     after: BenchResult,
     *,
     margin: float = 0.02,
-    basis: Wanted = "over-anchor",
+    basis: Wanted = "auto",
     environments: tuple[Environment, Environment] = ({}, {}),
 ) -> Comparison:
     """Return how a second measurement of the same variants differs from a first.
@@ -70,7 +72,7 @@ def compare_many(
     pairs: Sequence[RunPair],
     *,
     margin: float = 0.02,
-    basis: Wanted = "over-anchor",
+    basis: Wanted = "auto",
     environments: tuple[Environment, Environment] = ({}, {}),
     remarks: Sequence[str] = (),
 ) -> Comparison:
@@ -79,7 +81,7 @@ def compare_many(
     Args:
         pairs: first and second measurement of each case.
         margin: differences up to this share are taken for none.
-        basis: divide by the anchor where both have it, or take times as they are.
+        basis: divide by the anchor, take times as they are, or choose by the device.
         environments: what is known of the two environments; facts of the targets are added.
         remarks: what could not be paired.
 
@@ -210,6 +212,9 @@ def _basis(a: Side, b: Side, wanted: Wanted) -> tuple[Basis, list[str]]:
     """Return what can be compared, and why not what is better."""
     if wanted == "absolute":
         return "absolute", ["times as they are, as asked: a slower day of the machine counts"]
+    if wanted == "auto" and (_device(a, b) == "other" or a.target != b.target):
+        return "absolute", ["times as they are: over the anchor of each, what the two devices or "
+                            "targets differ in would cancel"]  # fmt: skip
     if not same_case(a.result.plan.anchor, b.result.plan.anchor):
         return "absolute", ["the anchors are not the same kernel, so times are compared as they "
                             "are: a slower day of the machine counts"]  # fmt: skip

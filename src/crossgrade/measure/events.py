@@ -103,8 +103,8 @@ class Ready:
     """Floating-point operations per call (exact); None unknown."""
     bytes: float | None
     """Least traffic per call, bytes (exact); None unknown."""
-    note: str = ""
-    """What to know about its implementation."""
+    notes: tuple[str, ...] = ()
+    """What a reader of its time should know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

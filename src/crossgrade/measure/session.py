@@ -56,16 +56,13 @@ def take_session(
         CannotRun: a variant cannot be prepared, or one call takes too long for the budget.
     """
     places = range(len(plan.variants) + 1)
+    rng = random.Random(f"{plan.seed}/{index}")
     clock = targets[plan.variants[0].target].clock_ns
     began = clock()
     with ExitStack() as stack:
-        timed: dict[int, Timed] = {}
-        for place, variant in variants_of(plan, absent).items():
-            timed[place] = made_ready(variant, plan, targets, audits)
-            stack.callback(timed[place].kernel.close)
+        timed = _made_ready(plan, targets, audits, absent, rng, stack)
         steady = _settle(timed, plan)
         primed = clock()
-        rng = random.Random(f"{plan.seed}/{index}")
         samples = _take(timed, plan, rng, rounds, primed + limit_s * _NS)
     return Session(
         index=index,
@@ -81,6 +78,29 @@ def take_session(
         telemetry={name: tuple(values) for name, values in samples.telemetry.items()},
         unread=samples.unread,
     )
+
+
+def _made_ready(
+    plan: BenchPlan,
+    targets: Mapping[str, Target],
+    audits: Mapping[str, AuditReport],
+    absent: Sequence[str],
+    rng: random.Random,
+    stack: ExitStack,
+) -> dict[int, Timed]:
+    """Return the variants by place, made ready in random order.
+
+    Where buffers come to lie depends on what was allocated before, and can make one of two equal
+    kernels faster for a whole session. Forked sessions would repeat it: their memory is laid out
+    alike. In random order it becomes noise between sessions, which the interval has.
+    """
+    wanted = list(variants_of(plan, absent).items())
+    rng.shuffle(wanted)
+    timed: dict[int, Timed] = {}
+    for place, variant in wanted:
+        timed[place] = made_ready(variant, plan, targets, audits)
+        stack.callback(timed[place].kernel.close)
+    return dict(sorted(timed.items()))
 
 
 def _settle(timed: Mapping[int, Timed], plan: BenchPlan) -> bool:

@@ -100,7 +100,8 @@ class CaseState:
             work={n: (r.flop, r.bytes) for n, r in self.ready.items()},
             spent_s=self.spent_s,
         )
-        return replace(result, lost=tuple(self.lost))
+        notes = {n: r.notes for n, r in self.ready.items() if r.notes}
+        return replace(result, lost=tuple(self.lost), notes=notes)
 
     def _reasons(self) -> dict[str, tuple[AbsentReason, str]]:
         """Return why variants have no number: of all, where every session was lost."""

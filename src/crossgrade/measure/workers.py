@@ -29,7 +29,7 @@ from crossgrade.measure.events import (
 from crossgrade.measure.session import take_session, variants_of
 from crossgrade.records.codec import to_json
 from crossgrade.records.typed import from_json
-from crossgrade.targets.protocol import HasAnchor, Opening, Target
+from crossgrade.targets.protocol import CanNote, HasAnchor, Opening, Target
 from crossgrade.targets.registry import open_target
 from crossgrade.values.audit import AuditReport
 from crossgrade.values.bench import Variant
@@ -118,13 +118,14 @@ def _tried(
         )
     try:
         flop, bytes_ = one.kernel.work()
+        notes = one.kernel.notes() if isinstance(one.kernel, CanNote) else ()
         value = one.kernel.read()
     finally:
         one.kernel.close()
     if value != value:
         detail = "the first element of the output is NaN"
         return Absent(key=case.key, variant=variant.name, reason="bad-output", detail=detail)
-    return Ready(key=case.key, variant=variant.name, flop=flop, bytes=bytes_)
+    return Ready(key=case.key, variant=variant.name, flop=flop, bytes=bytes_, notes=notes)
 
 
 def take(request: SessionRequest, open_: OpenTarget = open_target) -> Iterator[Event]:

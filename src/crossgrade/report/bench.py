@@ -34,6 +34,7 @@ def _blocks(run: BenchRun) -> Iterator[Block]:
     for row in run.rows:
         if row.result.why and _counts(row.result.variants[0]):
             yield Line(text=f"{_title(row)}: {row.result.why}", tone="warning")
+    yield from _noted(run)
     yield from _timers(run)
     for note in run.notes:
         yield Line(text=f"note: {note}", tone="quiet")
@@ -137,6 +138,18 @@ def _absent(run: BenchRun) -> Iterator[Block]:
         for lost in row.result.lost:
             yield Line(text=f"{_title(row)}: session {lost.index} was lost, {lost.reason}: "
                        f"{lost.detail}", tone="warning")  # fmt: skip
+
+
+def _noted(run: BenchRun) -> Iterator[Block]:
+    """Yield what to know of implementations, each note once with the cases that it is about."""
+    about: dict[tuple[str, str], list[str]] = {}
+    for row in run.rows:
+        for name, notes in row.result.notes.items():
+            for note in notes:
+                about.setdefault((name, note), []).append(_title(row))
+    for (name, note), titles in about.items():
+        more = f" and {things(len(titles) - 1, 'other case')}" if len(titles) > 1 else ""
+        yield Line(text=f"mind: {name}, {titles[0]}{more}: {note}", tone="quiet")
 
 
 def _timers(run: BenchRun) -> Iterator[Block]:

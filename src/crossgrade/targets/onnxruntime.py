@@ -71,7 +71,7 @@ class OnnxRuntimeTarget:
 
     @property
     def forkable(self) -> bool:
-        """Return True for the CPU, from a parent that has not imported the runtime and its threads."""
+        """Return True for the CPU, from a parent that has not imported the runtime."""
         return self.provider == _CPU
 
     def facts(self) -> Mapping[str, str]:

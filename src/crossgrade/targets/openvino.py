@@ -90,7 +90,7 @@ class OpenVinoTarget:
 
     @property
     def forkable(self) -> bool:
-        """Return True for the CPU, from a parent that has not imported the runtime and its threads."""
+        """Return True for the CPU, from a parent that has not imported the runtime."""
         return self.device.startswith("CPU")
 
     def facts(self) -> Mapping[str, str]:

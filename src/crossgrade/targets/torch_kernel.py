@@ -100,6 +100,10 @@ class TorchKernel:
         """Return the newest output itself."""
         return first_tensor(self._output)
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what this implementation does that a fused kernel would not."""
+        return (self._built.note,) if self._built.note else ()
+
     def work(self) -> tuple[float | None, float | None]:
         """Return floating-point operations and bytes of one call."""
         return self._built.flop, self._built.bytes

@@ -216,6 +216,8 @@ class BenchResult:
     """What follows, per variant in the order of the plan, the anchor last."""
     lost: tuple[LostSession, ...] = ()
     """Sessions that gave nothing."""
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Variant -> what a reader of its time should know, such as that fp16 is computed in fp32."""
     spent_s: float
     """Wall clock of all sessions, s."""
 

@@ -102,7 +102,9 @@ def test_without_an_anchor_times_stay_as_they_are():
 
 
 def test_other_devices_are_named():
-    found = one(compare(run(), run(machine=0.5, device="chip y", seed=1)))
+    other = run(machine=0.5, device="chip y", seed=1)
+    assert one(compare(run(), other)).basis == "absolute"
+    found = one(compare(run(), other, basis="over-anchor"))
     assert (found.device, found.basis) == ("other", "over-anchor")
     assert found.remarks[0] == "other device: chip x and chip y"
     assert "as it is, the time is 0.5" in found.remarks[1]
