@@ -6,6 +6,7 @@ Must not work out a number.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator
 from pathlib import PurePath
 
@@ -27,7 +28,7 @@ def _blocks(run: BenchRun) -> Iterator[Block]:
     yield Line(text=_summary(run), tone=_TONES[run.verdict])
     present = [r for r in run.rows if any(_counts(v) for v in r.result.variants)]
     if present:
-        yield _table(present)
+        yield from _tables(present)
     if weights := [r for r in present if r.result.plan.variants[0].case.calls > 1]:
         yield from _weighted(weights)
     yield from _absent(run)
@@ -44,7 +45,8 @@ def _blocks(run: BenchRun) -> Iterator[Block]:
 def _summary(run: BenchRun) -> str:
     counts = {v: sum(r.result.verdict == v for r in run.rows)
               for v in ("measured", "noisy", "unmeasured")}  # fmt: skip
-    told = {"measured": "with an interval as narrow as asked", "noisy": "with a wider one",
+    told = {"measured": "with an interval as narrow as asked",
+            "noisy": "with a wider interval than asked",
             "unmeasured": "without a number"}  # fmt: skip
     parts = [f"{things(n, 'case')} {told[v]}" for v, n in counts.items() if n]
     return "; ".join(parts) or "no case"
@@ -58,22 +60,22 @@ def _title(row: BenchRow) -> str:
     return row.result.plan.variants[0].case.title
 
 
-def _table(rows: list[BenchRow]) -> Table:
+def _tables(rows: list[BenchRow]) -> Iterator[Table]:
+    """Yield times, then what they rest on and come to: one table would not fit a screen."""
+    pairs = [(row, v) for row in rows for v in row.result.variants if _counts(v)]
     several = any(len(r.result.plan.variants) > 1 for r in rows)
-    columns = ["case", "on", "time per call", "95 % interval"]
-    columns += [f"over {rows[0].result.plan.variants[0].name}"] if several else []
-    columns += ["over anchor", "sessions", "samples", "FLOP/s", "byte/s"]
-    cells = tuple(
-        tuple(_cells(row, variant, several))
-        for row in rows
-        for variant in row.result.variants
-        if _counts(variant)
-    )
-    return Table(columns=tuple(columns), rows=cells, whole=frozenset({1}),
-                 right=frozenset(range(2, len(columns))), title="measured")  # fmt: skip
+    over = (f"over {rows[0].result.plan.variants[0].name}",) if several else ()
+    times = ("case", "on", "time per call", "95 % interval", *over, "over anchor")
+    yield Table(columns=times, rows=tuple(tuple(_times(*pair, several)) for pair in pairs),
+                whole=frozenset({1, 2}), right=frozenset(range(2, len(times))),
+                title="measured")  # fmt: skip
+    yield Table(columns=("case", "on", "sessions", "samples", "FLOP/s", "byte/s"),
+                rows=tuple(tuple(_rests(*pair)) for pair in pairs),
+                whole=frozenset(range(1, 6)), right=frozenset(range(2, 6)),
+                title="samples and rates")  # fmt: skip
 
 
-def _cells(row: BenchRow, variant: VariantResult, several: bool) -> Iterator[str]:
+def _times(row: BenchRow, variant: VariantResult, several: bool) -> Iterator[str]:
     time = variant.time_s
     yield _title(row)
     yield variant.name
@@ -82,10 +84,15 @@ def _cells(row: BenchRow, variant: VariantResult, several: bool) -> Iterator[str
     if several:
         yield _ratio(variant.per_baseline) if variant.per_baseline else "1"
     yield _ratio(variant.per_anchor) if variant.per_anchor else ""
+
+
+def _rests(row: BenchRow, variant: VariantResult) -> Iterator[str]:
+    yield _title(row)
+    yield variant.name
     yield str(len(row.result.sessions))
     yield count(variant.spread.samples) if variant.spread else ""
-    yield _rate(variant.flop, time, "FLOP/s")
-    yield _rate(variant.bytes, time, "B/s")
+    yield _rate(variant.flop, variant.time_s, "FLOP/s")
+    yield _rate(variant.bytes, variant.time_s, "B/s")
 
 
 def _span(interval: Interval) -> str:
@@ -183,10 +190,10 @@ def _value(value: float | None) -> str:
 
 def _kept(run: BenchRun) -> Iterator[Block]:
     if run.taken_up:
-        yield Line(text=f"{things(run.taken_up, 'session')} of an interrupted run were taken up",
-                   tone="quiet")  # fmt: skip
+        yield Line(text=f"taken up: {things(run.taken_up, 'session')} of an earlier run, not "
+                   "measured again", tone="quiet")  # fmt: skip
     if run.folder:
         record = run.rows[0].record if len(run.rows) == 1 else ""
         yield Line(text=f"record: {record}" if record else f"records: {run.folder}", tone="quiet")
-        name = PurePath(record).name if record else "FILE"
-        yield Line(text=f"the same again: crossgrade reproduce {name}", tone="quiet")
+        named = shlex.quote(record or str(PurePath(run.folder) / "FILE"))
+        yield Line(text=f"the same again: crossgrade reproduce {named}", tone="quiet")
