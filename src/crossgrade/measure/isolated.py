@@ -63,7 +63,7 @@ class Isolated:
         Args:
             preload: modules that the parent of forked sessions imports.
             memory_bytes: memory that a worker may use on top of what it starts with; None: all.
-            silence_s: time without a sign after which a worker is ended, on top of the budget of its
+            silence_s: silence after which a worker is ended, on top of the budget of its
                 case, s.
             worker: module with another `probe_job` and `take_job`, such as for other targets.
             clock: the host's clock, s.

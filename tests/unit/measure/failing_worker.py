@@ -1,7 +1,8 @@
 """A worker whose target fails where a case says so; imported in the worker's process.
 
-A case may have the arguments `fate` (crash, hang, memory, raise), `at` (prepare, launch) and `when`:
-`probe`, `session`, or the number of a session. The target `failing:FATE` fails when it is opened.
+A case may have the arguments `fate` (crash, hang, memory, raise), `at` (prepare, launch) and
+`when`: `probe`, `session`, or the number of a session. The target `failing:FATE` fails when it is
+opened.
 """
 
 from __future__ import annotations
