@@ -9,18 +9,28 @@ on every machine.
 from __future__ import annotations
 
 import argparse
+import os
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 
 from crossgrade.measure.audit import audit
+from crossgrade.measure.events import Audited, CasePlan, Event
+from crossgrade.measure.harness import run
+from crossgrade.measure.source import InProcess
 from crossgrade.targets.protocol import Opening
 from crossgrade.targets.simulated import FAULTS, Faults, NoiseModel, SimulatedDevice, open_simulated
-from crossgrade.values.audit import TIMER_KINDS, TimerAudit, TimerKind
+from crossgrade.values.audit import TIMER_KINDS, AuditReport, TimerAudit, TimerKind
+from crossgrade.values.bench import BenchPlan, Variant
 from crossgrade.values.operator_case import OperatorCase
 
 ANCHOR = OperatorCase(op="gemm", dtype="float32", arguments={"m": 320, "k": 320, "n": 320})
+CASE = OperatorCase(op="gemm", dtype="float32", arguments={"sim_us": 100.0})
+SLOWER = OperatorCase(op="gemm", dtype="float32", arguments={"sim_us": 103.0})
 NOISY = NoiseModel(
     session_sd=0.03, kernel_sd=0.01, within_sd=0.02, phi=0.5, spike_rate=0.01, spike=3.0
 )
@@ -133,9 +143,106 @@ class Section:
     """Works it out."""
 
 
+# intervals -------------------------------------------------------------------------------------
+EXPERIMENTS = 2000
+"""Whole measurements per noise model and kind of number."""
+MODELS: Mapping[str, NoiseModel] = {
+    "correlated": NoiseModel(session_sd=0.01, kernel_sd=0.003, within_sd=0.02, phi=0.5),
+    "spikes": NoiseModel(
+        session_sd=0.005, kernel_sd=0.005, within_sd=0.01, spike_rate=0.05, spike=0.5
+    ),
+    "sessions differ": NoiseModel(session_sd=0.02, kernel_sd=0.02, within_sd=0.01, phi=0.3),
+}
+"""Noise of the judged devices; the widening of intervals was tuned on none of them."""
+RATIO = 1.03
+"""True ratio of the two kernels."""
+
+
+def lines_of_coverage() -> Iterator[str]:
+    """Yield how often the interval of a whole measurement holds the truth.
+
+    Each experiment is a run of the harness as `bench op` makes it: calibration, priming, sessions,
+    looks, stopping when the interval is narrow. The timer audit is made once.
+    """
+    yield "| noise | number | intervals with the truth | sessions (mean) | narrow | half width |"
+    yield "|---|---|---|---|---|---|"
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for model in MODELS:
+            for kind in ("time", "ratio"):
+                found = list(pool.map(partial(experiment, model, kind), range(EXPERIMENTS),
+                                      chunksize=50))  # fmt: skip
+                share = sum(e.held for e in found) / len(found)
+                yield (
+                    f"| {model} | {kind} | {share:.1%} of {len(found)} | "
+                    f"{statistics.fmean(e.sessions for e in found):.1f} | "
+                    f"{sum(e.narrow for e in found) / len(found):.0%} | "
+                    f"±{statistics.median(e.half_width for e in found):.2%} |"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One whole measurement on a device whose truth is known."""
+
+    held: bool
+    """Whether the interval holds the truth."""
+    sessions: int
+    """Sessions it took."""
+    narrow: bool
+    """Whether it ended as narrow as asked."""
+    half_width: float
+    """Half width of the interval."""
+
+
+def experiment(model: str, kind: str, seed: int) -> Experiment:
+    """Return one measurement of a time, or of a ratio of two kernels."""
+    noise = MODELS[model]
+
+    def opened(spec: str, opening: Opening) -> SimulatedDevice:
+        return SimulatedDevice(noise, Faults(), opening, spec=spec)
+
+    cases = [CASE] if kind == "time" else [CASE, SLOWER]
+    plan = BenchPlan(
+        variants=tuple(Variant(name=f"v{i}", target="null", case=c) for i, c in enumerate(cases)),
+        anchor=ANCHOR,
+        budget_s=100.0,
+        prime_s=0.0,
+        settle_s=0.1,
+        seed=seed,
+    )
+    keyed = [CasePlan(key="x", plan=plan)]
+    ((_, found),) = run(keyed, InProcess(opened), store=_Audited(), seed=seed)
+    row = found.variants[len(cases) - 1]
+    interval = row.time_s if kind == "time" else row.per_baseline
+    truth = opened("null", Opening()).true_time_s(CASE) if kind == "time" else RATIO
+    assert interval is not None
+    return Experiment(
+        held=interval.low <= truth <= interval.high,
+        sessions=len(found.sessions),
+        narrow=found.verdict == "measured",
+        half_width=interval.half_width,
+    )
+
+
+class _Audited:
+    """A store that knows the audit of an honest device."""
+
+    def events(self) -> Iterator[Event]:
+        yield Audited(report=_honest_audit(), forkable=True)
+
+    def keep(self, event: Event) -> None:
+        pass
+
+
+@cache
+def _honest_audit() -> AuditReport:
+    return audit(SimulatedDevice(spec="null"), ANCHOR)
+
+
 SECTIONS: Mapping[str, Section] = {
     "faults": Section(title="Which check catches which lying timer", lines=lines_of_faults),
     "honest": Section(title="Honest timers on a noisy device", lines=lines_of_honest),
+    "coverage": Section(title="95 % intervals of whole measurements", lines=lines_of_coverage),
 }
 """Name -> section, in the order in which they are printed."""
 

@@ -20,16 +20,24 @@ import pytest
 from tools.docs_site import OUTSIDE, menu
 
 from crossgrade import errors
+from crossgrade.api.comparing import Reproduced
 from crossgrade.chips.loader import chip_names
 from crossgrade.cli.main import COMMANDS, cli
 from crossgrade.errors import CrossgradeError
+from crossgrade.targets.registry import SHIPPED
+from crossgrade.targets.simulated import FAULTS
+from crossgrade.targets.torch_table import TORCH_DEVICES
 from crossgrade.values.assessment import Assessment, PhaseAssessment, Verdict
+from crossgrade.values.audit import CHECK_NAMES
+from crossgrade.values.bench import BenchPlan, BenchResult, BenchVerdict, Session, VariantResult
 from crossgrade.values.capture import COLUMNS, ROLES, STAGES, TABLES
+from crossgrade.values.comparison import COMPARISON_VERDICTS
 from crossgrade.values.environment import DoctorVerdict, PackageStatus
 from crossgrade.values.finding import Severity
+from crossgrade.values.operator_case import AbsentReason
 from crossgrade.values.precision import USER_DTYPES
 from crossgrade.values.preset import PresetSummary
-from crossgrade.values.record import Record
+from crossgrade.values.record import Record, RecordState
 from crossgrade.values.support import SupportLevel
 from crossgrade.values.workload import PHASES
 
@@ -199,8 +207,44 @@ def test_policies_of_the_capture_are_documented():
 
 
 def test_record_fields_are_documented():
-    rows = re.findall(r"^\| `(\w+)` \|", reference("record.md"), re.MULTILINE)
+    text = reference("record.md").partition("## A measurement")[0]
+    rows = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
     assert rows == [f.name for f in dataclasses.fields(Record)]
+
+
+@pytest.mark.parametrize("kind", [BenchResult, BenchPlan, Session, VariantResult])
+def test_fields_of_a_measurement_are_documented(kind):
+    body = section(reference("record.md"), "A measurement")
+    left_out = {"index"} if kind is Session else {"name"}
+    assert [f.name for f in dataclasses.fields(kind)
+            if f.name not in left_out and not has(body, f.name)] == []  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*(t.name for t in SHIPPED), *(d.name for d in TORCH_DEVICES)])
+def test_target_is_documented(name):
+    assert has(reference("targets.md"), name)
+
+
+def test_faults_are_documented_with_the_timers_that_lie():
+    rows = re.findall(r"^\| `([a-z-]+)` \| [^|]+ \| ([^|]+) \|$",
+                      section(reference("targets.md"), "Faults"), re.MULTILINE)  # fmt: skip
+    said = {FAULTS[name].lies: lies for name, lies in rows}
+    assert [name for name, _ in rows] == list(FAULTS)
+    for timers, text in said.items():
+        wanted = {0: "none", 3: "all"}.get(len(timers), ", ".join(timers))
+        assert text.strip() == wanted
+
+
+@pytest.mark.parametrize("name", CHECK_NAMES)
+def test_audit_check_is_explained(name):
+    assert f"| `{name}` |" in text_of(DOCS / "explanation" / "measuring.md")
+
+
+@pytest.mark.parametrize("word", [*get_args(AbsentReason), *get_args(BenchVerdict),
+                                  *COMPARISON_VERDICTS, *get_args(RecordState),
+                                  *get_args(Reproduced)])  # fmt: skip
+def test_words_of_measuring_are_documented(word):
+    assert has(reference("cli.md"), word)
 
 
 def test_fields_of_the_answer_are_documented():

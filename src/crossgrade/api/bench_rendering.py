@@ -35,7 +35,7 @@ def render_bench(
         return envelope("bench op", to_json(run), verdict=run.verdict)
     from crossgrade.report.bench import bench_document
 
-    return _shown(bench_document(run), terminal, width, colour)
+    return _shown(bench_document(run, width=width if terminal else None), terminal, width, colour)
 
 
 def stored_bench(paths: Sequence[Path]) -> BenchRun:

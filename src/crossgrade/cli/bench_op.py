@@ -59,7 +59,7 @@ def command(name: str, on: tuple[str, ...], m: int | None, n: int | None, k: int
     crossgrade bench op gemm --m 512 --n 512 --k 512 --dtype bf16 --on cpu
     crossgrade bench op softmax --on cpu --on compile:cpu --on onnxruntime
     crossgrade bench op --suite workloads/basic --on npu:0 --budget 20 --out run1
-    crossgrade bench op --from-capture captures/prefill.npz --on cuda:0
+    crossgrade bench op --from-capture captures/prefill.cgcap --on cuda:0
 
     Exit codes: 0 every interval is as narrow as asked; 3 some are not, or nothing could be
     measured; 2 wrong usage, input or installation.

@@ -243,6 +243,6 @@ def _next_step(plan: BenchPlan, wide: Sequence[Deciding], sessions: int, spent_s
         factor = max(factor, plan.least_sessions / fewest)
     needed = math.ceil(sessions * factor)
     if needed > plan.looks[-1]:
-        return (f"about {things(needed, 'session')} would be needed, at most {plan.looks[-1]} are "
-                f"run: quiet the machine, or ask for a wider interval")  # fmt: skip
+        return (f"more than the {plan.looks[-1]} sessions that are run at most would be needed: "
+                "quiet the machine, or ask for a wider interval")  # fmt: skip
     return f"a budget of about {seconds(spent_s * factor)} would do it"

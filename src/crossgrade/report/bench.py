@@ -11,30 +11,40 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from crossgrade.report.document import Block, Document, Entry, Heading, Line, Table, Tone
-from crossgrade.units import count, percent, seconds, si, things
+from crossgrade.units import percent, seconds, si, things
 from crossgrade.values.audit import AuditReport, TimerAudit
 from crossgrade.values.bench import ANCHOR, BenchRow, BenchRun, Interval, VariantResult
 
+_WIDE = 110
+"""Columns from which rates are shown."""
+_BROAD = 0.2
+"""Half width above which an interval is shown by its ends."""
+_FEW = 3
+"""Cases of which each is told why its interval is wide."""
 _TONES: dict[str, Tone] = {"measured": "good", "noisy": "warning", "unmeasured": "bad"}
 
 
-def bench_document(run: BenchRun) -> Document:
-    """Return a run: verdict, then every case, then timers and where records lie."""
-    return Document(blocks=tuple(_blocks(run)))
+def bench_document(run: BenchRun, *, width: int | None = None) -> Document:
+    """Return a run: verdict, then every case, then timers and where records lie.
+
+    Args:
+        run: what was measured.
+        width: columns of a screen; None: nothing is left out for its sake.
+    """
+    return Document(blocks=tuple(_blocks(run, width)))
 
 
-def _blocks(run: BenchRun) -> Iterator[Block]:
-    yield Heading(text=f"{run.name}: {run.verdict}")
+def _blocks(run: BenchRun, width: int | None) -> Iterator[Block]:
+    name = _title(run.rows[0]) if len(run.rows) == 1 else run.name
+    yield Heading(text=f"{name}: {run.verdict}")
     yield Line(text=_summary(run), tone=_TONES[run.verdict])
     present = [r for r in run.rows if any(_counts(v) for v in r.result.variants)]
     if present:
-        yield from _tables(present)
+        yield _table(present, alone=len(run.rows) == 1, rates=width is None or width >= _WIDE)
     if weights := [r for r in present if r.result.plan.variants[0].case.calls > 1]:
         yield from _weighted(weights)
     yield from _absent(run)
-    for row in run.rows:
-        if row.result.why and _counts(row.result.variants[0]):
-            yield Line(text=f"{_title(row)}: {row.result.why}", tone="warning")
+    yield from _wide(run)
     yield from _noted(run)
     yield from _timers(run)
     for note in run.notes:
@@ -60,22 +70,26 @@ def _title(row: BenchRow) -> str:
     return row.result.plan.variants[0].case.title
 
 
-def _tables(rows: list[BenchRow]) -> Iterator[Table]:
-    """Yield times, then what they rest on and come to: one table would not fit a screen."""
-    pairs = [(row, v) for row in rows for v in row.result.variants if _counts(v)]
+def _table(rows: list[BenchRow], *, alone: bool, rates: bool) -> Table:
+    """Return one line per variant; rates only where there is room for them."""
     several = any(len(r.result.plan.variants) > 1 for r in rows)
-    over = (f"over {rows[0].result.plan.variants[0].name}",) if several else ()
-    times = ("case", "on", "time per call", "95 % interval", *over, "over anchor")
-    yield Table(columns=times, rows=tuple(tuple(_times(*pair, several)) for pair in pairs),
-                whole=frozenset({1, 2}), right=frozenset(range(2, len(times))),
-                title="measured")  # fmt: skip
-    yield Table(columns=("case", "on", "sessions", "samples", "FLOP/s", "byte/s"),
-                rows=tuple(tuple(_rests(*pair)) for pair in pairs),
-                whole=frozenset(range(1, 6)), right=frozenset(range(2, 6)),
-                title="samples and rates")  # fmt: skip
+    columns = [] if alone else ["case"]
+    columns += ["on", "time per call", "95 % interval"]
+    columns += [f"over {rows[0].result.plan.variants[0].name}"] if several else []
+    columns += ["over anchor", "sessions"]
+    columns += ["FLOP/s", "byte/s"] if rates else []
+    cells = tuple(
+        tuple(_cells(row, variant, several, rates))[1 if alone else 0 :]
+        for row in rows
+        for variant in row.result.variants
+        if _counts(variant)
+    )
+    first = columns.index("on")
+    return Table(columns=tuple(columns), rows=cells, whole=frozenset({first}),
+                 right=frozenset(range(first + 1, len(columns))), title="measured")  # fmt: skip
 
 
-def _times(row: BenchRow, variant: VariantResult, several: bool) -> Iterator[str]:
+def _cells(row: BenchRow, variant: VariantResult, several: bool, rates: bool) -> Iterator[str]:
     time = variant.time_s
     yield _title(row)
     yield variant.name
@@ -84,27 +98,28 @@ def _times(row: BenchRow, variant: VariantResult, several: bool) -> Iterator[str
     if several:
         yield _ratio(variant.per_baseline) if variant.per_baseline else "1"
     yield _ratio(variant.per_anchor) if variant.per_anchor else ""
-
-
-def _rests(row: BenchRow, variant: VariantResult) -> Iterator[str]:
-    yield _title(row)
-    yield variant.name
     yield str(len(row.result.sessions))
-    yield count(variant.spread.samples) if variant.spread else ""
-    yield _rate(variant.flop, variant.time_s, "FLOP/s")
-    yield _rate(variant.bytes, variant.time_s, "B/s")
+    if rates:
+        yield _rate(variant.flop, time, "FLOP/s")
+        yield _rate(variant.bytes, time, "B/s")
 
 
 def _span(interval: Interval) -> str:
+    """Return how well a time is known: a share, or both ends where that says more."""
     if not math.isfinite(interval.high):
         return "unknown: one session"
-    return f"{seconds(interval.low)} to {seconds(interval.high)} (±{percent(interval.half_width)})"
+    if interval.half_width <= _BROAD:
+        return f"±{percent(interval.half_width)}"
+    return f"{seconds(interval.low)} to {seconds(interval.high)}"
 
 
 def _ratio(interval: Interval) -> str:
+    """Return a ratio with a digit beyond what its interval bears."""
     if not math.isfinite(interval.high):
-        return f"{interval.value:.4g}"
-    return f"{interval.value:.4g} [{interval.low:.4g}, {interval.high:.4g}]"
+        return f"{interval.value:.3g}"
+    if interval.half_width <= _BROAD:
+        return f"{interval.value:.4g} ±{percent(interval.half_width)}"
+    return f"{interval.value:.2g} ({interval.low:.2g} to {interval.high:.2g})"
 
 
 def _rate(amount: float | None, time: Interval | None, unit: str) -> str:
@@ -129,8 +144,20 @@ def _weighted(rows: list[BenchRow]) -> Iterator[Block]:
         rows=tuple((op, name, seconds(value), percent(value / whole[name]))
                    for (op, name), value in ordered),
         right=frozenset({2, 3}),
-        title="sum over the calls of the model (measured one by one; launches may overlap there)",
+        title="all calls of these cases in the model, timed one by one",
     )  # fmt: skip
+
+
+def _wide(run: BenchRun) -> Iterator[Block]:
+    """Yield why intervals are wider than asked, and what to do; of many only how many."""
+    wide = [r for r in run.rows if r.result.verdict == "noisy"]
+    if len(wide) > _FEW:
+        text = (f"{things(len(wide), 'case')} with an interval wider than asked: `crossgrade "
+                "records show FILE` says of each what would narrow it")  # fmt: skip
+        yield Line(text=text, tone="warning")
+        return
+    for row in wide:
+        yield Line(text=f"{_title(row)}: {row.result.why}", tone="warning")
 
 
 def _absent(run: BenchRun) -> Iterator[Block]:

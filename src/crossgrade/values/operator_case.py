@@ -65,9 +65,22 @@ class OperatorCase:
 
     @property
     def title(self) -> str:
-        """Return it for a person, such as `gemm bfloat16 m=64 k=4096 n=4096`."""
-        sizes = " ".join(f"{k}={_short(v)}" for k, v in self.arguments.items())
+        """Return it for a person, such as `gemm bfloat16 M=64 K=4096 N=4096`.
+
+        Of an overload of a captured model the shapes of its inputs: `aten.mm.default bfloat16
+        [1,1024] [1024,3072]`.
+        """
+        inputs = self.arguments.get("inputs")
+        if isinstance(inputs, (list, tuple)) and "call" in self.arguments:
+            sizes = " ".join(_shape(row) for row in inputs)
+        else:
+            sizes = " ".join(f"{k}={_short(v)}" for k, v in self.arguments.items())
         return " ".join(filter(None, (self.op, self.dtype, sizes)))
+
+
+def _shape(row: Any) -> str:
+    shape = row.get("shape") if isinstance(row, Mapping) else None
+    return _short(shape if shape is not None else "?")
 
 
 def _short(value: Any) -> str:

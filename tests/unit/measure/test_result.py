@@ -74,7 +74,7 @@ def test_noisy_says_what_budget_would_do():
 
 def test_noise_beyond_the_last_look_needs_another_machine():
     found = result(Noise(within=0.01, between=0.2), 8, variants=1)
-    assert "sessions would be needed, at most 40 are run" in found.why
+    assert "more than the 40 sessions that are run at most would be needed" in found.why
 
 
 def test_too_few_sessions_are_noisy_however_narrow():
