@@ -165,7 +165,7 @@ def test_the_operators_of_a_capture_are_cases(cg, moe_decode, tmp_path):
     code, out, err = cg("bench", "op", "--from-capture", "decode.npz", "--on", "null", "--most", 8,
                         "--budget", 1, "--sessions", 5)  # fmt: skip
     assert code in (0, 3), err
-    assert "sum over the calls of the model" in out
+    assert "all calls of these cases in the model" in out
     assert "left out" in out
 
 
