@@ -6,6 +6,7 @@ what is measured.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from crossgrade.errors import BadOption
 from crossgrade.jobs.journal import Journal
-from crossgrade.jobs.lock import FolderLock
+from crossgrade.jobs.lock import LOCK, FolderLock
 from crossgrade.measure.events import CasePlan, Event, Lost, Sampled
 from crossgrade.measure.isolated import event_of
 from crossgrade.measure.workers import event_json
@@ -45,6 +46,8 @@ class Book:
         self._environment = environment
         self._records: dict[str, str] = {}
         self._events: list[Event] = []
+        self._kept = False
+        self._finished = False
         self._stack = ExitStack()
         self._journal: Journal
 
@@ -65,13 +68,23 @@ class Book:
         return cls(folder, digest, environment)
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        made = not self.folder.exists()
         self._stack.enter_context(FolderLock(self.folder))
+        if made:
+            self._stack.callback(self._remove_if_empty)
         self._journal = self._stack.enter_context(Journal(self.folder / JOURNAL))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _remove_if_empty(self) -> None:
+        """Leave no folder of a run that was refused before it had kept anything."""
+        if not self._kept:
+            with contextlib.suppress(OSError):
+                (self.folder / JOURNAL).unlink(missing_ok=True)
+                (self.folder / LOCK).unlink(missing_ok=True)
+                self.folder.rmdir()
 
     def open(self, plans: Sequence[CasePlan]) -> None:
         """Read what is kept, or write the plans as the first entry.
@@ -91,7 +104,9 @@ class Book:
         for entry in entries[1:]:
             if "record" in entry:
                 self._records[entry["key"]] = entry["record"]
-            elif _FINISHED not in entry:
+            elif _FINISHED in entry:
+                self._finished = True
+            else:
                 self._events.append(event_of(entry))
         self.taken_up = sum(isinstance(e, (Sampled, Lost)) for e in self._events)
 
@@ -103,6 +118,7 @@ class Book:
     def keep(self, event: Event) -> None:
         """Keep an event; it is on the disk when this returns."""
         self._journal.append(event_json(event))
+        self._kept = True
 
     # records -----------------------------------------------------------------------------------
     def write(self, key: str, result: BenchResult, options: BenchOptions) -> str:
@@ -117,7 +133,8 @@ class Book:
 
     def finish(self) -> None:
         """Note that nothing is left to do."""
-        self._journal.append({_FINISHED: True})
+        if not self._finished:
+            self._journal.append({_FINISHED: True})
 
 
 def bench_record(

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossgrade.errors import BadOption
 from crossgrade.values.bench import BenchRow, BenchRun
 from crossgrade.values.comparison import COMPARISON_VERDICTS
+from crossgrade.values.operator_case import CannotRun
 
 if TYPE_CHECKING:
     from crossgrade.api.comparing import Reproduction
@@ -43,9 +45,9 @@ def stored_bench(paths: Sequence[Path]) -> BenchRun:
         BadRecord: a file is no record of a measurement.
         FutureSchema: a newer crossgrade wrote it.
     """
-    from crossgrade.api.keeping import bench_result, load_record
+    from crossgrade.api.keeping import bench_result, load_record, record_files
 
-    records = [(path, load_record(path)) for path in paths]
+    records = [(path, load_record(path)) for path in record_files(paths)]
     rows = tuple(
         BenchRow(key=path.stem, result=bench_result(record, path), record=str(path))
         for path, record in records
@@ -54,7 +56,7 @@ def stored_bench(paths: Sequence[Path]) -> BenchRun:
         name=paths[0].name if len(paths) == 1 else f"{len(paths)} records",
         rows=rows,
         notes=(),
-        folder=str(paths[0].parent),
+        folder=str(records[0][0].parent),
         environment=records[0][1].environment,
     )
 
@@ -97,10 +99,20 @@ def render_operator_list(
     width: int = 120,
     colour: bool = False,
 ) -> str:
-    """Return the operators of the catalogue as text; with `pattern` those whose name has it."""
-    from crossgrade.workloads.operators import operators
+    """Return the operators of the catalogue as text; with `pattern` those whose name has it.
+
+    Raises:
+        BadOption: no name has it.
+    """
+    from crossgrade.workloads.operators import operator_info, operators
 
     found = tuple(o for o in operators() if pattern in o.name)
+    if not found:
+        try:
+            operator_info(pattern)
+        except CannotRun as cannot:
+            hint = "`crossgrade bench op --list` shows all"
+            raise BadOption(cannot.detail, hint=hint) from cannot
     if as_json:
         from crossgrade.records.codec import to_json
         from crossgrade.report.envelope import envelope

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossgrade.errors import BadOption
+from crossgrade.errors import BadOption, BadSuite
+from crossgrade.units import things
 from crossgrade.values.bench import BenchPlan, BenchRow, BenchRun, CacheState, SessionStart, Variant
 from crossgrade.values.operator_case import CannotRun, OperatorCase
 from crossgrade.values.precision import DTYPES, USER_DTYPES
@@ -68,6 +69,13 @@ class BenchOptions:
         if sum(sources) != 1:
             raise BadOption("one of an operator, --suite and --from-capture is wanted",
                             hint="such as: crossgrade bench op gemm --on cpu")  # fmt: skip
+        only_op, only_list = (self.arguments, self.dtypes), (self.only, self.most is not None)
+        if not self.op and any(only_op):
+            raise BadOption("sizes and --dtype are for one operator, and a suite has its own",
+                            hint="leave them out, or name the operator instead")  # fmt: skip
+        if self.op and any(only_list):
+            raise BadOption("--only and --most are for a suite or a capture",
+                            hint="leave them out with an operator")  # fmt: skip
         if not self.on:
             raise BadOption("nothing to measure on", hint="--on cpu")
         if len(set(self.on)) < len(self.on):
@@ -78,6 +86,8 @@ class BenchOptions:
             raise BadOption(f"--half-width {self.half_width:g}", hint="a share from 0.0001 to 0.5")
         if self.least_sessions not in (5, 8, 12, 18, 27, 40):
             raise BadOption(f"--sessions {self.least_sessions}", hint="5, 8, 12, 18, 27 or 40")
+        if self.memory_bytes is not None and not 0 < self.memory_bytes < 1e18:
+            raise BadOption(f"--memory {self.memory_bytes / 1e9:g}", hint="GB above 0")
         if self.most is not None and self.most < 1:
             raise BadOption(f"--most {self.most}", hint="1 or more")
 
@@ -190,13 +200,16 @@ def _cases(options: BenchOptions) -> tuple[str, tuple[OperatorCase, ...], tuple[
         cases = tuple(_named_cases(options))
         return options.op, cases, ()
     name, found, notes = _suite_cases(options)
+    if not found:
+        raise BadSuite("there is no case in it", where=name, hint="is it the file you mean?")
     wanted = [c for c in found if not options.only or c.op in options.only]
     if not wanted:
         raise BadOption(
-            "the suite has no such operator", hint=", ".join(sorted({c.op for c in found})[:20])
+            f"the suite has no {' and no '.join(options.only)}",
+            hint=f"it has {', '.join(sorted({c.op for c in found})[:20])}",
         )
     if options.most is not None and len(wanted) > options.most:
-        notes = (*notes, f"--most: {len(wanted) - options.most} further cases were left out")
+        notes = (*notes, f"--most: {things(len(wanted) - options.most, 'further case')} left out")
         wanted = wanted[: options.most]
     return name, tuple({c.key: c for c in wanted}.values()), notes
 

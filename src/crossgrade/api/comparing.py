@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from crossgrade.errors import BadOption, BadRecord
+from crossgrade.errors import BadOption
 from crossgrade.values.bench import BenchResult
 
 if TYPE_CHECKING:
@@ -106,17 +106,22 @@ def reproduce(
 
     Raises:
         BadRecord: the file is no record of a measurement.
-        BadOption: `on`, and the record has several variants.
+        BadOption: `on`, and the record has several variants; a number makes no sense.
+        CannotWrite: the new record could not be written.
         TargetAbsent: its target is not here.
     """
     from crossgrade.api.bench_book import bench_record, write_bench_record
     from crossgrade.api.benching import source_of
     from crossgrade.api.keeping import bench_result, load_record
     from crossgrade.environment.fingerprint import fingerprint
-    from crossgrade.measure.compare import compare
+    from crossgrade.measure.compare import check_margin, compare
     from crossgrade.measure.events import CasePlan
     from crossgrade.measure.harness import run
+    from crossgrade.records.store import default_folder, ready_folder
 
+    check_margin(margin)
+    if budget_s is not None and not 0 < budget_s < 1e7:
+        raise BadOption(f"--budget {budget_s:g}", hint="seconds above 0")
     old = load_record(path)
     before = bench_result(old, path)
     plan = before.plan
@@ -128,6 +133,8 @@ def reproduce(
     if budget_s is not None:
         plan = replace(plan, budget_s=budget_s)
     with ExitStack() as stack:
+        if record:  # before time is spent on what could not be written
+            folder = ready_folder(folder or default_folder())
         source = source_of([v.target for v in plan.variants], None, stack)
         key = plan.variants[0].case.key
         ((_, after),) = run([CasePlan(key=key, plan=plan)], source, seed=plan.seed, narrate=narrate)
@@ -153,12 +160,9 @@ def _judged(found: Comparison) -> Reproduced:
 
 def _results(path: Path) -> Sequence[tuple[Record, BenchResult]]:
     """Return the measurements of a file, or of all records in a folder."""
-    from crossgrade.api.keeping import bench_result, load_record
+    from crossgrade.api.keeping import bench_result, load_record, record_files
 
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-    if not files:
-        raise BadRecord(f"'{path}' has no records", hint="name the --out folder of a run")
-    records = [(file, load_record(file)) for file in files]
+    records = [(file, load_record(file)) for file in record_files([path])]
     return [(record, bench_result(record, file)) for file, record in records]
 
 

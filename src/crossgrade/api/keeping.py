@@ -20,13 +20,28 @@ TOLERANCE = 1e-9
 
 
 def verify_records(paths: Sequence[Path]) -> tuple[Verification, ...]:
-    """Return for each file whether it may be believed.
+    """Return for each file, and each record of a folder, whether it may be believed.
 
     Raises:
         BadRecord: a file is no record at all.
         FutureSchema: a newer crossgrade wrote it.
     """
-    return tuple(_verified(path) for path in paths)
+    return tuple(_verified(path) for path in record_files(paths))
+
+
+def record_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files, and of each folder its records.
+
+    Raises:
+        BadRecord: a folder has none.
+    """
+    files: list[Path] = []
+    for path in paths:
+        found = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        if not found:
+            raise BadRecord(f"'{path}' has no records", hint="name the --out folder of a run")
+        files += found
+    return files
 
 
 def load_record(path: Path) -> Record:

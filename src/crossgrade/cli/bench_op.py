@@ -84,7 +84,7 @@ def command(name: str, on: tuple[str, ...], m: int | None, n: int | None, k: int
         least_sessions=least_sessions,
         cache=cache,
         start="fresh" if fresh else "forked",
-        memory_bytes=memory_gb * 1e9 if memory_gb else None,
+        memory_bytes=None if memory_gb is None else memory_gb * 1e9,
         seed=seed,
         folder=out,
     )

@@ -19,6 +19,10 @@ import click
 
 from crossgrade.errors import CrossgradeError
 
+_NO_ARGUMENTS: tuple[type[click.ClickException], ...] = tuple(
+    kind for kind in (getattr(click.exceptions, "NoArgsIsHelpError", None),) if kind
+)
+"""What click raises with the help of a group that was given no command; from 8.2 on."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 COMMANDS = {
@@ -83,6 +87,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         _fail(error.code, error.kind, error.message, error.where, error.hint, as_json)
         sys.exit(error.exit_code)
     except click.ClickException as error:
+        if isinstance(error, _NO_ARGUMENTS) and not as_json:
+            click.echo(error.format_message(), err=True)
+            sys.exit(2)
         _fail("CG-E100", "usage", error.format_message(), "", _help_hint(error), as_json)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):

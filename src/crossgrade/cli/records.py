@@ -27,6 +27,8 @@ def command() -> None:
 def verify(files: tuple[Path, ...], as_json: bool) -> int:
     """Say whether each FILE is as it was written and its numbers follow from its samples.
 
+    A folder stands for the records in it.
+
     Exit codes: 0 all are sound; 1 one was changed, or does not follow from its samples; 2 a file is
     no record, or a newer crossgrade wrote it.
     """

@@ -18,6 +18,8 @@ from typing import Final
 
 from crossgrade.errors import CannotWrite, FolderInUse
 
+LOCK: Final = ".lock"
+"""File in the folder on which the kernel's lock lies."""
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 
 
@@ -41,7 +43,9 @@ class FolderLock:
                 self._own = _pid_file(folder)
         except OSError as error:
             raise CannotWrite(
-                f"cannot lock the folder: {error.strerror}", where=str(folder)
+                f"cannot write in the folder: {error.strerror}",
+                where=str(folder),
+                hint="name a folder of yours",
             ) from error
 
     def close(self) -> None:
@@ -73,7 +77,7 @@ class FolderLock:
             return False
         import fcntl
 
-        file = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        file = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -88,7 +88,7 @@ def compare_many(
     Raises:
         BadOption: two of a pair do not measure the same, or the margin is not above 0.
     """
-    _check_margin(margin)
+    check_margin(margin)
     said, cases = list(remarks), []
     for pair in pairs:
         _check_same(pair.before, pair.after)
@@ -112,7 +112,7 @@ def compare_variants(result: BenchResult, *, margin: float = 0.02) -> Comparison
     Raises:
         BadOption: the run has one variant only, or the margin is not above 0.
     """
-    _check_margin(margin)
+    check_margin(margin)
     if len(result.plan.variants) < 2:
         raise BadOption("the run has one variant only, so there is nothing to compare it with",
                         hint="compare two runs, or time two variants together")  # fmt: skip
@@ -126,9 +126,17 @@ def compare_variants(result: BenchResult, *, margin: float = 0.02) -> Comparison
 def pairs_of(
     before: Sequence[BenchResult], after: Sequence[BenchResult]
 ) -> tuple[tuple[RunPair, ...], tuple[str, ...]]:
-    """Return measurements of two suites that time the same, and remarks on those left over."""
+    """Return measurements of two suites that time the same, and remarks on those left over.
+
+    Two runs that have no target in common, and one each, are matched by case.
+    """
     earlier = {_identity(r): r for r in before}
     later = {_identity(r): r for r in after}
+    if all(len(r.plan.variants) == 1 for r in (*before, *after)) and not (
+        _targets(before) & _targets(after)
+    ):
+        earlier = {_case_identity(r): r for r in before}
+        later = {_case_identity(r): r for r in after}
     pairs = tuple(RunPair(before=earlier[k], after=r) for k, r in later.items() if k in earlier)
     remarks = [f"{_title(r)}: in the first only" for k, r in earlier.items() if k not in later]
     remarks += [f"{_title(r)}: in the second only" for k, r in later.items() if k not in earlier]
@@ -147,7 +155,8 @@ def differences(before: Environment, after: Environment) -> tuple[Difference, ..
     )
 
 
-def _check_margin(margin: float) -> None:
+def check_margin(margin: float) -> None:
+    """Refuse a margin that makes no sense; BadOption."""
     if not 0 < margin < 1:
         raise BadOption(f"a margin lies above 0 and below 1: {margin:g}", hint="0.02 is 2 %")
 
@@ -336,6 +345,15 @@ def _device(a: Side, b: Side) -> SameDevice:
 def _identity(result: BenchResult) -> tuple[str, ...]:
     """Return what makes two measurements comparable: what is timed, and the state of caches."""
     return (result.plan.cache, *(f"{v.name} {v.case.key}" for v in result.plan.variants))
+
+
+def _case_identity(result: BenchResult) -> tuple[str, ...]:
+    """Return the cases that a run times, wherever it does."""
+    return (result.plan.cache, *(v.case.key for v in result.plan.variants))
+
+
+def _targets(results: Iterable[BenchResult]) -> set[str]:
+    return {v.target for r in results for v in r.plan.variants}
 
 
 def _title(result: BenchResult) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from crossgrade.jobs.ending import Ended
 from crossgrade.jobs.forking import SUPPORTED, Nursery, NurseryFailed
-from crossgrade.jobs.run import Job, run
+from crossgrade.jobs.run import Job, JobRun, run
 from crossgrade.measure.events import (
     EVENTS,
     Absent,
@@ -30,7 +30,8 @@ from crossgrade.records.codec import to_json
 from crossgrade.records.typed import from_json
 from crossgrade.values.bench import SessionStart
 
-_MODULE = "crossgrade.measure.workers"
+WORKER = "crossgrade.measure.workers"
+"""Module whose `probe_job` and `take_job` do the work."""
 SILENCE_S = 120.0
 """A worker that gives no sign for that long, and the budget of its case, is ended."""
 
@@ -53,6 +54,8 @@ class Isolated:
         *,
         preload: tuple[str, ...] = (),
         memory_bytes: float | None = None,
+        silence_s: float = SILENCE_S,
+        worker: str = WORKER,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; nothing is started yet.
@@ -60,10 +63,15 @@ class Isolated:
         Args:
             preload: modules that the parent of forked sessions imports.
             memory_bytes: memory that a worker may use on top of what it starts with; None: all.
+            silence_s: silence after which a worker is ended, on top of the budget of its
+                case, s.
+            worker: module with another `probe_job` and `take_job`, such as for other targets.
             clock: the host's clock, s.
         """
         self._preload = preload
         self._memory = memory_bytes
+        self._silence_s = silence_s
+        self._worker = worker
         self._clock = clock
         self._nursery: Nursery | None = None
         self._unfit = False
@@ -91,7 +99,7 @@ class Isolated:
         while True:
             trying: Trying | None = None
             told: list[Event] = []
-            silence = SILENCE_S + max((c.plan.budget_s for c in request.cases), default=0.0)
+            silence = self._silence_s + max((c.plan.budget_s for c in request.cases), default=0.0)
             job = self._job("probe_job", request, silence)
             for event, ended in self._events(job, None):
                 if ended is None and event is not None:
@@ -113,7 +121,7 @@ class Isolated:
         """Yield a session or its loss per case; after a loss the rest goes to a new worker."""
         cases = list(request.cases)
         while cases:
-            silence = SILENCE_S + max(c.plan.budget_s for c in cases)
+            silence = self._silence_s + max(c.plan.budget_s for c in cases)
             rest = dataclasses.replace(request, cases=tuple(cases))
             job = self._job("take_job", rest, silence)
             nursery = self._warm() if request.start == "forked" else None
@@ -131,7 +139,7 @@ class Isolated:
 
     def _job(self, function: str, request: Any, silence_s: float) -> Job:
         return Job(
-            function=f"{_MODULE}:{function}",
+            function=f"{self._worker}:{function}",
             arguments={"request": to_json(request)},
             silence_s=silence_s,
             memory_bytes=int(self._memory) if self._memory else None,
@@ -152,10 +160,19 @@ class Isolated:
         self, job: Job, nursery: Nursery | None
     ) -> Iterator[tuple[Event | None, Ended | None]]:
         """Yield the events of a job, and how it ended as the last pair."""
-        with run(job, nursery=nursery) as working:
+        with self._started(job, nursery) as working:
             for message in working:
                 yield event_of(message), None
             yield None, working.ended
+
+    def _started(self, job: Job, nursery: Nursery | None) -> JobRun:
+        """Return the job, started; a nursery that died since is no fault of the case."""
+        working = run(job, nursery=nursery)
+        if nursery is None or working.pid:
+            return working
+        working.close()
+        self.close()
+        return run(job, nursery=self._warm())
 
 
 def _rest_of_probe(request: ProbeRequest, told: list[Event]) -> ProbeRequest:

@@ -36,8 +36,9 @@ class Side:
 
     @property
     def name(self) -> str:
-        """Return variant and target, such as `compiled on cpu`."""
-        return f"{self.result.plan.variants[self.variant].name} on {self.target}"
+        """Return variant and target, such as `compiled on cpu`; once where they are the same."""
+        name = self.result.plan.variants[self.variant].name
+        return name if name == self.target else f"{name} on {self.target}"
 
     @property
     def row(self) -> VariantResult:

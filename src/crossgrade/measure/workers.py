@@ -164,15 +164,16 @@ def take(request: SessionRequest, open_: OpenTarget = open_target) -> Iterator[E
 # the same as functions of JSON, for a worker's process -----------------------------------------
 def probe_job(request: Mapping[str, Any]) -> Iterator[Any]:
     """Yield the events of `probe` as JSON."""
-    yield from _told(probe(from_json(ProbeRequest, request)))
+    yield from told(probe(from_json(ProbeRequest, request)))
 
 
 def take_job(request: Mapping[str, Any]) -> Iterator[Any]:
     """Yield the events of `take` as JSON."""
-    yield from _told(take(from_json(SessionRequest, request)))
+    yield from told(take(from_json(SessionRequest, request)))
 
 
-def _told(events: Iterator[Event]) -> Iterator[Any]:
+def told(events: Iterator[Event]) -> Iterator[Any]:
+    """Yield events as JSON; an error of ours is the last of them."""
     try:
         for event in events:
             yield event_json(event)

@@ -66,13 +66,19 @@ def load(path: Path) -> Record:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         schema = int(raw["schema"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise BadRecord(
+            f"'{path}' cannot be read: {error.strerror}", hint="check the path"
+        ) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadRecord(f"'{path}' is not a record: {error}", hint="check the path") from error
     if schema > RECORD_SCHEMA:
         raise FutureSchema(
             f"'{path}' has record schema {schema}, this crossgrade reads up to {RECORD_SCHEMA}",
             hint="upgrade crossgrade",
         )
+    if "digest" not in raw:
+        raise BadRecord(f"'{path}' is not a record", hint="name a file that crossgrade wrote")
     try:
         record = Record(**raw)
     except TypeError as error:

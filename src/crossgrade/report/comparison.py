@@ -125,7 +125,7 @@ def _fact(d: Difference) -> str:
 
 def _table(cases: Sequence[CaseComparison]) -> Table:
     return Table(columns=_COLUMNS, rows=tuple(map(_row, cases)), right=_RIGHT,
-                 whole=frozenset({0, 5}))  # fmt: skip
+                 whole=frozenset({0, 3, 4, 5}))  # fmt: skip
 
 
 def _row(case: CaseComparison) -> tuple[str, ...]:

@@ -157,7 +157,11 @@ def preload_of(spec: str) -> tuple[str, ...]:
     name = spec.partition(":")[0]
     if name in _BY_NAME:
         return _BY_NAME[name].preload
-    return ("crossgrade.targets.torch_device",) if name in BY_NAME else ()
+    if name in BY_NAME:
+        return ("crossgrade.targets.torch_device",)
+    # One that starts threads on import is found out by the parent, and sessions start fresh.
+    modules = [point.module for point in _points() if point.name == name]
+    return tuple(modules) if len(modules) == 1 else ()
 
 
 def _open_shipped(row: Shipped, rest: str, opening: Opening) -> Target:

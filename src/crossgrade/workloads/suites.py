@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from crossgrade.errors import BadSuite, FutureSchema
+from crossgrade.units import things
 from crossgrade.values.operator_case import CannotRun, OperatorCase
 from crossgrade.workloads.operators.formats import format_name
 from crossgrade.workloads.operators.listing import operator_info
@@ -328,6 +329,7 @@ def _notes(cases: list[OperatorCase], merged: tuple[OperatorCase, ...]) -> tuple
         except CannotRun:
             unknown[case.op] += 1
     notes += [
-        f"{n} cases of `{op}`, which the catalogue does not have" for op, n in unknown.items()
+        f"{things(n, 'case')} of `{op}`, which the catalogue does not have"
+        for op, n in unknown.items()
     ]
     return tuple(notes)

@@ -70,8 +70,12 @@ def read_recording(path: Path, variant: str = "") -> Recording:
         data = json.loads(path.read_text(encoding="utf-8"))["data"]
         keys = _keys(data["plan"], variant)
         sessions = tuple(_calls(session, keys) for session in data["sessions"])
+    except OSError as error:
+        raise BadRecord(
+            f"'{path}' cannot be read: {error.strerror}", hint="check the path"
+        ) from error
     except (
-        OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError,
+        ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError,
         RecursionError,
     ) as error:  # fmt: skip
         raise BadRecord(

@@ -75,7 +75,8 @@ def _refuse(reason: Any) -> None:
 
 
 def _length(case: OperatorCase, name: str) -> int:
-    value = case.arguments.get(name)
+    """Return a length of a product, which xpu-perf and the catalogue write as a capital."""
+    value = case.arguments.get(name, case.arguments.get(name.upper()))
     if not isinstance(value, int) or value < 1:
         raise CannotRun("bad-arguments", f"{case.op} needs {name}=LENGTH, a positive integer")
     return value
