@@ -6,6 +6,7 @@ Must not work out a number.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator
 from pathlib import PurePath
 
@@ -54,7 +55,8 @@ def _blocks(run: BenchRun, width: int | None) -> Iterator[Block]:
 def _summary(run: BenchRun) -> str:
     counts = {v: sum(r.result.verdict == v for r in run.rows)
               for v in ("measured", "noisy", "unmeasured")}  # fmt: skip
-    told = {"measured": "with an interval as narrow as asked", "noisy": "with a wider one",
+    told = {"measured": "with an interval as narrow as asked",
+            "noisy": "with a wider interval than asked",
             "unmeasured": "without a number"}  # fmt: skip
     parts = [f"{things(n, 'case')} {told[v]}" for v, n in counts.items() if n]
     return "; ".join(parts) or "no case"
@@ -215,10 +217,10 @@ def _value(value: float | None) -> str:
 
 def _kept(run: BenchRun) -> Iterator[Block]:
     if run.taken_up:
-        yield Line(text=f"{things(run.taken_up, 'session')} of an interrupted run were taken up",
-                   tone="quiet")  # fmt: skip
+        yield Line(text=f"taken up: {things(run.taken_up, 'session')} of an earlier run, not "
+                   "measured again", tone="quiet")  # fmt: skip
     if run.folder:
         record = run.rows[0].record if len(run.rows) == 1 else ""
         yield Line(text=f"record: {record}" if record else f"records: {run.folder}", tone="quiet")
-        name = PurePath(record).name if record else "FILE"
-        yield Line(text=f"the same again: crossgrade reproduce {name}", tone="quiet")
+        named = shlex.quote(record or str(PurePath(run.folder) / "FILE"))
+        yield Line(text=f"the same again: crossgrade reproduce {named}", tone="quiet")
