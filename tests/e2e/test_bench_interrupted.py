@@ -120,7 +120,9 @@ def test_a_run_killed_ten_times_loses_nothing_and_measures_nothing_twice(tmp_pat
     keys = {key for key, _ in taken}
     assert len(keys) == len(CASES)
     for key in keys:
-        assert sorted(i for k, i in taken if k == key) == list(range(sum(k == key for k, _ in taken)))
+        assert sorted(i for k, i in taken if k == key) == list(
+            range(sum(k == key for k, _ in taken))
+        )
     for event in ("Audited", "Ready"):
         told = [json.dumps(e, sort_keys=True) for e in entries if e.get("event") == event]
         assert len(told) == {"Audited": 1, "Ready": len(CASES)}[event]
@@ -158,7 +160,3 @@ def test_an_interrupted_run_is_found_again_by_its_plan(tmp_path, suite):
     assert data["folder"] == str(journal.parent)
     assert data["taken_up"] == len(sessions)
     assert lines_of(journal)[: len(kept)] == kept
-    other = Started(tmp_path, *suite[:-1], "8")
-    fresh = Started(tmp_path, *suite)
-    assert other.document()["folder"] != str(journal.parent)
-    assert fresh.document()["folder"] != str(journal.parent), "a run that is complete starts anew"
