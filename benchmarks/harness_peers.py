@@ -43,7 +43,7 @@ from crossgrade.measure.events import Audited, CasePlan, ProbeRequest, Ready
 from crossgrade.measure.harness import run
 from crossgrade.measure.isolated import Isolated
 from crossgrade.measure.student import quantile as t_quantile
-from crossgrade.measure.workers import DEFAULT_ANCHOR
+from crossgrade.targets.protocol import DEFAULT_ANCHOR
 from crossgrade.values.bench import BenchPlan, Variant
 from crossgrade.values.operator_case import OperatorCase
 

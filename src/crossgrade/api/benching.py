@@ -172,7 +172,7 @@ _SHAPES_HINT = """such as --shapes '{"batch_size": 64, "dim_size": 4096}'"""
 
 def plan_of(case: OperatorCase, options: BenchOptions) -> BenchPlan:
     """Return the plan of a case: its variants, and how long it warms up within the budget."""
-    from crossgrade.measure.workers import DEFAULT_ANCHOR
+    from crossgrade.targets.protocol import DEFAULT_ANCHOR
 
     return BenchPlan(
         variants=tuple(Variant(name=spec, target=spec, case=case) for spec in options.on),

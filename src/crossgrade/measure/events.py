@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from crossgrade.values.audit import AuditReport
 from crossgrade.values.bench import BenchPlan, LostReason, Session, SessionStart
-from crossgrade.values.operator_case import AbsentReason
+from crossgrade.values.operator_case import AbsentReason, OperatorCase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +79,8 @@ class Audited:
     """What was found."""
     forkable: bool
     """Whether sessions on it may be forked."""
+    anchor: OperatorCase | None = None
+    """The anchor kernel that the target wants; None: the plan's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from crossgrade.measure.events import (
 )
 from crossgrade.measure.result import result_of
 from crossgrade.measure.stopping import done, next_rounds
+from crossgrade.targets.protocol import DEFAULT_ANCHOR
 from crossgrade.values.audit import AuditReport
 from crossgrade.values.bench import BenchPlan, BenchResult, LostSession, Session
 from crossgrade.values.operator_case import AbsentReason
@@ -131,6 +132,7 @@ class RunState:
         match event:
             case Audited():
                 self.audits[event.report.target] = event
+                self._take_anchor(event)
             case Ready():
                 self.cases[event.key].ready[event.variant] = event
             case Absent():
@@ -146,6 +148,13 @@ class RunState:
                 case_.spent_s += event.wall_s
             case _:
                 pass
+
+    def _take_anchor(self, audited: Audited) -> None:
+        """Give cases that start on a target the anchor it wants; a plan's own choice stays."""
+        for case in self.cases.values():
+            baseline = case.plan.variants[0].target
+            if baseline == audited.report.target and case.plan.anchor == DEFAULT_ANCHOR:
+                case.plan = replace(case.plan, anchor=audited.anchor or DEFAULT_ANCHOR)
 
     @property
     def reports(self) -> tuple[AuditReport, ...]:

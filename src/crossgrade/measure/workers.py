@@ -29,14 +29,12 @@ from crossgrade.measure.events import (
 from crossgrade.measure.session import take_session, variants_of
 from crossgrade.records.codec import to_json
 from crossgrade.records.typed import from_json
-from crossgrade.targets.protocol import CanNote, HasAnchor, Opening, Target
+from crossgrade.targets.protocol import DEFAULT_ANCHOR, CanNote, HasAnchor, Opening, Target
 from crossgrade.targets.registry import open_target
 from crossgrade.values.audit import AuditReport
 from crossgrade.values.bench import Variant
 from crossgrade.values.operator_case import CannotRun, OperatorCase
 
-DEFAULT_ANCHOR = OperatorCase(op="gemm", dtype="float32", arguments={"m": 256, "k": 256, "n": 256})
-"""The anchor kernel of targets that name none."""
 OpenTarget = Callable[[str, Opening], Target]
 AUDIT_TRIES = 3
 """Audits of a target of which one must find a timer that holds."""
@@ -85,7 +83,8 @@ def probe(request: ProbeRequest, open_: OpenTarget = open_target) -> Iterator[Ev
         for spec in request.targets:
             target = targets.get(spec)
             report = audits[spec] = _audited(target)
-            yield Audited(report=report, forkable=target.forkable)
+            anchor = anchor_of(target)
+            yield Audited(report=report, forkable=target.forkable, anchor=anchor)
         for case in request.cases:
             for variant in case.plan.variants:
                 if (case.key, variant.name) not in request.skip:

@@ -155,6 +155,10 @@ class Simulated(Protocol):
         """Return True."""
 
 
+DEFAULT_ANCHOR = OperatorCase(op="gemm", dtype="float32", arguments={"m": 256, "k": 256, "n": 256})
+"""The anchor kernel of targets that name none: a third of a millisecond on a core of a CPU."""
+
+
 @runtime_checkable
 class HasAnchor(Protocol):
     """A target that wants another anchor kernel than the default, which is too small for it."""

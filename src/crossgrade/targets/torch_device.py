@@ -26,7 +26,7 @@ from crossgrade.targets.host import (
     host_free_bytes,
     host_witness,
 )
-from crossgrade.targets.protocol import Kernel, Timer, Witness
+from crossgrade.targets.protocol import DEFAULT_ANCHOR, Kernel, Timer, Witness
 from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
 from crossgrade.targets.torch_kernel import Run, TorchKernel, built_case
 from crossgrade.targets.torch_table import BY_NAME
@@ -40,6 +40,10 @@ _READINGS = (
     ("power_w", "power_draw", 1e-3),
 )
 """Reading, function of the device module, factor to SI."""
+_LARGE_ANCHOR = OperatorCase(
+    op="gemm", dtype="float32", arguments={"m": 2048, "k": 2048, "n": 2048}
+)
+"""The anchor kernel of accelerators: 17 GFLOP, a fraction of a millisecond on a large one."""
 
 
 class TorchTarget:
@@ -138,6 +142,10 @@ class TorchTarget:
             readings["clock_nominal_hz"] = rate * 1e3
         unread = {"throttled": "torch gives no throttling flag", **self._unread}
         return Witness(readings=readings, unread=unread)
+
+    def anchor(self) -> OperatorCase:
+        """Return the default on a CPU; elsewhere a product that outlasts its launch."""
+        return DEFAULT_ANCHOR if self.device.type == "cpu" else _LARGE_ANCHOR
 
     def allocated_bytes(self) -> int | None:
         """Return the memory of live tensors on the device; None where torch does not count it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crossgrade.measure.events import CasePlan
 from crossgrade.measure.source import InProcess
-from crossgrade.measure.workers import DEFAULT_ANCHOR
+from crossgrade.targets.protocol import DEFAULT_ANCHOR
 from crossgrade.targets.simulated import Faults, NoiseModel, SimulatedDevice
 from crossgrade.values.bench import BenchPlan, Variant
 from crossgrade.values.operator_case import OperatorCase

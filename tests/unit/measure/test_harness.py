@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.measure.simulated import GEMM, keyed, plan, slower, source
 
@@ -9,8 +11,9 @@ from crossgrade.errors import TargetAbsent
 from crossgrade.measure.events import Audited, Lost, Ready, Refused, Sampled
 from crossgrade.measure.harness import run
 from crossgrade.measure.isolated import event_of
+from crossgrade.measure.source import InProcess
 from crossgrade.measure.workers import event_json
-from crossgrade.targets.simulated import Faults, NoiseModel
+from crossgrade.targets.simulated import Faults, NoiseModel, SimulatedDevice
 from crossgrade.values.operator_case import OperatorCase
 
 NOISY = NoiseModel(session_sd=0.01, within_sd=0.02, phi=0.5)
@@ -156,3 +159,18 @@ def test_cases_take_their_sessions_side_by_side():
             store=store)  # fmt: skip
     keys = [e.key for e in store.found if isinstance(e, Sampled)][:8]
     assert all(set(keys[i : i + 2]) == {"c0", "c1"} for i in range(0, 8, 2))
+
+
+def test_a_target_may_want_another_anchor_and_a_plan_may_keep_its_own():
+    large = OperatorCase(op="gemm", dtype="float32", arguments={"m": 512, "k": 512, "n": 512})
+
+    class Wanting(SimulatedDevice):
+        def anchor(self):
+            return large
+
+    wanting = InProcess(lambda spec, opening: Wanting(opening=opening, spec=spec))
+    (found,) = results([plan()], wanting).values()
+    assert found.plan.anchor == large
+    own = replace(plan(), anchor=slower(1))
+    (kept,) = results([own], wanting).values()
+    assert kept.plan.anchor == slower(1)
