@@ -1,8 +1,8 @@
 """Inputs of single overloads: valid values by rule, strides as they are asked for.
 
 Floating-point inputs are normal, or positive where the operator needs that; bool is true; indices
-run over what they index; other whole numbers are 0, or 1 where the operator divides. Must not know
-how an operator is called.
+run over what they index; ends of groups share the rows evenly; other whole numbers are 0, or 1
+where the operator divides. Must not know how an operator is called.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ _BY_DIMENSION = frozenset(
 _BY_LIST = frozenset(
     ("index", "index_put", "_index_put_impl", "_unsafe_index", "_unsafe_index_put")
 )
+
+
+_ENDS_AT = {"_grouped_mm": 2, "_scaled_grouped_mm": 4}
+"""Grouped product -> position of the ends of its groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +121,29 @@ def filled(info: InputInfo, base: str, bound: int | None, rng: torch.Generator) 
     return torch.full((info.span,), int(name in _DIVIDING))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grouped:
+    """How a grouped product, such as the experts of a layer, is divided."""
+
+    ends: int
+    """Input that says where each group ends."""
+    rows: int
+    """Rows (or columns, or the summed length) that the groups share."""
+    groups: int
+    """How many there are."""
+    weights: int | None
+    """Input that has a matrix per group, of which empty groups read none; None: none has."""
+
+    def values(self) -> torch.Tensor:
+        """Return the ends [groups]: rows shared as evenly as they go, each row in one group."""
+        return torch.arange(1, self.groups + 1) * self.rows // max(self.groups, 1)
+
+    @property
+    def share(self) -> float:
+        """Return the share of groups that have a row."""
+        return min(1.0, self.rows / self.groups) if self.groups else 0.0
+
+
 def index_bounds(
     base: str, args: Sequence[Any], inputs: Sequence[InputInfo], slot: Any
 ) -> dict[int, int]:
@@ -149,3 +176,25 @@ def index_bounds(
             classes = inputs[scores].shape
             return {target: classes[1 if len(classes) > 1 else 0]}
     return {}
+
+
+def grouped_of(
+    base: str, args: Sequence[Any], kwargs: Mapping[str, Any], inputs: Sequence[InputInfo],
+    slot: Any,
+) -> Grouped | None:  # fmt: skip
+    """Return how a grouped product is divided; None: it is none, or has no ends of groups."""
+    place = _ENDS_AT.get(base)
+    if place is None or len(args) < 2:
+        return None
+    ends = kwargs.get("offs", args[place] if place < len(args) else None)
+    if not (isinstance(ends, slot) and isinstance(args[0], slot) and isinstance(args[1], slot)):
+        return None
+    first, second = inputs[args[0].index].shape, inputs[args[1].index].shape
+    if len(first) == len(second) == 2:
+        rows, weights = first[1], None
+    elif len(first) == 2:
+        rows, weights = first[0], args[1].index
+    else:
+        rows, weights = second[-1], args[0].index
+    groups = math.prod(inputs[ends.index].shape)
+    return Grouped(ends=ends.index, rows=rows, groups=groups, weights=weights)

@@ -21,8 +21,10 @@ from torch.nn import functional
 from crossgrade.values.operator_case import CannotRun, OperatorCase
 from crossgrade.workloads.operators.built import BuiltOperator
 from crossgrade.workloads.operators.overload_inputs import (
+    Grouped,
     InputInfo,
     filled,
+    grouped_of,
     index_bounds,
     inputs_of,
 )
@@ -86,6 +88,11 @@ class Call:
         """Whether it writes its first argument, or one called `out`."""
         return (self.name.endswith("_") and not self.name.endswith("__")) or "out" in self.kwargs
 
+    @property
+    def grouped(self) -> Grouped | None:
+        """How it is divided, where it is a grouped product."""
+        return grouped_of(self.base, self.args, self.kwargs, self.inputs, Slot)
+
     def __call__(self, *tensors: torch.Tensor) -> Any:
         """Return what the overload gives; the first written tensor where it gives nothing."""
         placed = zip(tensors, self.inputs, strict=False)
@@ -102,8 +109,9 @@ def build(case: OperatorCase) -> BuiltOperator:
     """Return a call of an overload as a function with inputs.
 
     Operations are known for products and convolutions: 2 m k n of mm and addmm (and m n for the
-    sum), b times that of bmm and baddbmm. Least traffic: every distinct element of the inputs is
-    read once, every result is written once; unknown where an operator reads a part.
+    sum), b times that of bmm and baddbmm, 2 m k n over all groups of a grouped product. Least
+    traffic: every distinct element of the inputs is read once, but for the weights of groups that
+    have no row; every result is written once; unknown where an operator reads a part.
 
     Raises:
         CannotRun: `unsupported-operator`: this torch does not have the overload, or it is a view.
@@ -114,6 +122,7 @@ def build(case: OperatorCase) -> BuiltOperator:
     given = sum(t.nbytes for t in gives or ()) * (not call.in_place)
     held = sum(info.span * info.dtype.itemsize for info in call.inputs) + given
     bounds = index_bounds(call.base, call.args, call.inputs, Slot)
+    grouped = call.grouped
 
     def make(rng: torch.Generator, device: torch.device) -> tuple[torch.Tensor, ...]:
         if device.type == "cpu" and call.name.startswith(_ATTENTION) and call.name != _ATTENTION:
@@ -123,7 +132,12 @@ def build(case: OperatorCase) -> BuiltOperator:
                 "`flash_attention_backward` runs everywhere",
             )
         tensors = [
-            info.like(filled(info, call.base, bounds.get(i), rng), device)
+            info.like(
+                grouped.values()
+                if grouped and i == grouped.ends
+                else filled(info, call.base, bounds.get(i), rng),
+                device,
+            )
             for i, info in enumerate(call.inputs)
         ]
         return tuple(tensors + [torch.empty(0, device=device)] * call.placeless)
@@ -245,6 +259,8 @@ def _flop(call: Call, gives: tuple[torch.Tensor, ...] | None) -> float | None:
         return None
     if call.name in ("mm", "bmm"):
         return 2.0 * gives[0].numel() * shapes[0][-1]
+    if call.grouped:  # whatever the division: each row of the first meets the columns of one group
+        return 2.0 * math.prod(shapes[0][-2:]) * shapes[1][-1]
     if call.name == _ATTENTION:
         new, length = shapes[0][-2], shapes[1][-2]
         causal = len(call.args) > 5 and call.args[5] is True
@@ -262,7 +278,9 @@ def _traffic(call: Call, gives: tuple[torch.Tensor, ...] | None) -> float | None
     """Return the least traffic, bytes; None where it is not all of inputs and results."""
     if not gives or call.base in _PARTLY_READ or call.base.startswith("_foreach"):
         return None
-    read = [info.distinct_bytes for info in call.inputs]
+    read: list[float] = [info.distinct_bytes for info in call.inputs]
+    if call.grouped and call.grouped.weights is not None:
+        read[call.grouped.weights] *= call.grouped.share
     if call.name in _WRITTEN_ONLY:
         read = read[1:]
     elif call.base.endswith("_like") or call.base.startswith("new_"):

@@ -50,6 +50,23 @@ def test_product():
     assert built.bytes == built.buffer_bytes == 4 * (12 + 20 + 15)
 
 
+@pytest.mark.parametrize(("rows", "ends"), [(2, [0, 1, 1, 2]), (6, [1, 3, 4, 6])])
+def test_groups_of_a_product_share_its_rows(rows, ends):
+    """Where all ends are 0 no row is computed, and the time is that of nothing."""
+    call = [[{"t": 0}, {"t": 1}], {"offs": {"t": 2}}]
+    inputs = (tensor(rows, 16, dtype="bfloat16"), tensor(4, 16, 24, dtype="bfloat16"),
+              tensor(4, dtype="int32"))  # fmt: skip
+    built = build(case("aten._grouped_mm.default", call, *inputs))
+    a, b, offs = built.make_inputs(torch.Generator().manual_seed(0), CPU)
+    assert offs.tolist() == ends
+    group = [next(g for g, end in enumerate(ends) if row < end) for row in range(rows)]
+    wanted = torch.stack([row.float() @ b[g].float() for row, g in zip(a, group, strict=True)])
+    torch.testing.assert_close(built.run(a, b, offs).float(), wanted, rtol=0.05, atol=0.05)
+    assert built.flop == 2 * rows * 16 * 24
+    weights = len(set(group)) * 16 * 24
+    assert built.bytes == 2 * (rows * 16 + weights + rows * 24) + 4 * 4
+
+
 def test_strides_are_kept_and_an_expanded_dimension_is_read_once():
     transposed = tensor(4, 5, strides=[1, 4])
     built = build(case("aten.mm.default", PAIR, tensor(3, 4), transposed))
