@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from crossgrade.errors import BadOption
+from crossgrade.errors import BadOption, CrossgradeError
 from crossgrade.jobs.journal import Journal
 from crossgrade.jobs.lock import LOCK, FolderLock
 from crossgrade.measure.events import CasePlan, Event, Lost, Sampled
@@ -180,12 +180,13 @@ def _digest(plans: Sequence[CasePlan]) -> str:
 
 
 def _unfinished(digest: str) -> Path | None:
-    """Return the newest folder of a run of these plans that did not finish."""
+    """Return the newest folder of a run of these plans that did not finish and does not run now."""
     for folder in sorted(default_folder().glob(f"*-bench-{digest}"), reverse=True):
         try:
-            with Journal(folder / JOURNAL) as journal:
+            # Opening a journal cuts a half line off its end, and a live run may be writing one.
+            with FolderLock(folder), Journal(folder / JOURNAL) as journal:
                 finished = any(_FINISHED in e for e in journal.entries())
-        except Exception:  # one that cannot be read is not taken up
+        except CrossgradeError:  # in use, or it cannot be read
             continue
         if not finished:
             return folder

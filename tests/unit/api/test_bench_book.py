@@ -109,6 +109,18 @@ def test_another_plan_does_not_take_it_up(home, days):
     assert other.folder != first.folder
 
 
+def test_a_run_that_goes_on_beside_this_one_is_not_taken_up(home, days):
+    with opened(None) as first:
+        first.open(PLANS)
+        measure(first, most=1)
+        kept = (first.folder / JOURNAL).read_bytes()
+        with (first.folder / JOURNAL).open("ab") as file:
+            file.write(b'{"half a li')  # as the other process sees it
+        second, _ = whole(None)
+        assert second.folder != first.folder
+        assert (first.folder / JOURNAL).read_bytes() == kept + b'{"half a li'
+
+
 def test_a_journal_that_cannot_be_read_is_passed_over(home, days):
     first, _ = whole(None, most=1)
     journal = first.folder / JOURNAL

@@ -1,8 +1,9 @@
 """Inputs of single overloads: valid values by rule, strides as they are asked for.
 
-Floating-point inputs are normal, or positive where the operator needs that; bool is true; indices
-run over what they index; ends of groups share the rows evenly; other whole numbers are 0, or 1
-where the operator divides. Must not know how an operator is called.
+Floating-point inputs are normal, or positive where the operator needs that, and repeat after
+`MOST_DRAWN` elements; bool is true; indices run over what they index; ends of groups share the rows
+evenly; other whole numbers are 0, or 1 where the operator divides. Must not know how an operator is
+called.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from crossgrade.workloads.operators.info import LARGEST
 from crossgrade.workloads.operators.request import bad
 from crossgrade.workloads.operators.tensors import torch_dtype
 
+MOST_DRAWN = 1 << 22
+"""Random numbers that are drawn for one input: more of them cost minutes for the weights of a large
+model, in every session, and no time depends on them."""
 _POSITIVE = ("sqrt", "rsqrt", "log", "log2", "log10", "log1p", "pow", "reciprocal")
 _DIVIDING = ("div", "floor_divide", "remainder", "fmod", "__rshift__", "__lshift__")
 _BY_DIMENSION = frozenset(
@@ -111,9 +115,13 @@ def filled(info: InputInfo, base: str, bound: int | None, rng: torch.Generator) 
     """
     name = base.removeprefix("_foreach_")
     if info.dtype.is_complex or info.dtype.is_floating_point:
-        if name in _POSITIVE:
-            return torch.rand(info.span, generator=rng) + 0.5
-        return torch.randn(info.span, generator=rng)
+        drawn = min(info.span, MOST_DRAWN)
+        values = torch.randn(drawn, generator=rng) if name not in _POSITIVE else (
+            torch.rand(drawn, generator=rng) + 0.5
+        )  # fmt: skip
+        if drawn == info.span:
+            return values
+        return values.to(info.dtype).repeat(-(-info.span // drawn))[: info.span]
     if info.dtype is torch.bool:
         return torch.ones(info.span, dtype=torch.bool)
     if bound is not None:

@@ -250,3 +250,15 @@ def test_every_case_of_a_capture_runs(tiny, phase, tokens, context):
         assert str(result.dtype) == f"torch.{wanted['dtype']}"
     attention = "aten._scaled_dot_product_fused_attention_overrideable_backward.default"
     assert set(failed) <= {(attention, "unsupported-operator")}
+
+
+def test_a_large_input_repeats_what_was_drawn(monkeypatch):
+    from crossgrade.workloads.operators import overload_inputs
+
+    monkeypatch.setattr(overload_inputs, "MOST_DRAWN", 5)
+    (a, _), _ = run("aten.mul.Tensor", PAIR, tensor(3, 4), tensor(3, 4))
+    flat = a.flatten()
+    assert len(set(flat[:5].tolist())) == 5
+    assert flat[5:10].tolist() == flat[:5].tolist()
+    assert flat[10:].tolist() == flat[:2].tolist()
+    assert torch.isfinite(a).all()
