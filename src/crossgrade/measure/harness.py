@@ -86,7 +86,7 @@ def run(
             _take_in(event, state, store)
             if isinstance(event, (Sampled, Lost)):
                 case = state.cases[event.key]
-                narrate(_progress(case, state, len(given)))
+                narrate(_progress(case, state, given))
                 yield from _final(case, state, given)
 
 
@@ -130,10 +130,14 @@ def _final(case: CaseState, state: RunState, given: set[str]) -> Iterator[tuple[
         yield case.key, case.result(state.reports)
 
 
-def _progress(case: CaseState, state: RunState, final: int) -> str:
-    """Return a line on where the run is."""
-    at = f"{case.plan.variants[0].case.title}: session {len(case.sessions)}"
-    lost = f", {len(case.lost)} lost" if case.lost else ""
-    left = max(0.0, case.plan.budget_s - case.spent_s)
-    of = f"; {final} of {len(state.cases)} cases done" if len(state.cases) > 1 else ""
-    return f"{at}{lost}, at most {left:.0f} s left{of}"
+def _progress(case: CaseState, state: RunState, given: set[str]) -> str:
+    """Return a line on where the run is, and what its budgets leave at most."""
+    at = f"session {len(case.sessions)}{f', {len(case.lost)} lost' if case.lost else ''}"
+    title = case.plan.variants[0].case.title
+    left = sum(max(0.0, c.plan.budget_s - c.spent_s)
+               for c in state.cases.values() if c.key not in given)  # fmt: skip
+    rest = f"at most {left:.0f} s left" if left < 120 else f"at most {left / 60:.0f} min left"
+    if len(state.cases) == 1:
+        return f"{title}: {at}, {rest}"
+    # A line on a screen is cut at its end, so what is said of the whole run comes first.
+    return f"{len(given)} of {len(state.cases)} cases done, {rest}; {title}: {at}"

@@ -174,3 +174,16 @@ def test_a_target_may_want_another_anchor_and_a_plan_may_keep_its_own():
     own = replace(plan(), anchor=slower(1))
     (kept,) = results([own], wanting).values()
     assert kept.plan.anchor == slower(1)
+
+
+def test_progress_tells_what_is_left_of_the_whole_run():
+    told = []
+    results([plan(budget_s=40.0), plan(GEMM, slower(0.1), budget_s=300.0)], source(),
+            narrate=told.append)  # fmt: skip
+    audit, first, *_, last = told
+    assert audit == "auditing the timers of null"
+    assert first.startswith("0 of 2 cases done, at most 6 min left; gemm float32 ")
+    assert last.startswith("1 of 2 cases done, at most ")
+    told.clear()
+    results([plan(budget_s=40.0)], source(), narrate=told.append)
+    assert told[1].startswith("gemm float32 m=192 k=192 n=192: session 1, at most ")
