@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ class BenchOptions:
     """What is to be measured, and how well."""
 
     op: str = ""
-    """Operator of the catalogue; empty with `suite` or `capture`."""
+    """Operator of the catalogue, or a glob over them; empty with `suite` or `capture`."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Sizes and choices of `op` by name; what is left out is the catalogue's default."""
     dtypes: tuple[str, ...] = ()
@@ -197,7 +198,8 @@ def _plans(cases: Sequence[OperatorCase], options: BenchOptions) -> tuple[CasePl
 def _cases(options: BenchOptions) -> tuple[str, tuple[OperatorCase, ...], tuple[str, ...]]:
     """Return name, distinct cases and notes of what is asked for."""
     if options.op:
-        cases = tuple(_named_cases(options))
+        glob = any(sign in options.op for sign in "*?[")
+        cases = tuple((_matching_cases if glob else _named_cases)(options))
         return options.op, cases, ()
     name, found, notes = _suite_cases(options)
     if not found:
@@ -212,6 +214,22 @@ def _cases(options: BenchOptions) -> tuple[str, tuple[OperatorCase, ...], tuple[
         notes = (*notes, f"--most: {things(len(wanted) - options.most, 'further case')} left out")
         wanted = wanted[: options.most]
     return name, tuple({c.key: c for c in wanted}.values()), notes
+
+
+def _matching_cases(options: BenchOptions) -> Iterator[OperatorCase]:
+    """Yield the operators whose name is like a glob, in the catalogue's own sizes."""
+    from crossgrade.workloads.operators import default_case, operators
+
+    if options.arguments:
+        raise BadOption(f"sizes for all of `{options.op}`", hint="leave them out, or name one")
+    names = [o for o in operators() if fnmatch(o.name, options.op)]
+    if not names:
+        raise BadOption(f"no operator is like `{options.op}`", hint="`crossgrade bench op --list`")
+    wanted = tuple(map(format_named, options.dtypes))
+    for info in names:
+        case = replace(default_case(info.name), seed=options.seed)
+        taken = [dtype for dtype in wanted if dtype in info.dtypes]
+        yield from (replace(case, dtype=dtype) for dtype in taken or (case.dtype,))
 
 
 def _named_cases(options: BenchOptions) -> Iterator[OperatorCase]:

@@ -55,9 +55,12 @@ def command(name: str, on: tuple[str, ...], m: int | None, n: int | None, k: int
             out: Path | None, no_record: bool, listing: bool, as_json: bool) -> int:  # fmt: skip
     """Measure the operator NAME, each operator of a suite, or those of a captured model.
 
+    NAME may be a glob over the catalogue: '*' is every operator in the catalogue's own sizes.
+
     \b
     crossgrade bench op gemm --m 512 --n 512 --k 512 --dtype bf16 --on cpu
     crossgrade bench op softmax --on cpu --on compile:cpu --on onnxruntime
+    crossgrade bench op 'moe_*' --on npu:0 --budget 5
     crossgrade bench op --suite workloads/basic --on npu:0 --budget 20 --out run1
     crossgrade bench op --from-capture captures/prefill.cgcap --on cuda:0
 
