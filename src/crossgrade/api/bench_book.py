@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from crossgrade.api.benching import BenchOptions
 
 JOURNAL = "journal.jsonl"
-_PLANS, _FINISHED = "plans", "finished"
+_PLANS, _ENVIRONMENT, _FINISHED = "plans", "environment", "finished"
 
 
 class Book:
@@ -60,12 +60,11 @@ class Book:
         Without a folder an unfinished run of the same plans is taken up where it lies in the user's
         data folder.
         """
-        digest = _digest(plans)
         if folder is None:
-            folder = (
-                _unfinished(digest) or default_folder() / f"{_now():%Y%m%dT%H%M%SZ}-bench-{digest}"
-            )
-        return cls(folder, digest, environment)
+            digest = _digest(plans, environment)
+            name = f"{_now():%Y%m%dT%H%M%SZ}-bench-{digest}"
+            folder = _unfinished(digest) or default_folder() / name
+        return cls(folder, _digest(plans), environment)
 
     def __enter__(self) -> Self:
         made = not self.folder.exists()
@@ -94,13 +93,15 @@ class Book:
         """
         entries = list(self._journal.entries())
         if not entries:
-            self._journal.append({_PLANS: self._digest, "cases": [to_json(p) for p in plans]})
+            first = {_PLANS: self._digest, _ENVIRONMENT: dict(self._environment)}
+            self._journal.append({**first, "cases": [to_json(p) for p in plans]})
             return
         if entries[0].get(_PLANS) != self._digest:
             raise BadOption(
                 f"'{self.folder}' holds a run with other cases or options",
                 hint="name another --out, or repeat the options of that run",
             )
+        self._check_environment(entries[0].get(_ENVIRONMENT, {}))
         for entry in entries[1:]:
             if "record" in entry:
                 self._records[entry["key"]] = entry["record"]
@@ -109,6 +110,19 @@ class Book:
             else:
                 self._events.append(event_of(entry))
         self.taken_up = sum(isinstance(e, (Sampled, Lost)) for e in self._events)
+
+    def _check_environment(self, before: Mapping[str, str]) -> None:
+        """Refuse to mix sessions of two environments in one record."""
+        names = sorted({*before, *self._environment})
+        other = [n for n in names if before.get(n) != self._environment.get(n)]
+        if other:
+            told = ", ".join(
+                f"{n}: {before.get(n)} -> {self._environment.get(n)}" for n in other[:3]
+            )
+            raise BadOption(
+                f"'{self.folder}' holds a run in another environment ({told})",
+                hint="name another --out; what was measured there stays",
+            )
 
     # a Store of `crossgrade.measure.harness` ---------------------------------------------------
     def events(self) -> Iterator[Event]:
@@ -174,13 +188,13 @@ def _file_name(key: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", key)
 
 
-def _digest(plans: Sequence[CasePlan]) -> str:
-    body = json.dumps([to_json(p) for p in plans], sort_keys=True)
+def _digest(plans: Sequence[CasePlan], environment: Mapping[str, str] | None = None) -> str:
+    body = json.dumps([[to_json(p) for p in plans], dict(environment or {})], sort_keys=True)
     return hashlib.sha256(body.encode()).hexdigest()[:12]
 
 
 def _unfinished(digest: str) -> Path | None:
-    """Return the newest folder of a run of these plans that did not finish and does not run now."""
+    """Return the newest folder of such a run that did not finish and does not run now."""
     for folder in sorted(default_folder().glob(f"*-bench-{digest}"), reverse=True):
         try:
             # Opening a journal cuts a half line off its end, and a live run may be writing one.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from crossgrade.measure.audit_limits import BLOCK_NS
 from crossgrade.targets.protocol import CanFlush, Kernel, Target, Timer
+from crossgrade.targets.timers import burst
 from crossgrade.values.audit import AuditReport, TimerKind
 from crossgrade.values.bench import BenchPlan, Variant
 from crossgrade.values.operator_case import CannotRun
@@ -20,6 +21,13 @@ OVERHEADS_PER_BLOCK = 20
 """A block lasts at least that many empty blocks: the timer's own cost is 5 % at most."""
 LEAST_SESSIONS = 5
 """A case of which that many sessions of one batch do not fit is over budget."""
+LEAST_COLD = 3.0
+"""A cold call spans at least that many times the timer's own cost: taking the one off the other
+leaves two thirds."""
+LAUNCH_BOUND = 0.9
+"""Share of a block that launching it takes, from which the time is the host's."""
+EMPTY_BLOCKS = 15
+"""Blocks without calls whose median is the timer's own cost."""
 COPIES_COLD = 2
 """Sets of buffers that take turns where caches are cold."""
 _NS = 1e9
@@ -44,6 +52,8 @@ class Timed:
     """Whether caches are cleared before each block."""
     count: int = 1
     """Calls per block."""
+    fixed_ns: float = 0.0
+    """What a block without calls takes, ns."""
 
     def block_ns(self) -> float:
         """Return the span of one block, ns; what clears the caches lies outside it."""
@@ -80,6 +90,9 @@ def made_ready(
     )
     try:
         _calibrate(one, plan)
+        empty = sorted(one.timer.span_ns(kernel, 0) for _ in range(EMPTY_BLOCKS))
+        one.fixed_ns = max(0.0, empty[EMPTY_BLOCKS // 2])
+        _check_length(one)
     except BaseException:
         kernel.close()
         raise
@@ -122,6 +135,35 @@ def _calibrate(one: Timed, plan: BenchPlan) -> None:
         # At most tenfold: the estimate from a short block is mostly overhead.
         one.count = max(one.count + 1, min(int(wanted * 1.1) + 1, one.count * 10))
         span = one.block_ns()
+
+
+def _check_length(one: Timed) -> None:
+    """Refuse a single cold call of which the timer's own cost is too large a part."""
+    if not one.cold or not one.fixed_ns:
+        return
+    span = sorted(one.block_ns() for _ in range(3))[1]
+    if span < LEAST_COLD * one.fixed_ns:
+        raise CannotRun(
+            "too-short",
+            f"one call with cold caches spans {span / 1e3:.3g} µs, {one.fixed_ns / 1e3:.3g} µs of "
+            "it are the timer's own; --cache hot times many calls at once",
+        )
+
+
+def launch_bound(one: Timed) -> bool:
+    """Return whether the host launches a block's calls no faster than the device runs them.
+
+    Asked of device events only: where a launch returns after the work, it says nothing.
+    """
+    if one.timer.kind != "device-event":
+        return False
+    target, launch_all = one.target, burst(one.kernel)
+    target.synchronize()
+    start = target.clock_ns()
+    launch_all(one.count)
+    launched = target.clock_ns() - start
+    target.synchronize()
+    return launched >= LAUNCH_BOUND * one.block_ns()
 
 
 def _check_budget(call_ns: float, plan: BenchPlan) -> None:

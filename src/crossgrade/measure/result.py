@@ -120,9 +120,11 @@ def result_of(
         for i, name in enumerate(names)
     )  # fmt: skip
     present = [i for i in range(len(plan.variants)) if i not in gone]
-    verdict, why = _verdict(plan, rows, deciding(plan, samples, present), len(sessions), spent_s)
+    numbers = deciding(plan, samples, present)
+    verdict, why = _verdict(plan, rows, numbers, len(sessions), spent_s)
     return BenchResult(plan=plan, verdict=verdict, why=why, audits=tuple(audits),
-                       sessions=tuple(sessions), variants=rows, spent_s=spent_s)  # fmt: skip
+                       sessions=tuple(sessions), variants=rows, spent_s=spent_s,
+                       remarks=tuple(_remarks(sessions, numbers)))  # fmt: skip
 
 
 def recomputed(result: BenchResult) -> BenchResult:
@@ -207,6 +209,35 @@ def _verdict(
         return "measured", ""
     return "noisy", "; ".join([*_complaints(plan, rows, wide), _next_step(plan, wide, sessions,
                                                                           spent_s)])  # fmt: skip
+
+
+LEAST_NEIGHBOURS = 8
+"""Sessions from which it is asked whether neighbours are alike."""
+LEAST_SPREAD = 1e-3
+"""Standard deviation of their logarithms below which it does not matter."""
+
+
+def _remarks(sessions: Sequence[Session], numbers: Sequence[Deciding]) -> Iterator[str]:
+    """Yield what speaks against the interval."""
+    unsteady = sum(not s.steady for s in sessions)
+    if unsteady:
+        yield (f"{unsteady} of {things(len(sessions), 'session')} had not become steady before "
+               "the first sample")  # fmt: skip
+    for number in numbers:
+        values = number.series.values
+        if len(values) < LEAST_NEIGHBOURS or values.std() < LEAST_SPREAD:
+            continue
+        near = _autocorrelation(values)
+        if near > 2 / math.sqrt(len(values)):
+            yield (f"{number.what}: sessions are like their neighbours (lag-1 autocorrelation "
+                   f"{near:.2f}), so the interval may be too narrow")  # fmt: skip
+
+
+def _autocorrelation(values: Floats) -> float:
+    """Return the lag-1 autocorrelation."""
+    centred = values - values.mean()
+    power = float((centred**2).sum())
+    return float((centred[1:] * centred[:-1]).sum()) / power if power else 0.0
 
 
 def _complaints(

@@ -49,12 +49,12 @@ def samples_of(session: Session, variants: int) -> SessionSamples:
         variants: number of variants in the plan, the anchor not counted.
     """
     order = np.asarray(session.order, dtype=np.int64)
-    spans = np.asarray(session.spans_ns, dtype=np.float64)
+    fixed = np.asarray(session.fixed_ns or (0.0,) * (variants + 1))
+    spans = np.asarray(session.spans_ns, dtype=np.float64) - fixed[order]
     witness: dict[int, str] = dict(session.censored)
     bad = ~(np.isfinite(spans) & (spans > 0))
     for block in np.flatnonzero(bad):
         witness.setdefault(int(block), NOT_POSITIVE)
-    spans = spans.copy()
     spans[list(witness)] = math.nan
     places = [np.flatnonzero(order == v) for v in range(variants + 1)]
     log_s = np.full((variants + 1, max((len(p) for p in places), default=0)), math.nan)

@@ -10,9 +10,10 @@ import random
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 from crossgrade.measure.calibrate import Timed, made_ready
-from crossgrade.measure.steady import is_steady
+from crossgrade.measure.steady import WINDOW, is_steady
 from crossgrade.targets.protocol import CanWitness, Target, Witness
 from crossgrade.values.audit import AuditReport
 from crossgrade.values.bench import ANCHOR, BenchPlan, CensorReason, Session, SessionStart, Variant
@@ -55,7 +56,6 @@ def take_session(
     Raises:
         CannotRun: a variant cannot be prepared, or one call takes too long for the budget.
     """
-    places = range(len(plan.variants) + 1)
     rng = random.Random(f"{plan.seed}/{index}")
     clock = targets[plan.variants[0].target].clock_ns
     began = clock()
@@ -67,8 +67,6 @@ def take_session(
     return Session(
         index=index,
         start=start,
-        timers=tuple(timed[i].timer.kind if i in timed else None for i in places),
-        counts=tuple(timed[i].count if i in timed else 0 for i in places),
         order=tuple(samples.order),
         spans_ns=tuple(samples.spans),
         censored=tuple(samples.censored),
@@ -77,7 +75,18 @@ def take_session(
         spent_s=(clock() - began) / _NS,
         telemetry={name: tuple(values) for name, values in samples.telemetry.items()},
         unread=samples.unread,
+        **_by_place(timed, len(plan.variants) + 1),
     )
+
+
+def _by_place(timed: Mapping[int, Timed], places: int) -> dict[str, Any]:
+    """Return what is known of each variant by its place in the plan."""
+    found = [timed.get(i) for i in range(places)]
+    return {
+        "timers": tuple(t.timer.kind if t else None for t in found),
+        "counts": tuple(t.count if t else 0 for t in found),
+        "fixed_ns": tuple(t.fixed_ns if t else 0.0 for t in found),
+    }
 
 
 def _made_ready(
@@ -115,11 +124,11 @@ def _settle(timed: Mapping[int, Timed], plan: BenchPlan) -> bool:
         anchor.block_ns()
     end = clock() + plan.settle_s * _NS
     rounds: list[float] = []
-    while not is_steady(rounds):
-        if clock() >= end:
-            return False
+    while clock() < end:
         rounds.append(sum(one.block_ns() for one in timed.values()))
-    return True
+        if len(rounds) % WINDOW == 0 and is_steady(rounds):
+            return True
+    return is_steady(rounds, last=True)
 
 
 @dataclass(slots=True)
@@ -139,7 +148,8 @@ def _take(
     """Return samples of whole batches: at least one, no further one after `end_ns`."""
     samples = _Samples()
     target = timed[min(timed)].target
-    before = _witness(target, samples)
+    targets = list({id(one.target): one.target for one in timed.values()}.values())
+    before = _reasons(targets, samples)
     for done in range(0, rounds, plan.batch):
         if done and target.clock_ns() >= end_ns:
             break
@@ -150,12 +160,23 @@ def _take(
             for which in order:
                 samples.order.append(which)
                 samples.spans.append(timed[which].block_ns())
-        after = _witness(target, samples)
-        reason = _censored(before) or _censored(after)
+        after = _reasons(targets, samples)
+        reason = before or after
         if reason:
             samples.censored += [(i, reason) for i in range(first, len(samples.order))]
         before = after
     return samples
+
+
+def _reasons(targets: Sequence[Target], samples: _Samples) -> CensorReason | None:
+    """Ask every target's platform; return why samples beside this do not count, None if they do.
+
+    Readings of the first target are kept; a throttled second one spoils the round as well.
+    """
+    first, *others = targets
+    found = [_censored(_witness(first, samples))]
+    found += [_censored(t.witness()) for t in others if isinstance(t, CanWitness)]
+    return next((reason for reason in found if reason), None)
 
 
 def _witness(target: Target, samples: _Samples) -> Witness | None:

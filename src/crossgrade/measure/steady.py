@@ -12,23 +12,26 @@ from collections.abc import Sequence
 import numpy as np
 
 WINDOW = 20
-"""Blocks that are looked at."""
+"""Blocks of a window; two windows that follow each other are looked at."""
 LEAST = 10
-"""Blocks without which nothing is said."""
+"""Blocks without which nothing is said, where time does not allow two windows."""
 SLACK = 0.005
 """Halves may differ by that share even where the scatter is smaller."""
 _Z = 1.959963984540054
 
 
-def is_steady(blocks: Sequence[float]) -> bool:
-    """Return whether the last WINDOW block times have settled; False for fewer than LEAST.
+def is_steady(blocks: Sequence[float], *, last: bool = False) -> bool:
+    """Return whether the last two windows of block times agree and nothing drifts over them.
+
+    Ask it once per window: asked after every block, noise would sooner or later say yes.
 
     Args:
         blocks: times of equal blocks in order, any unit.
+        last: the time is up, so that fewer blocks than two windows have to do.
     """
-    if len(blocks) < LEAST:
+    if len(blocks) < (LEAST if last else 2 * WINDOW):
         return False
-    window = np.asarray(blocks[-WINDOW:], dtype=float)
+    window = np.asarray(blocks[-2 * WINDOW :], dtype=float)
     return _halves_agree(window) and not _drifts(window)
 
 

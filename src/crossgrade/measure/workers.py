@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crossgrade.errors import CrossgradeError
 from crossgrade.measure.audit import audit
-from crossgrade.measure.calibrate import made_ready
+from crossgrade.measure.calibrate import launch_bound, made_ready
 from crossgrade.measure.events import (
     Absent,
     Audited,
@@ -36,6 +36,10 @@ from crossgrade.values.bench import Variant
 from crossgrade.values.operator_case import CannotRun, OperatorCase
 
 OpenTarget = Callable[[str, Opening], Target]
+LAUNCH_BOUND = (
+    "the host launches calls no faster than this: it is the host's time, not the device's"
+)
+"""What is told of a variant that waits for its launches."""
 AUDIT_TRIES = 3
 """Audits of a target of which one must find a timer that holds."""
 AUDIT_SESSION = -1
@@ -98,11 +102,11 @@ def _audited(target: Target) -> AuditReport:
     A timer that lies does so each time; a neighbour's noise seldom hits three audits.
     """
     anchor = anchor_of(target)
-    for _ in range(AUDIT_TRIES - 1):
-        report = audit(target, anchor)
+    for tries in range(1, AUDIT_TRIES + 1):
+        report = replace(audit(target, anchor), tries=tries)
         if report.chosen is not None:
-            return report
-    return audit(target, anchor)
+            break
+    return report
 
 
 def _tried(
@@ -118,6 +122,7 @@ def _tried(
     try:
         flop, bytes_ = one.kernel.work()
         notes = one.kernel.notes() if isinstance(one.kernel, CanNote) else ()
+        notes = (*notes, LAUNCH_BOUND) if launch_bound(one) else notes
         value = one.kernel.read()
     finally:
         one.kernel.close()

@@ -21,7 +21,12 @@ _BROAD = 0.2
 """Half width above which an interval is shown by its ends."""
 _FEW = 3
 """Cases of which each is told why its interval is wide."""
-_TONES: dict[str, Tone] = {"measured": "good", "noisy": "warning", "unmeasured": "bad"}
+_TONES: dict[str, Tone] = {
+    "measured": "good",
+    "noisy": "warning",
+    "incomplete": "bad",
+    "unmeasured": "bad",
+}
 
 
 def bench_document(run: BenchRun, *, width: int | None = None) -> Document:
@@ -176,6 +181,9 @@ def _absent(run: BenchRun) -> Iterator[Block]:
 
 def _noted(run: BenchRun) -> Iterator[Block]:
     """Yield what to know of implementations, each note once with the cases that it is about."""
+    for row in run.rows[:_FEW]:
+        for remark in row.result.remarks:
+            yield Line(text=f"mind: {_title(row)}: {remark}", tone="warning")
     about: dict[tuple[str, str], list[str]] = {}
     for row in run.rows:
         for name, notes in row.result.notes.items():
@@ -201,7 +209,8 @@ def _timers(run: BenchRun) -> Iterator[Block]:
 def _chosen(audit: AuditReport) -> str:
     timer = next(t for t in audit.timers if t.kind == audit.chosen)
     step = seconds(timer.resolution_s) if timer.resolution_s else "unknown"
-    return f"{timer.kind}; {len(timer.checks)} checks passed, least step {step}"
+    tries = f" in audit {audit.tries}" if audit.tries > 1 else ""
+    return f"{timer.kind}; {len(timer.checks)} checks passed{tries}, least step {step}"
 
 
 def _refusal(timer: TimerAudit) -> str:

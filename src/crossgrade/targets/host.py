@@ -60,12 +60,11 @@ def host_witness(root: Path = Path("/")) -> Witness:
     unread = {
         "power_w": "the system gives a process no power reading of the CPU",
         "throttled": "the system gives no throttling flag of the CPU",
+        "clock_nominal_hz": "the clock of one core says nothing of the core that works",
     }
     folder = root / "sys/devices/system/cpu/cpu0/cpufreq"
     clock = _number(folder / "scaling_cur_freq", 1e3) or _cpuinfo_hz(root / "proc/cpuinfo")
     _take(readings, unread, "clock_hz", clock, "neither cpufreq nor /proc/cpuinfo gives a clock")
-    nominal = _number(folder / "base_frequency", 1e3)
-    _take(readings, unread, "clock_nominal_hz", nominal, "cpufreq gives no base frequency")
     zones = sorted((root / "sys/class/thermal").glob("thermal_zone*/temp"))
     hot = [t for t in (_number(zone, 1e-3) for zone in zones) if t is not None]
     temperature = max(hot) if hot else None

@@ -66,7 +66,10 @@ class Timer(Protocol):
         """Return which way."""
 
     def span_ns(self, kernel: Kernel, count: int) -> float:
-        """Launch `count` calls and return how long they took, ns; it has waited for their end."""
+        """Launch `count` calls and return how long they took, ns; it has waited for their end.
+
+        With a count of 0 it returns what its own doing takes, which is taken off later.
+        """
 
 
 class Target(Protocol):

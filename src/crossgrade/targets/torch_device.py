@@ -137,10 +137,11 @@ class TorchTarget:
         readings: dict[str, float] = {}
         for name, function, factor in _READINGS:
             self._read(readings, name, function, factor)
-        rate = getattr(self._properties(), "clock_rate", None)
-        if isinstance(rate, int | float) and rate > 0:
-            readings["clock_nominal_hz"] = rate * 1e3
-        unread = {"throttled": "torch gives no throttling flag", **self._unread}
+        unread = {
+            "throttled": "torch gives no throttling flag",
+            "clock_nominal_hz": "torch gives the highest clock, which a power limit never allows",
+            **self._unread,
+        }
         return Witness(readings=readings, unread=unread)
 
     def anchor(self) -> OperatorCase:

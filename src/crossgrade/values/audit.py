@@ -76,5 +76,7 @@ class AuditReport:
     """Every timer that was tried, best first."""
     seconds: float
     """Time the audit took on the target's host clock, s (measured)."""
+    tries: int = 1
+    """Audits that were made until a timer survived; what the others found is not kept."""
     facts: tuple[tuple[str, str], ...] = ()
     """What the target says of itself: device name, runtime, versions."""

@@ -31,6 +31,12 @@ BenchVerdict = Literal["measured", "noisy", "unmeasured"]
 """measured: the interval is as narrow as was asked. noisy: numbers are there, the interval is
 wider than asked or sessions are too few. unmeasured: no number, and the reason."""
 
+RunVerdict = Literal["measured", "noisy", "incomplete", "unmeasured"]
+"""measured: every case that the targets can run is. noisy: an interval is wider than asked.
+incomplete: a case that should have a number has none. unmeasured: no case has one."""
+EXCUSED: Final = ("unsupported-operator", "unsupported-format", "needs-devices", "too-large")
+"""Reasons that say that a target cannot run a case, not that something went wrong."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
@@ -92,11 +98,14 @@ class Session:
     """Timer per variant of the plan, the anchor last; None for one that cannot run."""
     counts: tuple[int, ...]
     """Calls per block, per variant of the plan, the anchor last; 0 for one that cannot run."""
+    fixed_ns: tuple[float, ...] = ()
+    """What a block without calls takes, per variant of the plan, the anchor last, ns (measured):
+    the timer's own cost, taken off every block before anything is worked out. Empty: nothing."""
     order: tuple[int, ...]
     """Variant of each block by its place in the plan, the anchor after the last, in the order in
     which they ran."""
     spans_ns: tuple[float, ...]
-    """Span of each block, ns (measured)."""
+    """Span of each block as the timer gave it, ns (measured)."""
     censored: tuple[tuple[int, CensorReason], ...]
     """Blocks that do not count, with the witness; they stay in `spans_ns`."""
     steady: bool
@@ -216,6 +225,8 @@ class BenchResult:
     """What follows, per variant in the order of the plan, the anchor last."""
     lost: tuple[LostSession, ...] = ()
     """Sessions that gave nothing."""
+    remarks: tuple[str, ...] = ()
+    """What the samples say against the numbers, such as sessions that did not become steady."""
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Variant -> what a reader of its time should know, such as that fp16 is computed in fp32."""
     spent_s: float
@@ -257,14 +268,17 @@ class BenchRun:
     """Sessions that an earlier, interrupted run had taken."""
 
     @property
-    def verdict(self) -> BenchVerdict:
-        """Return `measured` if every case that can run is; `unmeasured` if none has a number."""
+    def verdict(self) -> RunVerdict:
+        """Return the worst that can be said of its cases; see RunVerdict."""
         verdicts = {r.result.verdict for r in self.rows}
         if not verdicts or verdicts == {"unmeasured"}:
             return "unmeasured"
+        missing = (v.reason for r in self.rows for v in r.result.variants if v.name != ANCHOR)
+        if any(reason is not None and reason not in EXCUSED for reason in missing):
+            return "incomplete"
         return "noisy" if "noisy" in verdicts else "measured"
 
     @property
     def exit_code(self) -> int:
-        """0 every case that can run is measured; 3 some are noisy, or none has a number."""
+        """0 every case that the targets can run is measured; 3 anything else."""
         return 0 if self.verdict == "measured" else 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from tests.unit.measure.simulated import GEMM, keyed, plan, slower, source
 
@@ -11,9 +12,11 @@ from crossgrade.errors import TargetAbsent
 from crossgrade.measure.events import Audited, Lost, Ready, Refused, Sampled
 from crossgrade.measure.harness import run
 from crossgrade.measure.isolated import event_of
+from crossgrade.measure.result import recomputed
 from crossgrade.measure.source import InProcess
 from crossgrade.measure.workers import event_json
 from crossgrade.targets.simulated import Faults, NoiseModel, SimulatedDevice
+from crossgrade.values.bench import BenchRow, BenchRun
 from crossgrade.values.operator_case import OperatorCase
 
 NOISY = NoiseModel(session_sd=0.01, within_sd=0.02, phi=0.5)
@@ -187,3 +190,33 @@ def test_progress_tells_what_is_left_of_the_whole_run():
     told.clear()
     results([plan(budget_s=40.0)], source(), narrate=told.append)
     assert told[1].startswith("gemm float32 m=192 k=192 n=192: session 1, at most ")
+
+
+@pytest.mark.parametrize(("reason", "verdict"), [
+    ("unsupported-operator", "measured"), ("needs-devices", "measured"),
+    ("crashed", "incomplete"), ("no-timer", "incomplete"), ("unknown-operator", "incomplete"),
+])  # fmt: skip
+def test_only_what_a_target_cannot_do_is_excused(reason, verdict):
+    bad = OperatorCase(op="gemm", dtype="float32", arguments={"sim_us": 9.0, "sim_fail": reason})
+    found = results([plan(), plan(bad)], source())
+    rows = tuple(BenchRow(key=key, result=result) for key, result in found.items())
+    whole = BenchRun(name="x", rows=rows, notes=(), folder="", environment={})
+    assert whole.verdict == verdict
+    assert whole.exit_code == (0 if verdict == "measured" else 3)
+
+
+def test_sessions_that_are_like_their_neighbours_are_remarked():
+    drift = np.exp(np.linspace(0, 0.1, 12))
+    plain = results([plan(least_sessions=12, half_width=0.5)], source())["c0"]
+    slower_and_slower = tuple(
+        replace(s, spans_ns=tuple(n * f for n in s.spans_ns))
+        for s, f in zip(plain.sessions, drift, strict=True)
+    )
+    assert plain.remarks == ()
+    (remark,) = recomputed(replace(plain, sessions=slower_and_slower)).remarks
+    assert "like their neighbours" in remark
+
+
+def test_sessions_that_were_not_steady_are_remarked():
+    (found,) = results([plan(settle_s=0.0)], source()).values()
+    assert "8 of 8 sessions had not become steady" in found.remarks[0]

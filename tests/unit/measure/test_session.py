@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 from tests.unit.measure.simulated import GEMM, plan, slower
 
 from crossgrade.measure.audit import audit
-from crossgrade.measure.calibrate import least_block_ns, made_ready
+from crossgrade.measure.calibrate import launch_bound, least_block_ns, made_ready
+from crossgrade.measure.samples import samples_of
 from crossgrade.measure.session import take_session, variants_of
 from crossgrade.targets.protocol import Opening
 from crossgrade.targets.simulated import Faults, NoiseModel, SimulatedDevice
@@ -120,3 +122,44 @@ def test_without_a_timer_nothing_is_made_ready():
     assert report.chosen is None
     with pytest.raises(CannotRun, match="no-timer"):
         made_ready(wanted.variants[0], wanted, {"null": faulty}, {"null": report})
+
+
+@pytest.mark.parametrize(("fault", "timer"), [
+    (Faults(), "device-event"),
+    (Faults(lying_synchronize=True), "wall-read"),
+])  # fmt: skip
+def test_the_timers_own_cost_is_taken_off(fault, timer):
+    """5 µs a call by a timer whose own cost is 1 to 14 µs a block: the truth to 1 %."""
+    short = OperatorCase(op="gemm", dtype="float32", arguments={"sim_us": 5.0})
+    target = device(faults=fault)
+    taken = session(plan(short), target, audited=device(faults=fault))
+    assert taken.timers[0] == timer
+    found = samples_of(taken, 1).log_s[0]
+    assert np.exp(np.median(found)) == pytest.approx(5e-6, rel=0.01)
+
+
+def test_a_cold_call_that_is_shorter_than_the_timers_own_cost_is_refused():
+    lying = Faults(lying_synchronize=True)
+    short = OperatorCase(op="gemm", dtype="float32", arguments={"sim_us": 5.0})
+    with pytest.raises(CannotRun, match="too-short"):
+        session(plan(short, cache="cold"), device(faults=lying), audited=device(faults=lying))
+
+
+def test_a_throttled_second_target_spoils_the_round_too():
+    wanted = plan(GEMM, GEMM, targets=("null", "other"))
+    report = audit(device(), wanted.anchor)
+    hot = device(faults=Faults(throttle=0.3, throttle_after_ns=0.0))
+    taken = take_session(
+        wanted, {"null": device(), "other": hot}, {"null": report, "other": report},
+        index=0, start="in-process", rounds=12, limit_s=100.0,
+    )  # fmt: skip
+    assert len(taken.censored) == len(taken.order)
+
+
+def test_what_waits_for_its_launches_is_known():
+    tiny = OperatorCase(op="gemm", dtype="float32", arguments={"sim_us": 0.2})
+    report = audit(device(), plan().anchor)
+    for case, bound in ((tiny, True), (GEMM, False)):
+        wanted = plan(case)
+        one = made_ready(wanted.variants[0], wanted, {"null": device()}, {"null": report})
+        assert launch_bound(one) is bound

@@ -30,7 +30,6 @@ def test_readings_in_si_units(tmp_path):
     witness = host_witness(tmp_path)
     assert witness.readings == {
         "clock_hz": 2.4e9,
-        "clock_nominal_hz": 2.1e9,
         "temperature_c": 55.5,
         "load": 1.25,
         "steal_s": 8.0,

@@ -60,6 +60,8 @@ class Timeline:
 
     def launch(self, call_ns: float, count: int) -> None:
         """Queue `count` calls of `call_ns` each, ns; a lazy device holds the last one back."""
+        if not count:
+            return
         first = self._host + self._costs.launch_ns
         self._host += count * self._costs.launch_ns
         if not self._faults.lazy:
