@@ -163,3 +163,22 @@ def test_names_of_files_have_no_odd_characters(tmp_path):
     assert Path(path).name == "aten.mm_.._x_y.json"
     entry = json.loads((tmp_path / JOURNAL).read_text().splitlines()[-2])["entry"]
     assert entry == {"key": "aten.mm/../x y", "record": Path(path).name}
+
+
+def test_a_run_that_was_begun_in_another_environment_is_not_taken_up(home, days):
+    whole(None, most=1)
+    with Book.of(None, PLANS, {"cpu": "another"}) as book:
+        book.open(PLANS)
+        assert book.taken_up == 0
+        assert list(book.events()) == []
+
+
+def test_two_environments_are_not_mixed_in_a_folder_that_was_named(tmp_path):
+    whole(tmp_path, most=1)
+    kept = (tmp_path / JOURNAL).read_bytes()
+    with (
+        Book.of(tmp_path, PLANS, {"cpu": "made up", "$OMP_NUM_THREADS": "1"}) as book,
+        pytest.raises(BadOption, match=r"another environment \(\$OMP_NUM_THREADS: None -> 1\)"),
+    ):
+        book.open(PLANS)
+    assert (tmp_path / JOURNAL).read_bytes() == kept
