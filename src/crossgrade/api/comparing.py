@@ -60,12 +60,16 @@ def compare_runs(
         BadRecord: a file is no record of a measurement, or a folder holds none.
         BadOption: two records measure different things, or the margin makes no sense.
     """
-    from crossgrade.measure.compare import RunPair, compare_many, compare_variants, pairs_of
+    from crossgrade.measure.compare import (
+        RunPair,
+        compare_many,
+        compare_variants_of_all,
+        pairs_of,
+    )
 
     first = _results(before)
     if after is None:
-        found = [compare_variants(result, margin=margin) for _, result in first]
-        return replace(found[0], cases=tuple(c for f in found for c in f.cases))
+        return compare_variants_of_all([result for _, result in first], margin=margin)
     second = _results(after)
     pairs: tuple[RunPair, ...]
     remarks: tuple[str, ...]
