@@ -18,6 +18,7 @@ from crossgrade.api.keeping import bench_result
 from crossgrade.capture.codec import save
 from crossgrade.cli.main import main
 from crossgrade.jobs.lock import FolderLock
+from crossgrade.measure import compare as comparing
 from crossgrade.measure.result import recomputed
 from crossgrade.records.codec import RECORD_SCHEMA, dump, load, seal, to_json
 from crossgrade.values.record import Record
@@ -387,6 +388,26 @@ def test_the_same_twice_is_the_same(cg, runs):
     assert (code, document["verdict"]) == (0, "SAME")
     assert [c["verdict"] for c in document["data"]["cases"]] == ["SAME", "SAME"]
     assert cg("compare", "a", "a")[0] == 0
+
+
+def test_a_run_with_a_case_that_cannot_run_is_the_same_as_itself(cg):
+    path = suite("s.json", gemm(), gemm(64, sim_fail="needs-devices"))
+    cg("bench", "op", "--suite", path, "--on", "null", "--out", "run")
+    code, out, _ = cg("compare", "run", "run")
+    assert code == 0
+    assert "mind: gemm float32" in out
+    assert "neither has a number: needs-devices" in out
+
+
+def test_variants_of_all_records_of_a_run_are_judged_together(cg, runs, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        comparing, "discoveries", lambda p: asked.append(len(p)) or [True for _ in p]
+    )
+    cg("bench", "op", "--suite", runs, "--on", "null", "--on", "faulty:jitter", "--out", "two")
+    _, out, _ = cg("compare", "two")
+    assert "over 2 cases, at most" in out
+    assert asked == [2]
 
 
 def test_what_takes_longer_is_slower_and_the_other_way_round_faster(cg, record):
