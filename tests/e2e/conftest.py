@@ -1,15 +1,20 @@
-"""A real browser, where there is one, and pages to open in it."""
+"""A real browser, where there is one, and pages to open in it; command lines in an empty folder."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 from tests.e2e import hostile
+from tests.e2e.bench_lines import one_record
 
 from crossgrade import api
+from crossgrade.cli.main import main
+
+CONTROL_C = signal.getsignal(signal.SIGINT)
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +72,26 @@ def page_file(assessed, tmp_path_factory):
 def hostile_file(hostile_assessment, tmp_path_factory):
     """Return the path of a page full of hostile names."""
     return write_page(tmp_path_factory.mktemp("hostile"), hostile_assessment)
+
+
+@pytest.fixture
+def cg(capsys, tmp_path, monkeypatch):
+    """Return what runs a command line here, in an empty folder with a home of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CROSSGRADE_HOME", str(tmp_path / "home"))
+
+    def run(*arguments) -> tuple[int, str, str]:
+        """Return exit code, stdout and stderr."""
+        with pytest.raises(SystemExit) as ended:
+            main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    yield run
+    signal.signal(signal.SIGINT, CONTROL_C)
+
+
+@pytest.fixture
+def record(cg):
+    cg("bench", "op", "gemm", "--on", "null", "--out", "run")
+    return one_record("run")

@@ -1,10 +1,9 @@
-"""`bench`, `compare`, `records` and `reproduce` as a user runs them, on made-up devices."""
+"""`bench`, `compare` and `reproduce` as a user runs them, on made-up devices."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,51 +11,17 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from tests.e2e.bench_lines import gemm, one_record, suite
 
 from crossgrade.api import bench_book
 from crossgrade.api.keeping import bench_result
 from crossgrade.capture.codec import save
-from crossgrade.cli.main import main
 from crossgrade.jobs.lock import FolderLock
+from crossgrade.measure import compare as comparing
 from crossgrade.measure.result import recomputed
-from crossgrade.records.codec import RECORD_SCHEMA, dump, load, seal, to_json
-from crossgrade.values.record import Record
+from crossgrade.records.codec import dump, load, seal, to_json
 
 XPU_PERF = Path(__file__).parents[1] / "data" / "xpu-perf"
-CONTROL_C = signal.getsignal(signal.SIGINT)
-
-
-@pytest.fixture
-def cg(capsys, tmp_path, monkeypatch):
-    """Return what runs a command line here, in an empty folder with a home of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CROSSGRADE_HOME", str(tmp_path / "home"))
-
-    def run(*arguments) -> tuple[int, str, str]:
-        """Return exit code, stdout and stderr."""
-        with pytest.raises(SystemExit) as ended:
-            main([str(a) for a in arguments])
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    yield run
-    signal.signal(signal.SIGINT, CONTROL_C)
-
-
-def suite(path, *cases):
-    """Write a suite in the own form and return its path."""
-    written = [{"dtype": "float32", **case} for case in cases]
-    Path(path).write_text(json.dumps({"schema": 1, "cases": written}))
-    return path
-
-
-def gemm(n=256, **more):
-    return {"op": "gemm", "arguments": {"M": n, "K": n, "N": n, **more}}
-
-
-def one_record(folder) -> Path:
-    (found,) = Path(folder).glob("*.json")
-    return found
 
 
 # bench op --------------------------------------------------------------------------------------
@@ -287,73 +252,6 @@ def test_a_group_without_a_command_shows_its_help(cg, group):
     assert err.startswith(f"Usage: crossgrade {group}")
 
 
-# records ---------------------------------------------------------------------------------------
-@pytest.fixture
-def record(cg):
-    cg("bench", "op", "gemm", "--on", "null", "--out", "run")
-    return one_record("run")
-
-
-def test_a_record_is_sound_and_shown_as_bench_printed_it(cg, record):
-    code, out, _ = cg("records", "verify", "run", "--json")
-    (found,) = json.loads(out)["data"]
-    assert (code, found["state"], found["faults"]) == (0, "sound", [])
-    assert "its statistics follow from its samples" in found["checks"]
-    _, printed, _ = cg("bench", "op", "gemm", "--on", "null", "--no-record")
-    code, shown, _ = cg("records", "show", record)
-    assert code == 0
-    assert shown.startswith(printed.strip())
-
-
-def test_one_changed_digit_is_found(cg, record):
-    text = record.read_text()
-    first = text.index('"spans_ns": [') + len('"spans_ns": [')
-    digit = next(i for i in range(first, len(text)) if text[i].isdigit())
-    changed = text[:digit] + str((int(text[digit]) + 1) % 10) + text[digit + 1 :]
-    record.write_text(changed)
-    code, out, _ = cg("records", "verify", record)
-    assert code == 1
-    assert "changed" in out
-    for command in (["records", "show"], ["reproduce"], ["compare", record]):
-        code, _, err = cg(*command, record)
-        assert code == 2
-        assert "error[CG-E210]" in err
-
-
-def test_statistics_that_do_not_follow_from_the_samples_are_found(cg, record):
-    raw = json.loads(record.read_text())
-    raw["data"]["variants"][0]["time_s"]["value"] *= 0.9
-    dump(seal(Record(**{**raw, "digest": ""})), record)
-    code, out, _ = cg("records", "verify", record)
-    assert code == 1
-    assert "inconsistent" in out
-    assert "variants[0].time_s.value is" in out
-
-
-def test_a_record_of_the_future_is_refused_politely(cg, record):
-    raw = json.loads(record.read_text())
-    record.write_text(json.dumps({**raw, "schema": RECORD_SCHEMA + 1}))
-    for command in (["records", "verify"], ["records", "show"], ["reproduce"]):
-        code, out, err = cg(*command, record)
-        assert (code, out) == (2, "")
-        assert "error[CG-E206]" in err
-        assert "hint: upgrade crossgrade" in err
-
-
-@pytest.mark.parametrize("name", ["s.json", "missing.json", "nothing", "text.json"])
-def test_what_is_no_record_is_said_to_be_none(cg, name):
-    suite("s.json", gemm())
-    Path("nothing").mkdir()
-    Path("text.json").write_text("hello")
-    for command in (["records", "verify"], ["records", "show"], ["reproduce"], ["compare"]):
-        code, out, err = cg(*command, name)
-        assert (code, out) == (2, ""), command
-        assert len(err.splitlines()) == 1
-        assert err.startswith("error[CG-E205]")
-        assert "hint: " in err
-        assert "__init__" not in err
-
-
 # compare ---------------------------------------------------------------------------------------
 @pytest.fixture
 def runs(cg):
@@ -387,6 +285,26 @@ def test_the_same_twice_is_the_same(cg, runs):
     assert (code, document["verdict"]) == (0, "SAME")
     assert [c["verdict"] for c in document["data"]["cases"]] == ["SAME", "SAME"]
     assert cg("compare", "a", "a")[0] == 0
+
+
+def test_a_run_with_a_case_that_cannot_run_is_the_same_as_itself(cg):
+    path = suite("s.json", gemm(), gemm(64, sim_fail="needs-devices"))
+    cg("bench", "op", "--suite", path, "--on", "null", "--out", "run")
+    code, out, _ = cg("compare", "run", "run")
+    assert code == 0
+    assert "mind: gemm float32" in out
+    assert "neither has a number: needs-devices" in out
+
+
+def test_variants_of_all_records_of_a_run_are_judged_together(cg, runs, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        comparing, "discoveries", lambda p: asked.append(len(p)) or [True for _ in p]
+    )
+    cg("bench", "op", "--suite", runs, "--on", "null", "--on", "faulty:jitter", "--out", "two")
+    _, out, _ = cg("compare", "two")
+    assert "over 2 cases, at most" in out
+    assert asked == [2]
 
 
 def test_what_takes_longer_is_slower_and_the_other_way_round_faster(cg, record):

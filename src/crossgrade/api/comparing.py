@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from crossgrade.errors import BadOption
-from crossgrade.values.bench import BenchResult
+from crossgrade.values.bench import BenchPlan, BenchResult
 
 if TYPE_CHECKING:
-    from crossgrade.measure.compare import Wanted
+    from crossgrade.measure.compare import RunPair, Wanted
     from crossgrade.values.comparison import Comparison
     from crossgrade.values.record import Record
 
@@ -60,20 +60,13 @@ def compare_runs(
         BadRecord: a file is no record of a measurement, or a folder holds none.
         BadOption: two records measure different things, or the margin makes no sense.
     """
-    from crossgrade.measure.compare import RunPair, compare_many, compare_variants, pairs_of
+    from crossgrade.measure.compare import compare_many, compare_variants_of_all
 
     first = _results(before)
     if after is None:
-        found = [compare_variants(result, margin=margin) for _, result in first]
-        return replace(found[0], cases=tuple(c for f in found for c in f.cases))
+        return compare_variants_of_all([result for _, result in first], margin=margin)
     second = _results(after)
-    pairs: tuple[RunPair, ...]
-    remarks: tuple[str, ...]
-    if len(first) == len(second) == 1:
-        # Two files are one case to whoever names them, whatever their targets are called.
-        pairs, remarks = (RunPair(before=first[0][1], after=second[0][1]),), ()
-    else:
-        pairs, remarks = pairs_of([r for _, r in first], [r for _, r in second])
+    pairs, remarks = _pairs([r for _, r in first], [r for _, r in second])
     return compare_many(
         pairs,
         margin=margin,
@@ -81,6 +74,18 @@ def compare_runs(
         environments=(_environment(first[0][0]), _environment(second[0][0])),
         remarks=remarks,
     )
+
+
+def _pairs(
+    first: Sequence[BenchResult], second: Sequence[BenchResult]
+) -> tuple[tuple[RunPair, ...], tuple[str, ...]]:
+    """Return what is compared with what, and remarks on what is left over."""
+    from crossgrade.measure.compare import RunPair, pairs_of
+
+    if len(first) == len(second) == 1:
+        # Two files are one case to whoever names them, whatever their targets are called.
+        return (RunPair(before=first[0], after=second[0]),), ()
+    return pairs_of(first, second)
 
 
 def reproduce(
@@ -95,6 +100,8 @@ def reproduce(
 ) -> Reproduction:
     """Return a record measured again here, with its plan and its seed.
 
+    On the same device and target times are compared over the anchor, else as they are.
+
     Args:
         path: the record.
         on: another target in the place of its own, where it has one variant.
@@ -105,53 +112,95 @@ def reproduce(
         narrate: told what happens.
 
     Raises:
-        BadRecord: the file is no record of a measurement.
-        BadOption: `on`, and the record has several variants; a number makes no sense.
-        CannotWrite: the new record could not be written.
-        TargetAbsent: its target is not here.
+        CrossgradeError: BadRecord, no record of a measurement; BadOption, `on` with several
+            variants or a senseless number; CannotWrite, TargetAbsent.
     """
-    from crossgrade.api.bench_book import bench_record, write_bench_record
-    from crossgrade.api.benching import source_of
     from crossgrade.api.keeping import bench_result, load_record
-    from crossgrade.environment.fingerprint import fingerprint
-    from crossgrade.measure.compare import check_margin, compare
-    from crossgrade.measure.events import CasePlan
-    from crossgrade.measure.harness import run
-    from crossgrade.records.store import default_folder, ready_folder
+
+    _check(margin, budget_s)
+    old = load_record(path)
+    before = bench_result(old, path)
+    plan = _plan_again(before.plan, path, on, budget_s, margin)
+    ready = _ready(folder) if record else None  # before time is spent on what cannot be written
+    after = _measured(plan, narrate)
+    new = _recorded(after, {"reproduce": path.name, "on": on}, ready)
+    found = _compared(before, after, margin, old, new.record)
+    return Reproduction(record=str(path), verdict=_judged(found), comparison=found, result=after,
+                        new_record=new.path)  # fmt: skip
+
+
+def _check(margin: float, budget_s: float | None) -> None:
+    """Refuse numbers that make no sense; BadOption."""
+    from crossgrade.measure.compare import check_margin
 
     check_margin(margin)
     if budget_s is not None and not 0 < budget_s < 1e7:
         raise BadOption(f"--budget {budget_s:g}", hint="seconds above 0")
-    old = load_record(path)
-    before = bench_result(old, path)
-    plan = before.plan
+
+
+def _plan_again(
+    plan: BenchPlan, path: Path, on: str | None, budget_s: float | None, margin: float
+) -> BenchPlan:
+    """Return the plan of a record for here: its target and budget, and exact enough to judge."""
     if on is not None:
         if len(plan.variants) > 1:
             raise BadOption(f"'{path}' times {len(plan.variants)} variants on targets of their own",
                             hint="leave out --on")  # fmt: skip
         plan = replace(plan, variants=(replace(plan.variants[0], name=on, target=on),))
     # Two runs known to 1 % each do not settle a margin of 2 %.
-    plan = replace(
+    return replace(
         plan, half_width=min(plan.half_width, margin / 4), budget_s=budget_s or plan.budget_s
     )
+
+
+def _ready(folder: Path | None) -> Path:
+    from crossgrade.records.store import default_folder, ready_folder
+
+    return ready_folder(folder or default_folder())
+
+
+def _measured(plan: BenchPlan, narrate: Callable[[str], None]) -> BenchResult:
+    """Return what a plan gives here."""
+    from crossgrade.api.benching import source_of
+    from crossgrade.measure.events import CasePlan
+    from crossgrade.measure.harness import run
+
+    key = plan.variants[0].case.key
     with ExitStack() as stack:
-        if record:  # before time is spent on what could not be written
-            folder = ready_folder(folder or default_folder())
         source = source_of([v.target for v in plan.variants], None, stack)
-        key = plan.variants[0].case.key
-        ((_, after),) = run([CasePlan(key=key, plan=plan)], source, seed=plan.seed, narrate=narrate)
-    new = bench_record(after, {"reproduce": path.name, "on": on}, fingerprint())
-    found = compare(
-        before, after, margin=margin, environments=(_environment(old), _environment(new))
-    )
-    written = write_bench_record(new, key, folder) if record else ""
-    return Reproduction(
-        record=str(path),
-        verdict=_judged(found),
-        comparison=found,
-        result=after,
-        new_record=written,
-    )
+        ((_, result),) = run([CasePlan(key=key, plan=plan)], source, seed=plan.seed,
+                             narrate=narrate)  # fmt: skip
+    return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recorded:
+    """A new record, written or not."""
+
+    record: Record
+    """What it says."""
+    path: str
+    """Its file; empty: none was written."""
+
+
+def _recorded(result: BenchResult, passed: Mapping[str, Any], folder: Path | None) -> _Recorded:
+    """Return a measurement as a record, in a file of the folder where there is one."""
+    from crossgrade.api.bench_book import bench_record, write_bench_record
+    from crossgrade.environment.fingerprint import fingerprint
+
+    record = bench_record(result, passed, fingerprint())
+    key = result.plan.variants[0].case.key
+    path = "" if folder is None else write_bench_record(record, key, folder)
+    return _Recorded(record=record, path=path)
+
+
+def _compared(
+    before: BenchResult, after: BenchResult, margin: float, old: Record, new: Record
+) -> Comparison:
+    from crossgrade.measure.compare import compare
+
+    environments = (_environment(old), _environment(new))
+    return compare(before, after, margin=margin, environments=environments)
 
 
 def _judged(found: Comparison) -> Reproduced:

@@ -5,11 +5,12 @@ Must not know how a record came to be.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossgrade.errors import BadRecord, ChangedRecord
+from crossgrade.errors import BadRecord, ChangedRecord, FutureSchema
 from crossgrade.values.record import Record, Verification
 
 if TYPE_CHECKING:
@@ -22,11 +23,21 @@ TOLERANCE = 1e-9
 def verify_records(paths: Sequence[Path]) -> tuple[Verification, ...]:
     """Return for each file, and each record of a folder, whether it may be believed.
 
+    Of several files one that cannot be read is a row too.
+
     Raises:
-        BadRecord: a file is no record at all.
-        FutureSchema: a newer crossgrade wrote it.
+        BadRecord: the only file is no record at all.
+        FutureSchema: a newer crossgrade wrote the only file.
     """
-    return tuple(_verified(path) for path in record_files(paths))
+    files: list[Path] = []
+    for path in paths:
+        try:
+            files += record_files([path])
+        except BadRecord:
+            if len(paths) == 1:
+                raise
+            files.append(path)
+    return (_verified(files[0]),) if len(files) == 1 else tuple(map(_row, files))
 
 
 def record_files(paths: Sequence[Path]) -> list[Path]:
@@ -71,6 +82,15 @@ def bench_result(record: Record, path: Path) -> BenchResult:
     return from_json(BenchResult, record.data)
 
 
+def _row(path: Path) -> Verification:
+    """Return what is found of one file among several."""
+    try:
+        return _verified(path)
+    except (BadRecord, FutureSchema) as error:
+        said = f"{error.message}; hint: {error.hint}" if error.hint else error.message
+        return Verification(path=str(path), kind="", state="unreadable", checks=(), faults=(said,))
+
+
 def _verified(path: Path) -> Verification:
     try:
         record = load_record(path)
@@ -80,9 +100,10 @@ def _verified(path: Path) -> Verification:
     checks = ["its contents match its digest"]
     faults: list[str] = []
     if record.kind == "bench":
-        faults = list(_differences(record, path))
+        faults = _faults(record, bench_result(record, path))
         if not faults:
             checks.append("its statistics follow from its samples")
+            checks.append("its parts do not contradict each other")
         checks.append(_code(record))
     return Verification(
         path=str(path),
@@ -93,12 +114,27 @@ def _verified(path: Path) -> Verification:
     )
 
 
-def _differences(record: Record, path: Path) -> Iterator[str]:
+def _faults(record: Record, stored: BenchResult) -> list[str]:
+    """Return what is wrong with a measurement that is as it was sealed."""
+    from crossgrade.records.contradictions import contradictions
+
+    faults: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numpy, about samples that make no sense
+        for found in (contradictions(record, stored), _differences(stored)):
+            try:
+                faults += found
+            except Exception as error:
+                # Whatever samples that fit no plan make of arithmetic, it is a fault of the file.
+                faults.append(f"its numbers cannot be worked out: {type(error).__name__}: {error}")
+    return faults
+
+
+def _differences(stored: BenchResult) -> Iterator[str]:
     """Yield what differs between the stored result and what its samples give."""
     from crossgrade.measure.result import recomputed
     from crossgrade.records.codec import to_json
 
-    stored = bench_result(record, path)
     yield from _unlike("", to_json(stored), to_json(recomputed(stored)))
 
 

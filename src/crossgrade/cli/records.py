@@ -29,14 +29,14 @@ def verify(files: tuple[Path, ...], as_json: bool) -> int:
 
     A folder stands for the records in it.
 
-    Exit codes: 0 all are sound; 1 one was changed, or does not follow from its samples; 2 a file is
-    no record, or a newer crossgrade wrote it.
+    Exit codes: 0 all are sound; 1 one was changed, or does not follow from its samples; else 2 one
+    is no record, or a newer crossgrade wrote it.
     """
     from crossgrade import api
 
     found = api.verify_records(files)
     click.echo(api.render_verifications(found, as_json=as_json, **screen()), nl=False)
-    return 0 if all(v.state == "sound" for v in found) else 1
+    return min((v.exit_code for v in found if v.exit_code), default=0)
 
 
 @command.command("show")

@@ -25,8 +25,8 @@ def command(record: Path, on: str | None, budget_s: float | None, margin: float,
             no_record: bool, as_json: bool) -> int:  # fmt: skip
     """Measure RECORD again with its plan and seed, and say whether it comes out the same.
 
-    What differs between the two environments comes first. Times are compared over the anchor
-    kernel, which carries them over days and machines.
+    What differs between the two environments comes first. On the same device and target times are
+    compared over the anchor kernel, which takes out a slower day; on another one as they are.
 
     \b
     crossgrade reproduce run1/gemm-1f3a9c02d4.json

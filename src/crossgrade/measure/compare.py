@@ -1,16 +1,17 @@
 """Two measurements -> what differs, with intervals and a verdict per case.
 
 Variants of one run are compared round by round. Of two runs each time is first divided by the
-anchor's beside it, because a machine is not the same every day. Compared the other way round
-it says the same. Must not know renderers.
+anchor's beside it, because a machine is not the same every day. Where the software changed too, an
+anchor that changed settles nothing: it may be the software that changed it. Compared the other
+way round it says the same. Must not know renderers.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from crossgrade.errors import BadOption
 from crossgrade.measure.effects import (
@@ -23,8 +24,9 @@ from crossgrade.measure.effects import (
     welch,
 )
 from crossgrade.measure.sides import Side, clock_values, same_case, session_series
+from crossgrade.measure.software import Environment, differences, is_software, without_targets
 from crossgrade.measure.statistics import alpha_of
-from crossgrade.units import percent
+from crossgrade.units import percent, things
 from crossgrade.values.bench import BenchResult
 from crossgrade.values.comparison import (
     Basis,
@@ -34,11 +36,15 @@ from crossgrade.values.comparison import (
     Difference,
     SameDevice,
 )
+from crossgrade.values.operator_case import AbsentReason
 
 Wanted = Literal["auto", "over-anchor", "absolute"]
 """auto: over the anchor on the same device and target, where it takes out what the machine does
 from day to day; absolute on another one, where it would take out what the two differ in."""
-Environment = Mapping[str, str]
+EXCUSED: Final[frozenset[AbsentReason]] = frozenset({
+    "needs-devices", "unsupported-operator", "unsupported-format", "too-large",
+})  # fmt: skip
+"""What lies in the case and the target: no second measurement gives a number either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +99,10 @@ def compare_many(
     for pair in pairs:
         _check_same(pair.before, pair.after)
         sides, alone = _sides(pair)
-        said += alone
-        cases += [_unpaired(a, b, margin, basis) for a, b in sides]
+        software = _software(pair, environments)
+        said += [*alone, *_excused(sides)]
+        cases += [_unpaired(a, b, margin, basis, software) for a, b in sides
+                  if not _excuse(a, b)]  # fmt: skip
     facts = ({}, {}) if not pairs else (_facts(p.before for p in pairs),
                                         _facts(p.after for p in pairs))  # fmt: skip
     return Comparison(
@@ -112,15 +120,30 @@ def compare_variants(result: BenchResult, *, margin: float = 0.02) -> Comparison
     Raises:
         BadOption: the run has one variant only, or the margin is not above 0.
     """
+    return compare_variants_of_all([result], margin=margin)
+
+
+def compare_variants_of_all(results: Sequence[BenchResult], *, margin: float = 0.02) -> Comparison:
+    """Return how in each run the other variants differ from its baseline, paired by round.
+
+    What is called FASTER or SLOWER is held to the share of false ones over all runs at once.
+
+    Raises:
+        BadOption: a run has one variant only, or the margin is not above 0.
+    """
     check_margin(margin)
-    if len(result.plan.variants) < 2:
-        raise BadOption("the run has one variant only, so there is nothing to compare it with",
-                        hint="compare two runs, or time two variants together")  # fmt: skip
-    base = Side(result=result, variant=0)
-    cases = [_by_round(base, Side(result=result, variant=v), margin)
-             for v in range(1, len(result.plan.variants))]  # fmt: skip
+    pairs: list[tuple[Side, Side]] = []
+    for result in results:
+        if len(result.plan.variants) < 2:
+            raise BadOption(
+                "the run has one variant only, so there is nothing to compare it with",
+                hint="compare two runs, or time two variants together",
+            )
+        base, *others = (Side(result=result, variant=v) for v in range(len(result.plan.variants)))
+        pairs += [(base, other) for other in others]
+    cases = [_by_round(a, b, margin) for a, b in pairs if not _excuse(a, b)]
     return Comparison(margin=margin, false_discovery=FALSE_DISCOVERY, environment=(),
-                      cases=_discovered(cases))  # fmt: skip
+                      cases=_discovered(cases), remarks=tuple(_excused(pairs)))  # fmt: skip
 
 
 def pairs_of(
@@ -144,15 +167,6 @@ def pairs_of(
     if twice:
         remarks.append(f"{twice} more of a case that is there already: the last one counts")
     return pairs, tuple(remarks)
-
-
-def differences(before: Environment, after: Environment) -> tuple[Difference, ...]:
-    """Return facts that are not the same, by name."""
-    return tuple(
-        Difference(key=key, before=str(before.get(key, "")), after=str(after.get(key, "")))
-        for key in sorted({*before, *after})
-        if str(before.get(key, "")) != str(after.get(key, ""))
-    )
 
 
 def check_margin(margin: float) -> None:
@@ -202,7 +216,21 @@ def _by_round(a: Side, b: Side, margin: float) -> CaseComparison:
     return _judged(a, b, effect, margin, "by-round", remarks)
 
 
-def _unpaired(a: Side, b: Side, margin: float, wanted: Wanted) -> CaseComparison:
+def _excuse(a: Side, b: Side) -> AbsentReason | None:
+    """Return why neither can have a number, where that is nothing to settle."""
+    reason = a.row.reason
+    return reason if reason == b.row.reason and reason in EXCUSED else None
+
+
+def _excused(pairs: Iterable[tuple[Side, Side]]) -> list[str]:
+    """Return remarks on what has no number on either side, for a reason that stays."""
+    return [f"{a.case.title} ({b.name}): neither has a number: {reason}: {b.row.detail}"
+            for a, b in pairs if (reason := _excuse(a, b))]  # fmt: skip
+
+
+def _unpaired(
+    a: Side, b: Side, margin: float, wanted: Wanted, software: Sequence[Difference]
+) -> CaseComparison:
     """Return one variant of two runs."""
     if a.row.status == "absent" or b.row.status == "absent":
         return _missing(a, b)
@@ -210,11 +238,14 @@ def _unpaired(a: Side, b: Side, margin: float, wanted: Wanted) -> CaseComparison
     absolute = welch(a.values(), b.values(), alpha)
     basis, remarks = _basis(a, b, wanted)
     effect = absolute if basis == "absolute" else welch(a.over_anchor(), b.over_anchor(), alpha)
-    remarks += _device_remarks(a, b, basis, absolute)
+    remarks += _device_remarks(a, b, basis, absolute, bool(software))
     found = _judged(a, b, effect, margin, basis, remarks)
     found = _same_timers(a, b, found)
     found = _in_cycles(a, b, found)
-    return dataclasses.replace(found, absolute=None if basis == "absolute" else absolute.interval)
+    if basis == "absolute":
+        return found
+    found = dataclasses.replace(found, absolute=absolute.interval)
+    return _as_the_anchor(a, b, margin, software, found)
 
 
 def _basis(a: Side, b: Side, wanted: Wanted) -> tuple[Basis, list[str]]:
@@ -233,7 +264,7 @@ def _basis(a: Side, b: Side, wanted: Wanted) -> tuple[Basis, list[str]]:
     return "over-anchor", []
 
 
-def _device_remarks(a: Side, b: Side, basis: Basis, absolute: Effect) -> list[str]:
+def _device_remarks(a: Side, b: Side, basis: Basis, absolute: Effect, software: bool) -> list[str]:
     """Return what the anchor and the names of the devices say."""
     remarks = []
     there = _device(a, b)
@@ -243,26 +274,33 @@ def _device_remarks(a: Side, b: Side, basis: Basis, absolute: Effect) -> list[st
         remarks.append("whether it is the same device is not known")
     if a.target != b.target:
         remarks.append(f"other target: {a.target} and {b.target}")
-    alike = there != "other" and a.target == b.target
+    alike = _alike(a, b)
     if basis == "over-anchor" and not alike:
         remarks.append("the ratio is over the anchor of each; as it is, the time is "
                        f"{absolute.interval.value:.3f} times that of the first")  # fmt: skip
-    if alike and same_case(a.result.plan.anchor, b.result.plan.anchor):
-        remarks += _pace(a, b)
+    pace = _pace(a, b)
+    if pace is not None:
+        what = "the machine or the software" if software else "the machine"
+        how = "slower" if pace.shift > 0 else "faster"
+        share = percent(abs(pace.interval.value - 1))
+        remarks.append(f"by the anchor, {what} ran {share} {how} for the second")
     return remarks
 
 
-def _pace(a: Side, b: Side) -> list[str]:
-    """Return by how much the machine itself ran slower, where that is more than its noise."""
+def _alike(a: Side, b: Side) -> bool:
+    """Return whether it is the same target, and as far as is known the same device."""
+    return _device(a, b) != "other" and a.target == b.target
+
+
+def _pace(a: Side, b: Side) -> Effect | None:
+    """Return by how much the anchor itself ran slower, where that is more than its noise."""
+    if not _alike(a, b) or not same_case(a.result.plan.anchor, b.result.plan.anchor):
+        return None
     first, second = a.anchor_values(), b.anchor_values()
     if min(len(first), len(second)) < 2:
-        return []
+        return None
     anchor = welch(first, second)
-    if not anchor.significant:
-        return []
-    how = "slower" if anchor.shift > 0 else "faster"
-    share = percent(abs(anchor.interval.value - 1))
-    return [f"by the anchor, the machine ran {share} {how} for the second"]
+    return anchor if anchor.significant else None
 
 
 def _judged(
@@ -294,9 +332,32 @@ def _missing(a: Side, b: Side) -> CaseComparison:
     )  # fmt: skip
 
 
+def _as_the_anchor(
+    a: Side, b: Side, margin: float, software: Sequence[Difference], case: CaseComparison
+) -> CaseComparison:
+    """Return the case, unsettled where the anchor may have changed with the software.
+
+    The anchor is an operator too. What made it slower divides out, and where that is the new
+    software a real change is hidden, or one that is not there appears.
+    """
+    pace = _pace(a, b)
+    changed = pace is not None and verdict_of(pace, margin) in ("FASTER", "SLOWER")
+    if not software or not changed or not case.ratio or not case.absolute:
+        return case
+    names = ", ".join(d.key for d in software[:3])
+    more = f" and {things(len(software) - 3, 'more fact')}" if len(software) > 3 else ""
+    return _unsettled(
+        case,
+        f"the anchor itself changed together with the software ({names}{more}): what is the "
+        "machine and what the software cannot be told; over the anchor the second takes "
+        f"{case.ratio.value:.3f} times as long, as it is {case.absolute.value:.3f} times; measure "
+        "both on one day, and compare them with --basis absolute",
+    )
+
+
 def _same_timers(a: Side, b: Side, case: CaseComparison) -> CaseComparison:
-    """Return the case, unsettled where the two were not timed in the same way."""
-    if a.timers == b.timers:
+    """Return the case, unsettled where one was timed by the device and the other by the host."""
+    if {t == "device-event" for t in a.timers} == {t == "device-event" for t in b.timers}:
         return case
     ways = " and ".join("/".join(side.timers) for side in (a, b))
     return _unsettled(case, f"timed in different ways, {ways}: these do not compare")
@@ -364,3 +425,11 @@ def _facts(results: Iterable[BenchResult]) -> dict[str, str]:
     """Return what targets say of themselves."""
     return {f"{audit.target} {name}": value
             for r in results for audit in r.audits for name, value in audit.facts}  # fmt: skip
+
+
+def _software(pair: RunPair, environments: tuple[Environment, Environment]) -> list[Difference]:
+    """Return in what software the two of a pair differ; other targets of the runs aside."""
+    before, after = ({**without_targets(known), **_facts([result])}
+                     for known, result in zip(environments, (pair.before, pair.after),
+                                              strict=True))  # fmt: skip
+    return [d for d in differences(before, after) if is_software(d.key)]

@@ -10,7 +10,10 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from crossgrade.errors import BadRecord, CannotWrite, ChangedRecord, FutureSchema
 from crossgrade.records.migrate import migrated
@@ -59,19 +62,12 @@ def load(path: Path) -> Record:
     """Return a record from its file, in the newest layout; an older one is migrated.
 
     Raises:
-        BadRecord: not JSON, or fields are missing or unknown.
+        BadRecord: not JSON, a key is there twice, or fields are missing or unknown.
         ChangedRecord: contents that do not match the digest.
         FutureSchema: written by a newer crossgrade.
     """
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        schema = int(raw["schema"])
-    except OSError as error:
-        raise BadRecord(
-            f"'{path}' cannot be read: {error.strerror}", hint="check the path"
-        ) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadRecord(f"'{path}' is not a record: {error}", hint="check the path") from error
+    raw = _raw(path)
+    schema = raw["schema"]
     if schema > RECORD_SCHEMA:
         raise FutureSchema(
             f"'{path}' has record schema {schema}, this crossgrade reads up to {RECORD_SCHEMA}",
@@ -96,3 +92,29 @@ def load(path: Path) -> Record:
             f"'{path}' does not hold what schema {schema} says: {error}", hint="was it edited?"
         ) from error
     return seal(Record(**newest))
+
+
+def _raw(path: Path) -> dict[str, Any]:
+    """Return what a file holds: an object with a schema, and nothing that UTF-8 cannot say."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        raw = json.loads(text, object_pairs_hook=_once)
+        if type(raw["schema"]) is not int:
+            raise ValueError(f"its schema is {raw['schema']!r:.40}, not a whole number")
+        json.dumps(raw, ensure_ascii=False).encode()
+    except OSError as error:
+        raise BadRecord(
+            f"'{path}' cannot be read: {error.strerror}", hint="check the path"
+        ) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadRecord(f"'{path}' is not a record: {error}", hint="check the path") from error
+    return dict(raw)
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; of a key that is there twice readers differ in which one counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counted = Counter(key for key, _ in pairs)
+        raise ValueError(f"the key {counted.most_common(1)[0][0]!r:.80} is there twice")
+    return found

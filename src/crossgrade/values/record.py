@@ -40,9 +40,10 @@ class Record:
     """SHA-256 over the canonical JSON of all other fields."""
 
 
-RecordState = Literal["sound", "changed", "inconsistent"]
+RecordState = Literal["sound", "changed", "inconsistent", "unreadable"]
 """sound: as it was written, and its numbers follow from its samples. changed: its contents do not
-match its digest. inconsistent: its digest is right, and its numbers do not follow from its samples.
+match its digest. inconsistent: its digest is right, and its numbers do not follow from its samples,
+or its parts contradict each other. unreadable: no record, or a newer crossgrade wrote it.
 """
 
 
@@ -60,3 +61,8 @@ class Verification:
     """What was checked and found right, in words."""
     faults: tuple[str, ...]
     """What was found wrong."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 sound; 1 it must not be believed; 2 it could not be read."""
+        return {"sound": 0, "changed": 1, "inconsistent": 1, "unreadable": 2}[self.state]

@@ -17,7 +17,7 @@ from crossgrade.measure.compare import (
     compare,
     compare_many,
     compare_variants,
-    differences,
+    compare_variants_of_all,
     pairs_of,
 )
 from crossgrade.measure.effects import (
@@ -29,6 +29,7 @@ from crossgrade.measure.effects import (
     welch,
 )
 from crossgrade.measure.result import result_of
+from crossgrade.measure.software import differences, is_software
 from crossgrade.values.audit import AuditReport
 from crossgrade.values.bench import BenchResult
 from crossgrade.values.comparison import Difference
@@ -37,9 +38,9 @@ QUIET = Noise(within=0.005, between=0.002)
 MIRROR = {"FASTER": "SLOWER", "SLOWER": "FASTER", "SAME": "SAME", "INCONCLUSIVE": "INCONCLUSIVE"}
 
 
-def audit(device="chip x"):
+def audit(device="chip x", **facts):
     return AuditReport(target="none", chosen="wall-read", timers=(), seconds=1.0,
-                       facts=(("device", device),))  # fmt: skip
+                       facts=(("device", device), *facts.items()))  # fmt: skip
 
 
 def run(factor=1.0, machine=1.0, *, noise=QUIET, sessions=8, seed=0, variants=1, device="chip x",
@@ -80,6 +81,66 @@ def test_a_slower_day_is_no_slower_case():
     assert found.basis == "over-anchor"
     assert found.absolute.value == pytest.approx(1.1, abs=0.01)
     assert any("the machine ran 1" in r and "slower for the second" in r for r in found.remarks)
+
+
+OLD, NEW = {"torch": "2.9", "cpu": "x", "$OMP_NUM_THREADS": "4"}, {"torch": "2.10", "cpu": "x"}
+
+
+@pytest.mark.parametrize("factor", [1.0, 1 / 1.1, 1.1])
+def test_an_anchor_that_changed_with_the_software_settles_nothing(factor):
+    # 1.0: a new library that slows all gemms. 1/1.1: one that slows the anchor's alone.
+    second = run(factor, machine=1.1, seed=1)
+    found = one(compare(run(), second, environments=(OLD, NEW)))
+    assert (found.verdict, found.basis, found.sessions_needed) == (
+        "INCONCLUSIVE", "over-anchor", None,
+    )  # fmt: skip
+    pace, why = found.remarks
+    assert "by the anchor, the machine or the software ran 1" in pace
+    assert why.startswith("the anchor itself changed together with the software "
+                          "($OMP_NUM_THREADS, torch): ")  # fmt: skip
+    assert f"the second takes {found.ratio.value:.3f} times" in why
+    assert f"as it is {found.absolute.value:.3f} times" in why
+    back = one(compare(second, run(), environments=(NEW, OLD)))
+    assert (back.verdict, back.sessions_needed) == ("INCONCLUSIVE", None)
+    absolute = one(compare(run(), second, basis="absolute", environments=(OLD, NEW)))
+    assert absolute.verdict == ("SAME" if factor < 1 else "SLOWER")
+
+
+def test_another_runtime_of_the_target_is_other_software():
+    first = replace(run(), audits=(audit(runtime="torch 2.9"),))
+    second = replace(run(machine=1.1, seed=1), audits=(audit(runtime="torch 2.10"),))
+    assert "(none runtime): what is" in one(compare(first, second)).remarks[-1]
+    # Facts of another target of the runs are not of this case.
+    beside = ({"cuda:0 cuda": "12"}, {"cuda:0 cuda": "13"})
+    assert one(compare(first, replace(second, audits=first.audits),
+                       environments=beside)).verdict == "SAME"  # fmt: skip
+
+
+def test_an_anchor_that_held_still_is_used_whatever_the_software():
+    found = one(compare(run(), run(1.1, seed=1), environments=(OLD, NEW)))
+    assert found.verdict == "SLOWER"
+    # Within the margin it is used too; what it may be is said.
+    exact = Noise()
+    found = one(compare(run(noise=exact), run(1.1, 1.01, noise=exact), environments=(OLD, NEW)))
+    assert found.verdict == "SLOWER"
+    assert found.remarks == ("by the anchor, the machine or the software ran 1.0 % slower for the "
+                             "second",)  # fmt: skip
+
+
+def test_an_anchor_that_changed_with_the_machine_is_used():
+    facts = ({"kernel": "6.1", "cpus": "4", "none uuid_sha256": "a"},
+             {"kernel": "6.2", "cpus": "8", "none uuid_sha256": "b"})  # fmt: skip
+    found = one(compare(run(), run(machine=1.1, seed=1), environments=facts))
+    assert found.verdict == "SAME"
+    assert "by the anchor, the machine ran 1" in found.remarks[0]
+
+
+def test_what_is_software_and_what_is_the_machine():
+    machine = ("platform", "kernel", "machine", "cpu", "cpus", "governor", "turbo_off",
+               "hypervisor", "container", "cpu device", "cuda:0 uuid_sha256")  # fmt: skip
+    software = ("torch", "python", "crossgrade", "code_sha256", "$OMP_NUM_THREADS", "cpu runtime",
+                "cuda:0 cuda", "cpu threads")  # fmt: skip
+    assert [is_software(key) for key in machine + software] == [False] * 11 + [True] * 8
 
 
 def test_times_as_they_are_when_asked():
@@ -154,6 +215,13 @@ def test_other_timers_settle_nothing():
     assert "wall-read and device-event" in found.remarks[-1]
 
 
+def test_two_ways_of_the_host_clock_are_one_way_of_timing():
+    second = run(seed=1)
+    sessions = [replace(s, timers=("wall-synchronize",) * 2) for s in second.sessions]
+    found = one(compare(run(), replace(second, sessions=tuple(sessions))))
+    assert (found.verdict, found.remarks) == ("SAME", ())
+
+
 def test_a_faster_clock_is_no_faster_kernel():
     # A tenth faster over the anchor, and the clock ran a fifth faster.
     found = one(compare(run(clock=1.0e9), run(0.9, clock=1.2e9, seed=1)))
@@ -167,6 +235,33 @@ def test_a_case_without_a_number_is_inconclusive():
     assert one(found).ratio is None
     assert one(found).remarks == ("the second has no number: crashed: signal 11",)
     assert found.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "reason", ["needs-devices", "unsupported-operator", "unsupported-format", "too-large"]
+)
+def test_what_neither_can_run_is_a_remark(reason):
+    cannot = run(absent={"base": (reason, "it cannot")})
+    found = compare_many([RunPair(before=cannot, after=cannot), RunPair(before=run(), after=run())])
+    assert (one(found).verdict, found.exit_code) == ("SAME", 0)
+    assert found.remarks == (
+        f"{cannot.plan.variants[0].case.title} (base on none): neither has a number: {reason}: "
+        "it cannot",
+    )  # fmt: skip
+    both = run(variants=2, absent=dict.fromkeys(("base", "cand"), (reason, "it cannot")))
+    among = compare_variants_of_all([both, run(variants=2)])
+    assert [c.verdict for c in among.cases] == ["SLOWER"]
+    assert "(cand on none): neither has a number" in among.remarks[0]
+
+
+@pytest.mark.parametrize("absent", [
+    ("too-large", None), (None, "too-large"), ("too-large", "unsupported-format"),
+    ("out-of-memory", "out-of-memory"),
+])  # fmt: skip
+def test_what_only_one_cannot_run_or_another_time_might_is_inconclusive(absent):
+    first, second = (run(absent={"base": (r, "it cannot")} if r else None) for r in absent)
+    found = compare(first, second)
+    assert (one(found).verdict, found.exit_code, found.remarks) == ("INCONCLUSIVE", 3, ())
 
 
 def test_one_session_settles_nothing():
@@ -231,6 +326,25 @@ def test_chance_among_many_cases_is_no_finding():
     assert among.remarks[-1] == (
         f"among 11 cases this may be chance: it would be {found.verdict} alone"
     )
+
+
+def test_chance_among_variants_of_many_runs_is_no_finding():
+    def equal(seed):  # in truth `cand` takes 1.03 times as long as `base`
+        noise = Noise(within=0.01, between=0.03)
+        return run(1.03, noise=noise, variants=2, seed=seed)
+
+    alone = lucky = None
+    for seed in range(100, 600):  # the first run whose variants differ by chance
+        lucky = equal(seed)
+        alone = one(compare_variants(lucky))
+        if alone.verdict in ("FASTER", "SLOWER") and alone.p_value > 0.02:
+            break
+    assert alone.verdict in ("FASTER", "SLOWER")
+    among = compare_variants_of_all([lucky, *(equal(seed) for seed in range(10))])
+    assert among.cases[0].p_value == alone.p_value
+    assert among.cases[0].verdict == "INCONCLUSIVE"
+    assert among.cases[0].remarks[-1].startswith("among 11 cases this may be chance")
+    assert len(among.cases) == 11
 
 
 def test_real_effects_among_many_cases_stay():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -70,6 +71,17 @@ def test_samples_come_in_order_per_call_and_begin_anew(record):
     assert played(path, ANCHOR, 3) == [200.0, 250.0, 200.0]
 
 
+def test_blocks_that_do_not_count_are_left_out(record):
+    first = replace(TWO[0], censored=((0, "throttled"), (1, "throttled"), (2, "clock-low")))
+    gone = replace(TWO[1], censored=tuple((block, "throttled") for block in range(6)))
+    path = record(result(first, gone))
+    assert played(path, BASE, 2) == [200.0, 200.0]
+    assert played(path, OTHER, 2) == [140.0, 140.0]
+    assert played(path, ANCHOR, 2, index=1) == [250.0, 250.0]
+    with pytest.raises(BadRecord, match="has no samples"):
+        open_simulated(f"replay:{record(result(gone))}")
+
+
 def test_each_session_has_its_own(record):
     path = record(result(*TWO))
     assert played(path, BASE, 2, index=1) == [101.0, 201.0]
@@ -108,13 +120,13 @@ def without_sessions():
         json.dumps({"data": to_json(result())}),
         json.dumps({"data": {**to_json(result(*TWO)), "sessions": [{"counts": [1]}]}}),
         json.dumps({"data": {**to_json(result(*TWO)), "sessions": [
-            {"counts": [0, 0, 0], "order": [0], "spans_ns": [1.0]}]}}),
+            {"counts": [0, 0, 0], "order": [0], "spans_ns": [1.0], "censored": []}]}}),
         json.dumps({"data": {**to_json(result(*TWO)), "sessions": [
-            {"counts": [1, 1, 1], "order": [7], "spans_ns": [1.0]}]}}),
+            {"counts": [1, 1, 1], "censored": [], "order": [7], "spans_ns": [1.0]}]}}),
         json.dumps({"data": {**to_json(result(*TWO)), "sessions": [
-            {"counts": [1, 1, 1], "order": [0, 1], "spans_ns": [1.0]}]}}),
+            {"counts": [1, 1, 1], "censored": [], "order": [0, 1], "spans_ns": [1.0]}]}}),
         json.dumps({"data": {**to_json(result(*TWO)), "sessions": [
-            {"counts": [1, 1, 1], "order": [0], "spans_ns": ["soon"]}]}}),
+            {"counts": [1, 1, 1], "censored": [], "order": [0], "spans_ns": ["soon"]}]}}),
     ],
 )  # fmt: skip
 def test_a_broken_file_is_refused(tmp_path, text):

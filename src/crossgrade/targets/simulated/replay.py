@@ -1,7 +1,7 @@
 """The samples of an old measurement, played back as if they were taken now.
 
-Reads the file itself, because records are a room above. Must not know what a record's verdict
-means, nor how it was worked out.
+Reads the file itself, because records are a room above, and plays it as it is: whether it is as it
+was written is not asked. Must not know what a record's verdict means, nor how it was worked out.
 """
 
 from __future__ import annotations
@@ -108,11 +108,13 @@ def _key(case: Mapping[str, Any]) -> str:
 
 
 def _calls(session: Mapping[str, Any], keys: Sequence[str | None]) -> Calls:
-    """Return the time of a call in each block, by case."""
+    """Return the time of a call in each block that counts, by case."""
     calls: dict[str, list[float]] = {}
     counts = session["counts"]
-    for index, span in zip(session["order"], session["spans_ns"], strict=True):
+    censored = {block for block, _ in session["censored"]}
+    blocks = zip(session["order"], session["spans_ns"], strict=True)
+    for block, (index, span) in enumerate(blocks):
         key = keys[index]
-        if key is not None:
+        if key is not None and block not in censored:
             calls.setdefault(key, []).append(float(span) / counts[index])
     return {key: tuple(spans) for key, spans in calls.items()}
