@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 @click.option("--from-capture", "capture", type=click.Path(path_type=Path), metavar="FILE",
               help="The operators of a model: a file of `assess --save-captures`.")  # fmt: skip
 @click.option(
-    "--only", multiple=True, metavar="NAME", help="Of a suite only that operator; repeatable."
+    "--only", multiple=True, metavar="NAME", help="Only that operator of a list; repeatable."
 )
-@click.option("--most", type=int, metavar="N", help="Of a suite at most that many cases.")
+@click.option("--most", type=int, metavar="N",
+              help="At most that many cases of a list (suite, capture or glob).")  # fmt: skip
 @click.option("--budget", "budget_s", type=float, default=30.0, show_default=True,
               metavar="SECONDS", help="Time for each case.")  # fmt: skip
 @click.option("--half-width", type=float, default=0.01, show_default=True, metavar="SHARE",
