@@ -1,15 +1,43 @@
-"""A real browser, where there is one, and pages to open in it."""
+"""A command line in an empty folder; a real browser, where there is one, and pages for it."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
-from tests.e2e import hostile
+from tests.e2e import hostile, made_up
 
 from crossgrade import api
+from crossgrade.cli.main import main
+
+CONTROL_C = signal.getsignal(signal.SIGINT)
+
+
+@pytest.fixture
+def cg(capsys, tmp_path, monkeypatch):
+    """Return what runs a command line here, in an empty folder with a home of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CROSSGRADE_HOME", str(tmp_path / "home"))
+
+    def run(*arguments) -> tuple[int, str, str]:
+        """Return exit code, stdout and stderr."""
+        with pytest.raises(SystemExit) as ended:
+            main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    yield run
+    signal.signal(signal.SIGINT, CONTROL_C)
+
+
+@pytest.fixture
+def record(cg):
+    """Return the record of a case on a made-up device, in the folder `run`."""
+    cg("bench", "op", "gemm", "--on", "null", "--out", "run")
+    return made_up.one_record("run")
 
 
 @pytest.fixture(scope="session")
