@@ -105,10 +105,22 @@ def test_a_case_that_cannot_run_is_a_row(cg):
     assert all(Path(r["record"]).is_file() for r in rows)
 
 
-def test_operators_that_nobody_knows_are_named(cg):
+def test_operators_that_nobody_knows_are_named_and_have_no_number(cg):
     path = suite("s.json", gemm(), {"op": "nix", "arguments": {}})
-    _, out, _ = cg("bench", "op", "--suite", path, "--on", "null")
+    code, out, _ = cg("bench", "op", "--suite", path, "--on", "null")
     assert "note: 1 case of `nix`, which the catalogue does not have" in out
+    assert "unknown-operator" in out
+    assert code == 3
+
+
+def test_a_glob_is_a_list_that_can_be_cut_down(cg):
+    _, out, _ = cg("bench", "op", "soft*", "--on", "null", "--most", 1, "--json")
+    data = json.loads(out)["data"]
+    assert len(data["rows"]) == 1
+    assert any(note.startswith("--most: ") for note in data["notes"])
+    _, out, _ = cg("bench", "op", "soft*", "--on", "null", "--only", "softmax", "--json")
+    (row,) = json.loads(out)["data"]["rows"]
+    assert row["result"]["plan"]["variants"][0]["case"]["op"] == "softmax"
 
 
 @pytest.mark.skipif(

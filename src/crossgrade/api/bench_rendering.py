@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
+from crossgrade.api.texts import Screen, json_text, screen_text
 from crossgrade.errors import BadOption
 from crossgrade.values.bench import BenchRow, BenchRun
 from crossgrade.values.comparison import COMPARISON_VERDICTS
@@ -13,29 +14,19 @@ from crossgrade.values.operator_case import CannotRun
 
 if TYPE_CHECKING:
     from crossgrade.api.comparing import Reproduction
-    from crossgrade.report.document import Document
     from crossgrade.targets.registry import TargetInfo
     from crossgrade.values.comparison import Comparison
     from crossgrade.values.record import Verification
 
 
-def render_bench(
-    run: BenchRun,
-    *,
-    as_json: bool = False,
-    terminal: bool = False,
-    width: int = 120,
-    colour: bool = False,
-) -> str:
+def render_bench(run: BenchRun, *, as_json: bool = False, **screen: Unpack[Screen]) -> str:
     """Return measurements as text: JSON, tables on a screen, Markdown in a pipe."""
     if as_json:
-        from crossgrade.records.codec import to_json
-        from crossgrade.report.envelope import envelope
-
-        return envelope("bench op", to_json(run), verdict=run.verdict)
+        return json_text("bench op", run, run.verdict)
     from crossgrade.report.bench import bench_document
 
-    return _shown(bench_document(run, width=width if terminal else None), terminal, width, colour)
+    width = screen.get("width", 120) if screen.get("terminal") else None
+    return screen_text(bench_document(run, width=width), screen)
 
 
 def stored_bench(paths: Sequence[Path]) -> BenchRun:
@@ -73,31 +64,18 @@ def targets(*, look: bool = False) -> tuple[TargetInfo, ...]:
 
 
 def render_targets(
-    found: Sequence[TargetInfo],
-    *,
-    as_json: bool = False,
-    terminal: bool = False,
-    width: int = 120,
-    colour: bool = False,
+    found: Sequence[TargetInfo], *, as_json: bool = False, **screen: Unpack[Screen]
 ) -> str:
     """Return the list of targets as text."""
     if as_json:
-        from crossgrade.records.codec import to_json
-        from crossgrade.report.envelope import envelope
-
-        return envelope("bench targets", to_json(found))
+        return json_text("bench targets", found)
     from crossgrade.report.targets import targets_document
 
-    return _shown(targets_document(found), terminal, width, colour)
+    return screen_text(targets_document(found), screen)
 
 
 def render_operator_list(
-    *,
-    pattern: str = "",
-    as_json: bool = False,
-    terminal: bool = False,
-    width: int = 120,
-    colour: bool = False,
+    *, pattern: str = "", as_json: bool = False, **screen: Unpack[Screen]
 ) -> str:
     """Return the operators of the catalogue as text; with `pattern` those whose name has it.
 
@@ -114,33 +92,22 @@ def render_operator_list(
             hint = "`crossgrade bench op --list` shows all"
             raise BadOption(cannot.detail, hint=hint) from cannot
     if as_json:
-        from crossgrade.records.codec import to_json
-        from crossgrade.report.envelope import envelope
-
-        return envelope("bench op", to_json(found))
+        return json_text("bench op", found)
     from crossgrade.report.targets import operators_document
 
-    return _shown(operators_document(found), terminal, width, colour)
+    return screen_text(operators_document(found), screen)
 
 
 def render_verifications(
-    found: Sequence[Verification],
-    *,
-    as_json: bool = False,
-    terminal: bool = False,
-    width: int = 120,
-    colour: bool = False,
+    found: Sequence[Verification], *, as_json: bool = False, **screen: Unpack[Screen]
 ) -> str:
     """Return what `records verify` found as text."""
     if as_json:
-        from crossgrade.records.codec import to_json
-        from crossgrade.report.envelope import envelope
-
         sound = all(v.state == "sound" for v in found)
-        return envelope("records verify", to_json(found), verdict="sound" if sound else "unsound")
+        return json_text("records verify", found, "sound" if sound else "unsound")
     from crossgrade.report.verification import verification_document
 
-    return _shown(verification_document(found), terminal, width, colour)
+    return screen_text(verification_document(found), screen)
 
 
 def render_comparison(
@@ -148,48 +115,29 @@ def render_comparison(
     *,
     as_json: bool = False,
     as_comment: bool = False,
-    terminal: bool = False,
-    width: int = 120,
-    colour: bool = False,
+    **screen: Unpack[Screen],
 ) -> str:
     """Return a comparison as text; `as_comment` is Markdown for a pull request."""
     from crossgrade.report import comparison as report
 
     if as_json:
-        from crossgrade.records.codec import to_json
-        from crossgrade.report.envelope import envelope
-
         worst = next((v for v in COMPARISON_VERDICTS if found.count(v)), "INCONCLUSIVE")
-        return envelope("compare", to_json(found), verdict=worst)
+        return json_text("compare", found, worst)
     if as_comment:
         return report.comparison_pull_request(found)
-    return _shown(report.comparison_document(found), terminal, width, colour)
+    return screen_text(report.comparison_document(found), screen)
 
 
 def render_reproduction(
-    found: Reproduction,
-    *,
-    as_json: bool = False,
-    terminal: bool = False,
-    width: int = 120,
-    colour: bool = False,
+    found: Reproduction, *, as_json: bool = False, **screen: Unpack[Screen]
 ) -> str:
     """Return a reproduction as text."""
     if as_json:
-        from crossgrade.records.codec import to_json
-        from crossgrade.report.envelope import envelope
-
-        return envelope("reproduce", to_json(found), verdict=found.verdict)
+        return json_text("reproduce", found, found.verdict)
     from crossgrade.report.comparison import comparison_document
     from crossgrade.report.document import Document, Heading, Line
 
     head = (Heading(text=f"{Path(found.record).name}: {found.verdict}"),)
     tail = (Line(text=f"record: {found.new_record}", tone="quiet"),) if found.new_record else ()
     document = Document(blocks=(*head, *comparison_document(found.comparison).blocks[1:], *tail))
-    return _shown(document, terminal, width, colour)
-
-
-def _shown(document: Document, terminal: bool, width: int, colour: bool) -> str:
-    from crossgrade.report.shown import shown
-
-    return shown(document, terminal=terminal, width=width, colour=colour)
+    return screen_text(document, screen)

@@ -44,9 +44,9 @@ class BenchOptions:
     capture: Path | None = None
     """Capture of a model (`assess --save-captures`), whose calls are the cases."""
     only: tuple[str, ...] = ()
-    """Operators of a suite or capture that are wanted; empty: all."""
+    """Operators of a suite, capture or glob that are wanted; empty: all."""
     most: int | None = None
-    """Most cases of a suite or capture, from its start; None: all."""
+    """Most cases of a suite, capture or glob, from its start; None: all."""
     budget_s: float = 30.0
     """Time per case, s."""
     half_width: float = 0.01
@@ -74,8 +74,8 @@ class BenchOptions:
         if not self.op and any(only_op):
             raise BadOption("sizes and --dtype are for one operator, and a suite has its own",
                             hint="leave them out, or name the operator instead")  # fmt: skip
-        if self.op and any(only_list):
-            raise BadOption("--only and --most are for a suite or a capture",
+        if self.op and not _is_glob(self.op) and any(only_list):
+            raise BadOption("--only and --most are for a suite, a capture or a glob",
                             hint="leave them out with an operator")  # fmt: skip
         if not self.on:
             raise BadOption("nothing to measure on", hint="--on cpu")
@@ -197,17 +197,15 @@ def _plans(cases: Sequence[OperatorCase], options: BenchOptions) -> tuple[CasePl
 
 def _cases(options: BenchOptions) -> tuple[str, tuple[OperatorCase, ...], tuple[str, ...]]:
     """Return name, distinct cases and notes of what is asked for."""
-    if options.op:
-        glob = any(sign in options.op for sign in "*?[")
-        cases = tuple((_matching_cases if glob else _named_cases)(options))
-        return options.op, cases, ()
-    name, found, notes = _suite_cases(options)
+    if options.op and not _is_glob(options.op):
+        return options.op, tuple(_named_cases(options)), ()
+    name, found, notes = _listed_cases(options)
     if not found:
         raise BadSuite("there is no case in it", where=name, hint="is it the file you mean?")
     wanted = [c for c in found if not options.only or c.op in options.only]
     if not wanted:
         raise BadOption(
-            f"the suite has no {' and no '.join(options.only)}",
+            f"no {' and no '.join(options.only)} in `{name}`",
             hint=f"it has {', '.join(sorted({c.op for c in found})[:20])}",
         )
     if options.most is not None and len(wanted) > options.most:
@@ -253,9 +251,16 @@ def _named_cases(options: BenchOptions) -> Iterator[OperatorCase]:
         raise BadOption(cannot.detail, where=options.op, hint=hint) from cannot
 
 
-def _suite_cases(
+def _is_glob(name: str) -> bool:
+    return any(sign in name for sign in "*?[")
+
+
+def _listed_cases(
     options: BenchOptions,
 ) -> tuple[str, Sequence[OperatorCase], tuple[str, ...]]:
+    """Return name, cases and notes of a glob, a suite or a capture."""
+    if options.op:
+        return options.op, tuple(_matching_cases(options)), ()
     if options.suite is not None:
         from crossgrade.workloads.suites import read_suite
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
+
+from crossgrade.api.texts import Screen, screen_text
 
 if TYPE_CHECKING:
     from crossgrade.values.catalog import ChipList, ChipPage
@@ -13,14 +15,7 @@ _SCHEMA = 2
 """Version of the JSON documents of `chips`; 1 was a list of names."""
 
 
-def render_chip_list(
-    chips: ChipList,
-    *,
-    as_json: bool = False,
-    terminal: bool = False,
-    width: int = 120,
-    colour: bool = False,
-) -> str:
+def render_chip_list(chips: ChipList, *, as_json: bool = False, **screen: Unpack[Screen]) -> str:
     """Return the list of chips: JSON, terminal tables, or Markdown for pipes and files."""
     if as_json:
         from crossgrade.records.codec import to_json
@@ -33,18 +28,12 @@ def render_chip_list(
         }
         return envelope("chips", data, schema=_SCHEMA)
     from crossgrade.report.chips import chip_list_document
-    from crossgrade.report.shown import shown
 
-    return shown(chip_list_document(chips), terminal=terminal, width=width, colour=colour)
+    return screen_text(chip_list_document(chips), screen)
 
 
 def render_chip_pages(
-    pages: Sequence[ChipPage],
-    *,
-    as_json: bool = False,
-    terminal: bool = False,
-    width: int = 120,
-    colour: bool = False,
+    pages: Sequence[ChipPage], *, as_json: bool = False, **screen: Unpack[Screen]
 ) -> str:
     """Return what is known of the chips: JSON, terminal tables, or Markdown."""
     if as_json:
@@ -53,9 +42,8 @@ def render_chip_pages(
 
         return envelope("chips", {"pages": to_json(tuple(pages))}, schema=_SCHEMA)
     from crossgrade.report.chips import chip_pages_document
-    from crossgrade.report.shown import shown
 
-    return shown(chip_pages_document(pages), terminal=terminal, width=width, colour=colour)
+    return screen_text(chip_pages_document(pages), screen)
 
 
 def _row(chip: Chip) -> dict[str, Any]:

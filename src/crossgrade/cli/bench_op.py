@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from crossgrade.cli.progress import Narrator
 from crossgrade.cli.screen import screen
+
+if TYPE_CHECKING:
+    from crossgrade.api import BenchOptions
+    from crossgrade.values.bench import CacheState
 
 
 @click.command("op", short_help="measure operators")
@@ -27,9 +31,10 @@ from crossgrade.cli.screen import screen
 @click.option("--from-capture", "capture", type=click.Path(path_type=Path), metavar="FILE",
               help="The operators of a model: a file of `assess --save-captures`.")  # fmt: skip
 @click.option(
-    "--only", multiple=True, metavar="NAME", help="Of a suite only that operator; repeatable."
+    "--only", multiple=True, metavar="NAME", help="Only that operator of a list; repeatable."
 )
-@click.option("--most", type=int, metavar="N", help="Of a suite at most that many cases.")
+@click.option("--most", type=int, metavar="N",
+              help="At most that many cases of a list (suite, capture or glob).")  # fmt: skip
 @click.option("--budget", "budget_s", type=float, default=30.0, show_default=True,
               metavar="SECONDS", help="Time for each case.")  # fmt: skip
 @click.option("--half-width", type=float, default=0.01, show_default=True, metavar="SHARE",
@@ -48,11 +53,7 @@ from crossgrade.cli.screen import screen
 @click.option("--no-record", is_flag=True, help="Write nothing; an interrupted run is lost.")
 @click.option("--list", "listing", is_flag=True, help="Print the operators and end.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def command(name: str, on: tuple[str, ...], m: int | None, n: int | None, k: int | None,
-            shapes: str | None, dtypes: tuple[str, ...], suite: Path | None, capture: Path | None,
-            only: tuple[str, ...], most: int | None, budget_s: float, half_width: float,
-            least_sessions: int, cache: Any, fresh: bool, memory_gb: float | None, seed: int,
-            out: Path | None, no_record: bool, listing: bool, as_json: bool) -> int:  # fmt: skip
+def command(name: str, no_record: bool, listing: bool, as_json: bool, **given: Any) -> int:
     """Measure the operator NAME, each operator of a suite, or those of a captured model.
 
     NAME may be a glob over the catalogue: '*' is every operator in the catalogue's own sizes.
@@ -72,8 +73,23 @@ def command(name: str, on: tuple[str, ...], m: int | None, n: int | None, k: int
     if listing:
         click.echo(api.render_operator_list(as_json=as_json, pattern=name, **screen()), nl=False)
         return 0
+    options = _options(name, **given)
+    with Narrator() as narrate:
+        run = api.bench(options, record=not no_record, narrate=narrate)
+    click.echo(api.render_bench(run, as_json=as_json, **screen()), nl=False)
+    return run.exit_code
+
+
+def _options(name: str, *, on: tuple[str, ...], m: int | None, n: int | None, k: int | None,
+             shapes: str | None, dtypes: tuple[str, ...], suite: Path | None,
+             capture: Path | None, only: tuple[str, ...], most: int | None, budget_s: float,
+             half_width: float, least_sessions: int, cache: CacheState, fresh: bool,
+             memory_gb: float | None, seed: int, out: Path | None) -> BenchOptions:  # fmt: skip
+    """Return what the command line asks for."""
+    from crossgrade import api
+
     sizes = {key: value for key, value in (("m", m), ("n", n), ("k", k)) if value is not None}
-    options = api.BenchOptions(
+    return api.BenchOptions(
         op=name,
         arguments={**sizes, **(api.shapes_from_json(shapes) if shapes else {})},
         dtypes=dtypes,
@@ -91,7 +107,3 @@ def command(name: str, on: tuple[str, ...], m: int | None, n: int | None, k: int
         seed=seed,
         folder=out,
     )
-    with Narrator() as narrate:
-        run = api.bench(options, record=not no_record, narrate=narrate)
-    click.echo(api.render_bench(run, as_json=as_json, **screen()), nl=False)
-    return run.exit_code

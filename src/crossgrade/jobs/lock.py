@@ -20,6 +20,12 @@ from crossgrade.errors import CannotWrite, FolderInUse
 
 LOCK: Final = ".lock"
 """File in the folder on which the kernel's lock lies."""
+PID_FILE: Final = ".lock.pid"
+"""File in the folder that stands for the lock where the kernel has none."""
+_FLOCK_HINT: Final = "wait for it, end it, or name another folder; the lock goes with its process"
+_PID_FILE_HINT: Final = (
+    f"wait for it, end it, or name another folder; where it is long gone, remove {PID_FILE}"
+)
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 
 
@@ -86,7 +92,7 @@ class FolderLock:
             if error.errno in _NO_LOCKS:
                 return False
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise _in_use(self.folder, holder) from error
+                raise _in_use(self.folder, holder, _FLOCK_HINT) from error
             raise
         os.ftruncate(file, 0)
         os.write(file, _me().encode())
@@ -100,30 +106,30 @@ def _me() -> str:
 
 def _pid_file(folder: Path) -> Path:
     """Return a new file that names this process; that of a dead one is removed first."""
-    path = folder / ".lock.pid"
+    path = folder / PID_FILE
     for _ in range(2):
         try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         except FileExistsError:
             holder = path.read_text(encoding="utf-8", errors="replace")
             if _may_live(holder):
-                raise _in_use(folder, holder) from None
+                raise _in_use(folder, holder, _PID_FILE_HINT) from None
             path.unlink(missing_ok=True)
             continue
         os.write(file, _me().encode())
         os.close(file)
         return path
-    raise _in_use(folder, "")
+    raise _in_use(folder, "", _PID_FILE_HINT)
 
 
-def _in_use(folder: Path, holder: str) -> FolderInUse:
+def _in_use(folder: Path, holder: str, hint: str) -> FolderInUse:
     pid, _, host = holder.partition(" ")
     who = f"process {pid}" if pid else "another process"
     place = f" on {host}" if host and host != socket.gethostname() else ""
     return FolderInUse(
         f"{who}{place} is writing to the folder",
         where=str(folder),
-        hint="wait for it, end it, or name another folder; where it is long gone, remove .lock.pid",
+        hint=hint,
     )
 
 

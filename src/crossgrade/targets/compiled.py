@@ -10,16 +10,19 @@ import shutil
 import sys
 import types
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from crossgrade.errors import TargetAbsent
 from crossgrade.targets.protocol import Opening
 from crossgrade.targets.torch_device import TorchTarget, find_device
-from crossgrade.targets.torch_kernel import Run
+from crossgrade.targets.torch_kernel import Run, Way
 from crossgrade.values.operator_case import OperatorCase
 from crossgrade.workloads.operators import BuiltOperator
+
+GRAPH_BREAKS: Final = "runs with graph breaks: parts run eagerly"
+"""Note of a kernel that the compiler does not take as one graph."""
 
 
 class CompiledTarget(TorchTarget):
@@ -34,16 +37,15 @@ class CompiledTarget(TorchTarget):
         """Return the facts of the device, and the compiler."""
         return {**super().facts(), "compiler": "torch.compile, backend inductor, static shapes"}
 
-    def _runs(self, built: BuiltOperator, case: OperatorCase) -> Sequence[Run]:
+    def _ways(self, built: BuiltOperator, case: OperatorCase) -> Sequence[Way]:
         """Return functions that compile themselves when first called: as one graph, else in parts.
 
         What the compiler cannot take in parts either runs as torch's own kernels, as it does for
-        every user of torch.compile.
+        every user of torch.compile. That one graph was refused is the only public sign of it.
         """
-        return (
-            torch.compile(_own_code(built.run, case.key), dynamic=False, fullgraph=True),
-            torch.compile(_own_code(built.run, case.key), dynamic=False),
-        )
+        whole = torch.compile(_own_code(built.run, case.key), dynamic=False, fullgraph=True)
+        parts = torch.compile(_own_code(built.run, case.key), dynamic=False)
+        return Way(run=whole), Way(run=parts, note=GRAPH_BREAKS)
 
 
 def _own_code(run: Run, name: str) -> Run:

@@ -6,10 +6,8 @@ copies nothing. Must not be imported before it is asked for: its libraries take 
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -19,13 +17,12 @@ import onnxruntime as ort
 import torch
 
 from crossgrade.errors import TargetAbsent, UnknownTarget
-from crossgrade.targets.exported import OperatorModule, blamed, built_for_export, quietly, raw
-from crossgrade.targets.failures import failing_as_result, root_words
-from crossgrade.targets.host import flush_bytes, host, host_witness
-from crossgrade.targets.protocol import Kernel, Opening, Timer, Witness
-from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
+from crossgrade.targets.exported import OperatorModule, raw
+from crossgrade.targets.graph_runtime import Bound, GraphTarget, Turn
+from crossgrade.targets.host import host
+from crossgrade.targets.protocol import Opening
 from crossgrade.targets.torch_kernel import Inputs, first_element
-from crossgrade.values.operator_case import CannotRun, OperatorCase
+from crossgrade.values.operator_case import CannotRun
 from crossgrade.workloads.operators import BuiltOperator
 
 _SUFFIX: Final = "ExecutionProvider"
@@ -56,13 +53,16 @@ _TYPES: Mapping[str, torch.dtype] = {
 """Element type in ONNX Runtime's words -> torch's."""
 
 
-class OnnxRuntimeTarget:
+class OnnxRuntimeTarget(GraphTarget):
     """One execution provider."""
+
+    runtime = "onnxruntime"
+    graph = "ONNX"
 
     def __init__(self, provider: str) -> None:
         """Take a provider by its full name."""
+        super().__init__()
         self.provider = provider
-        self._cache: torch.Tensor | None = None
 
     @property
     def spec(self) -> str:
@@ -83,112 +83,14 @@ class OnnxRuntimeTarget:
             "exporter": f"torch {torch.__version__}, onnx {onnx.__version__}",
         }
 
-    def clock_ns(self) -> int:
-        """Return the host's clock, ns."""
-        return time.perf_counter_ns()
+    def _exported(self, built: BuiltOperator, inputs: Inputs) -> bytes:
+        return _model(built, inputs)
 
-    def synchronize(self) -> None:
-        """Return at once: a run of a session ends when its outputs are there."""
-
-    def timers(self) -> Sequence[Timer]:
-        """Return the two walls."""
-        return (SynchronizeTimer(self), ReadTimer(self))
-
-    def prepare(self, case: OperatorCase, *, copies: int = 1) -> Kernel:
-        """Return the case as a session that has run once per copy.
-
-        Raises:
-            CannotRun: it cannot be exported, or the provider cannot run it.
-        """
-        try:
-            return self._prepare(case, copies)
-        except CannotRun as refused:
-            error = blamed(refused, case, lambda other: self._prepare(other, 1).close())
-            raise error from refused
-
-    def _prepare(self, case: OperatorCase, copies: int) -> Kernel:
-        with failing_as_result("building the case"):
-            built, sets = built_for_export(case, copies)
-        try:
-            with quietly():
-                model = _model(built, sets[0])
-        except Exception as error:
-            words = f"no ONNX of {case.op}: {root_words(error)}"
-            raise CannotRun("unsupported-operator", words) from error
-        with failing_as_result("onnxruntime"):
-            session, notes = _session(model, self.provider)
-            return OnnxKernel(session, built, sets, self.provider, notes)
-
-    def flush(self) -> None:
-        """Read and write twice the host's last-level cache."""
-        if self._cache is None:
-            self._cache = torch.zeros(flush_bytes(host().cache_bytes) // 4, dtype=torch.int32)
-        self._cache.add_(1)
-
-    def witness(self) -> Witness:
-        """Return what the host says now; a provider tells nothing of its device."""
-        return host_witness()
-
-    def close(self) -> None:
-        """Free the buffer of `flush`."""
-        self._cache = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """One set of buffers, bound to a session."""
-
-    binding: Any
-    read: Callable[[], float]
-    kept: tuple[Any, ...]
-
-
-class OnnxKernel:
-    """A session with bound buffers that take turns."""
-
-    def __init__(
-        self,
-        session: Any,
-        built: BuiltOperator,
-        sets: Sequence[Inputs],
-        provider: str,
-        notes: tuple[str, ...],
-    ) -> None:
-        """Bind every set of buffers and run it once."""
-        self._run: Any = session.run_with_iobinding
-        self._work = built.flop, built.bytes
-        self._notes = notes
-        bind = _bind_device if provider in _MEMORY else _bind_host
-        turns = [bind(session, inputs, _MEMORY.get(provider, "cpu")) for inputs in sets]
-        self._turns: Iterator[_Turn] = itertools.cycle(turns)
-        self._newest: _Turn | None = None
-        for _ in turns:
-            self.launch()
-        self.read()
-
-    def launch(self) -> None:
-        """Run the session on the next copy of the buffers."""
-        self._newest = turn = next(self._turns)
-        self._run(turn.binding)
-
-    def read(self) -> float:
-        """Return the first element of the newest output."""
-        if self._newest is None:
-            raise CannotRun("bad-output", "the kernel is closed")
-        return self._newest.read()
-
-    def work(self) -> tuple[float | None, float | None]:
-        """Return floating-point operations and bytes of one call."""
-        return self._work
-
-    def notes(self) -> tuple[str, ...]:
-        """Return what a reader of its time should know."""
-        return self._notes
-
-    def close(self) -> None:
-        """Free session and buffers."""
-        self._run = self._newest = None
-        self._turns = iter(())
+    def _bound(self, model: bytes, sets: Sequence[Inputs]) -> Bound:
+        session, notes = _session(model, self.provider)
+        bind = _bind_device if self.provider in _MEMORY else _bind_host
+        memory = _MEMORY.get(self.provider, "cpu")
+        return Bound(turns=[bind(session, inputs, memory) for inputs in sets], notes=notes)
 
 
 def open_onnxruntime(rest: str, opening: Opening) -> OnnxRuntimeTarget:
@@ -270,7 +172,7 @@ def _pairs(session: Any, inputs: Inputs) -> Sequence[tuple[Any, torch.Tensor]]:
     return list(zip(wanted, inputs, strict=True))
 
 
-def _bind_host(session: Any, inputs: Inputs, memory: str) -> _Turn:
+def _bind_host(session: Any, inputs: Inputs, memory: str) -> Turn:
     """Return a turn whose buffers are torch tensors in host memory."""
     binding = session.io_binding()
     kept: list[torch.Tensor] = []
@@ -283,7 +185,11 @@ def _bind_host(session: Any, inputs: Inputs, memory: str) -> _Turn:
         outputs.append(tensor)
         binding.bind_output(given.name, *_place(given.type, tensor))
     first = outputs[0]
-    return _Turn(binding, lambda: first_element(first), (*kept, *outputs))
+    return Turn(
+        launch=functools.partial(session.run_with_iobinding, binding),
+        read=lambda: first_element(first),
+        kept=(*kept, *outputs),
+    )
 
 
 def _place(kind: str, tensor: torch.Tensor) -> tuple[str, int, int, list[int], int]:
@@ -292,7 +198,7 @@ def _place(kind: str, tensor: torch.Tensor) -> tuple[str, int, int, list[int], i
     return "cpu", 0, element, list(tensor.shape), tensor.data_ptr()
 
 
-def _bind_device(session: Any, inputs: Inputs, memory: str) -> _Turn:
+def _bind_device(session: Any, inputs: Inputs, memory: str) -> Turn:
     """Return a turn whose buffers lie in the provider's memory."""
     binding = session.io_binding()
     kept = []
@@ -306,7 +212,11 @@ def _bind_device(session: Any, inputs: Inputs, memory: str) -> _Turn:
         binding.bind_ortvalue_input(wanted.name, value)
     for given in session.get_outputs():
         binding.bind_output(given.name, memory, 0)
-    return _Turn(binding, lambda: float(binding.get_outputs()[0].numpy().flat[0]), tuple(kept))
+    return Turn(
+        launch=functools.partial(session.run_with_iobinding, binding),
+        read=lambda: float(binding.get_outputs()[0].numpy().flat[0]),
+        kept=tuple(kept),
+    )
 
 
 def _static(given: Any) -> tuple[int, ...]:

@@ -7,23 +7,20 @@ from it here.
 
 from __future__ import annotations
 
+import functools
 import importlib
-import itertools
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from crossgrade.errors import TargetAbsent, UnknownTarget
-from crossgrade.targets.exported import OperatorModule, blamed, built_for_export, quietly, raw
-from crossgrade.targets.failures import failing_as_result, root_words
-from crossgrade.targets.host import flush_bytes, host, host_witness
-from crossgrade.targets.protocol import Kernel, Opening, Timer, Witness
-from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
+from crossgrade.targets.exported import OperatorModule, quietly, raw
+from crossgrade.targets.graph_runtime import Bound, GraphTarget, Turn
+from crossgrade.targets.protocol import Opening
 from crossgrade.targets.torch_kernel import Inputs, first_element
-from crossgrade.values.operator_case import CannotRun, OperatorCase
+from crossgrade.values.operator_case import CannotRun
 from crossgrade.workloads.operators import BuiltOperator
 
 _REPORTER = "openvino_telemetry"
@@ -74,14 +71,17 @@ def _load() -> Any:
 ov: Any = _load()
 
 
-class OpenVinoTarget:
+class OpenVinoTarget(GraphTarget):
     """One device of OpenVINO."""
+
+    runtime = "openvino"
+    graph = "graph"
 
     def __init__(self, core: Any, device: str) -> None:
         """Take a device by OpenVINO's name, such as `GPU.0`."""
+        super().__init__()
         self._core = core
         self.device = device
-        self._cache: torch.Tensor | None = None
 
     @property
     def spec(self) -> str:
@@ -103,97 +103,13 @@ class OpenVinoTarget:
             "exporter": f"torch {torch.__version__}",
         }
 
-    def clock_ns(self) -> int:
-        """Return the host's clock, ns."""
-        return time.perf_counter_ns()
+    def _exported(self, built: BuiltOperator, inputs: Inputs) -> Any:
+        return _model(built, inputs)
 
-    def synchronize(self) -> None:
-        """Return at once: a synchronous inference ends when its outputs are there."""
-
-    def timers(self) -> Sequence[Timer]:
-        """Return the two walls."""
-        return (SynchronizeTimer(self), ReadTimer(self))
-
-    def prepare(self, case: OperatorCase, *, copies: int = 1) -> Kernel:
-        """Return the case as compiled requests, one per copy, each run once.
-
-        Raises:
-            CannotRun: it cannot be converted, or the device cannot run it.
-        """
-        try:
-            return self._prepare(case, copies)
-        except CannotRun as refused:
-            error = blamed(refused, case, lambda other: self._prepare(other, 1).close())
-            raise error from refused
-
-    def _prepare(self, case: OperatorCase, copies: int) -> Kernel:
-        with failing_as_result("building the case"):
-            built, sets = built_for_export(case, copies)
-        try:
-            with quietly():
-                model = _model(built, sets[0])
-        except Exception as error:
-            words = f"no graph of {case.op}: {root_words(error)}"
-            raise CannotRun("unsupported-operator", words) from error
-        with failing_as_result("openvino"):
-            compiled = self._core.compile_model(
-                model, self.device, {"EXECUTION_MODE_HINT": "ACCURACY"}
-            )
-            return OpenVinoKernel(compiled, built, sets)
-
-    def flush(self) -> None:
-        """Read and write twice the host's last-level cache."""
-        if self._cache is None:
-            self._cache = torch.zeros(flush_bytes(host().cache_bytes) // 4, dtype=torch.int32)
-        self._cache.add_(1)
-
-    def witness(self) -> Witness:
-        """Return what the host says now."""
-        return host_witness()
-
-    def close(self) -> None:
-        """Free the buffer of `flush`."""
-        self._cache = None
-
-
-class OpenVinoKernel:
-    """Requests of a compiled model with buffers of their own that take turns."""
-
-    def __init__(self, compiled: Any, built: BuiltOperator, sets: Sequence[Inputs]) -> None:
-        """Give every set of buffers to a request and run it once."""
-        self._work = built.flop, built.bytes
-        self._notes = _emulation(compiled)
-        requests = [_request(compiled, inputs) for inputs in sets]
-        # Requests use the tensors' memory and do not keep it alive, that of later outputs neither.
-        self._kept: Any = (sets, requests)
-        turns = [(request, outputs[0]) for request, outputs in requests]
-        self._turns: Iterator[tuple[Any, torch.Tensor]] = itertools.cycle(turns)
-        self._newest: torch.Tensor | None = None
-        for _ in turns:
-            self.launch()
-        self.read()
-
-    def launch(self) -> None:
-        """Run the next request and wait for it."""
-        request, self._newest = next(self._turns)
-        request.infer(share_outputs=True)
-
-    def read(self) -> float:
-        """Return the first element of the newest output."""
-        return first_element(self._newest)
-
-    def work(self) -> tuple[float | None, float | None]:
-        """Return floating-point operations and bytes of one call."""
-        return self._work
-
-    def notes(self) -> tuple[str, ...]:
-        """Return what a reader of its time should know."""
-        return self._notes
-
-    def close(self) -> None:
-        """Free requests and buffers."""
-        self._kept = self._newest = None
-        self._turns = iter(())
+    def _bound(self, model: Any, sets: Sequence[Inputs]) -> Bound:
+        hint = {"EXECUTION_MODE_HINT": "ACCURACY"}
+        compiled = self._core.compile_model(model, self.device, hint)
+        return Bound(turns=[_turn(compiled, s) for s in sets], notes=_emulation(compiled))
 
 
 def open_openvino(rest: str, opening: Opening) -> OpenVinoTarget:
@@ -236,8 +152,8 @@ def _model(built: BuiltOperator, inputs: Inputs) -> Any:
     return model
 
 
-def _request(compiled: Any, inputs: Inputs) -> tuple[Any, list[torch.Tensor]]:
-    """Return a request on these inputs, and the tensors that its outputs go to."""
+def _turn(compiled: Any, inputs: Inputs) -> Turn:
+    """Return a request on these inputs whose outputs go to tensors of its own."""
     request = compiled.create_infer_request()
     for port, tensor in zip(compiled.inputs, inputs, strict=True):
         request.set_tensor(port, _tensor(port, tensor))
@@ -248,7 +164,14 @@ def _request(compiled: Any, inputs: Inputs) -> tuple[Any, list[torch.Tensor]]:
         tensor = torch.empty(tuple(port.get_shape()), dtype=_dtype(port))
         outputs.append(tensor)
         request.set_tensor(port, _tensor(port, tensor))
-    return request, outputs
+    first = outputs[0]
+    return Turn(
+        launch=functools.partial(request.infer, share_outputs=True),
+        read=lambda: first_element(first),
+        # A request uses the tensors' memory and does not keep it alive, that of later outputs
+        # neither.
+        kept=(*inputs, *outputs),
+    )
 
 
 def _tensor(port: Any, tensor: torch.Tensor) -> Any:

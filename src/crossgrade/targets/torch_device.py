@@ -28,7 +28,7 @@ from crossgrade.targets.host import (
 )
 from crossgrade.targets.protocol import DEFAULT_ANCHOR, Kernel, Timer, Witness
 from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
-from crossgrade.targets.torch_kernel import Run, TorchKernel, built_case
+from crossgrade.targets.torch_kernel import TorchKernel, Way, built_case
 from crossgrade.targets.torch_table import BY_NAME
 from crossgrade.values.operator_case import OperatorCase
 from crossgrade.workloads.operators import BuiltOperator
@@ -115,7 +115,7 @@ class TorchTarget:
         check_room(built.buffer_bytes * copies, self._free_bytes())
         return TorchKernel(
             built,
-            self._runs(built, case),
+            self._ways(built, case),
             device=self.device,
             seed=case.seed,
             copies=copies,
@@ -161,9 +161,9 @@ class TorchTarget:
         if hasattr(self._module, "empty_cache"):
             self._module.empty_cache()
 
-    def _runs(self, built: BuiltOperator, case: OperatorCase) -> Sequence[Run]:
-        """Return what a launch calls: the first of these that works."""
-        return (built.run,)
+    def _ways(self, built: BuiltOperator, case: OperatorCase) -> Sequence[Way]:
+        """Return how it may be run: the first of these that works is taken."""
+        return (Way(run=built.run),)
 
     def _read(self, readings: dict[str, float], name: str, function: str, factor: float) -> None:
         """Take one reading; one that fails once is not tried again, so that it costs no time."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +18,17 @@ from crossgrade.workloads.operators import BuiltOperator, build
 
 Run = Callable[..., Any]
 Inputs = tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to run a case."""
+
+    run: Run
+    """What a launch calls."""
+    note: str = ""
+    """What a reader of its time should know; empty: nothing."""
+
 
 _BAD_ARGUMENTS = (KeyError, ValueError, TypeError, IndexError)
 
@@ -45,7 +57,7 @@ class TorchKernel:
     def __init__(
         self,
         built: BuiltOperator,
-        runs: Sequence[Run],
+        ways: Sequence[Way],
         *,
         device: torch.device,
         seed: int,
@@ -56,8 +68,8 @@ class TorchKernel:
 
         Args:
             built: the case.
-            runs: functions that do the same, the wanted one first; the next is for the case that
-                one fails.
+            ways: ways to do the same, the wanted one first; the next is for the case that one
+                fails.
             device: where the buffers lie.
             seed: of the inputs.
             copies: sets of buffers that take turns.
@@ -68,24 +80,10 @@ class TorchKernel:
         """
         self._built = built
         self._run: Run | None = None
+        self._note = ""
         self._output: Any = None
         self._turns: Iterator[Inputs] = iter(())
-        failure: CannotRun | None = None
-        # Tensors of inference mode skip the dispatch of autograd, which is 15 % of the time of the
-        # smallest operators. A case with a backward pass refuses them, and gets plain ones.
-        for run, inference in itertools.product(runs, (True, False)):
-            try:
-                with torch.inference_mode(inference):
-                    sets = input_sets(built, device, seed, copies)
-                self._begin(run, sets)
-                wait()
-                return
-            except Exception as error:
-                failure = cannot_run(error)
-                self.close()
-                if failure.reason == "out-of-memory":
-                    break
-        raise failure or CannotRun("error", "there is nothing to run")
+        self._begin(ways, lambda: input_sets(built, device, seed, copies), wait)
 
     def launch(self) -> None:
         """Start one call on the next copy of the buffers."""
@@ -101,8 +99,8 @@ class TorchKernel:
         return first_tensor(self._output)
 
     def notes(self) -> tuple[str, ...]:
-        """Return what this implementation does that a fused kernel would not."""
-        return (self._built.note,) if self._built.note else ()
+        """Return what this implementation does that a fused kernel would not, and how it runs."""
+        return tuple(filter(None, (self._built.note, self._note)))
 
     def work(self) -> tuple[float | None, float | None]:
         """Return floating-point operations and bytes of one call."""
@@ -113,8 +111,32 @@ class TorchKernel:
         self._run = self._output = None
         self._turns = iter(())
 
-    def _begin(self, run: Run, sets: Sequence[Inputs]) -> None:
-        self._run = run
+    def _begin(
+        self,
+        ways: Sequence[Way],
+        make_sets: Callable[[], Sequence[Inputs]],
+        wait: Callable[[], None],
+    ) -> None:
+        """Run every copy once in the first way that works."""
+        failure: CannotRun | None = None
+        # Tensors of inference mode skip the dispatch of autograd, which is 15 % of the time of the
+        # smallest operators. A case with a backward pass refuses them, and gets plain ones.
+        for way, inference in itertools.product(ways, (True, False)):
+            try:
+                with torch.inference_mode(inference):
+                    sets = make_sets()
+                self._take(way, sets)
+                wait()
+                return
+            except Exception as error:
+                failure = cannot_run(error)
+                self.close()
+                if failure.reason == "out-of-memory":
+                    break
+        raise failure or CannotRun("error", "there is nothing to run")
+
+    def _take(self, way: Way, sets: Sequence[Inputs]) -> None:
+        self._run, self._note = way.run, way.note
         self._turns = itertools.cycle(sets)
         for _ in sets:
             self.launch()

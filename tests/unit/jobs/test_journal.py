@@ -143,8 +143,11 @@ def test_a_lock_is_held_by_one_and_freed_by_a_kill(tmp_path, way):
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path), way], text=True,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:  # fmt: skip
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(FolderInUse, match=f"process {holder.pid} is writing"):
+        with pytest.raises(FolderInUse, match=f"process {holder.pid} is writing") as refused:
             FolderLock(tmp_path)
+        named = [w for w in refused.value.hint.split() if w.startswith(".lock")]
+        assert named == ([".lock.pid"] if way == "pid-file" else [])
+        assert all((tmp_path / name).is_file() for name in named)
         holder.kill()
         holder.wait()
         with FolderLock(tmp_path):

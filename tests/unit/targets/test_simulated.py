@@ -108,6 +108,15 @@ class TestCases:
             open_simulated("null").prepare(case(**arguments))
         assert raised.value.reason == reason
 
+    @pytest.mark.parametrize("spec", ["null", "faulty:jitter"])
+    def test_a_name_that_is_in_no_catalogue_needs_a_time(self, spec):
+        device = open_simulated(spec)
+        with pytest.raises(CannotRun) as raised:
+            device.prepare(OperatorCase(op="no_such", dtype="float32", arguments={"n": 4}))
+        assert raised.value.reason == "unknown-operator"
+        for op, arguments in (("no_such", {"sim_us": 5}), ("aten.mm.default", {"n": 4})):
+            device.prepare(OperatorCase(op=op, dtype="float32", arguments=arguments)).launch()
+
     def test_it_is_a_simulated_target_with_a_witness_and_a_flush(self):
         device = open_simulated("null")
         assert isinstance(device, Simulated)

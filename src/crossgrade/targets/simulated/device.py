@@ -108,7 +108,8 @@ class SimulatedDevice:
         """Return the case as a kernel; `copies` makes no difference to it.
 
         Raises:
-            CannotRun: `bad-arguments`, `out-of-memory`, or what the case itself asks for.
+            CannotRun: `bad-arguments`, `unknown-operator`, `out-of-memory`, or what the case itself
+                asks for.
         """
         if self._faults.out_of_memory:
             raise CannotRun("out-of-memory", f"no memory for {copies} of {case.title}")

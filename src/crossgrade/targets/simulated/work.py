@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 from crossgrade.values.operator_case import AbsentReason, CannotRun, OperatorCase
+from crossgrade.workloads.operators import operator_info
 
 FLOP_PER_S: Final = 1e12
 """Made up: a 320 x 320 x 320 product takes 66 us."""
@@ -56,13 +57,16 @@ def duration_ns(case: OperatorCase) -> float:
     `sim_fail` names the reason for which the case cannot run.
 
     Raises:
-        CannotRun: `bad-arguments`, or what `sim_fail` says.
+        CannotRun: `bad-arguments`, `unknown-operator` where neither the catalogue nor `sim_us`
+            says what it is, or what `sim_fail` says.
     """
     if "sim_fail" in case.arguments:
         _refuse(case.arguments["sim_fail"])
     if "sim_us" in case.arguments:
         base = _number(case, "sim_us") * 1e3
     else:
+        if "." not in case.op:  # with dots it is an overload of torch, which is not in a list
+            operator_info(case.op)
         work = work_of(case)
         base = LEAST_NS + 1e9 * max(work.flop / FLOP_PER_S, work.bytes / BYTES_PER_S)
     return base * (_number(case, "scale") if "scale" in case.arguments else 1.0)

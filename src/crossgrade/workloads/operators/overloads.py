@@ -121,8 +121,22 @@ def build(case: OperatorCase) -> BuiltOperator:
     gives = _tried(call)
     given = sum(t.nbytes for t in gives or ()) * (not call.in_place)
     held = sum(info.span * info.dtype.itemsize for info in call.inputs) + given
+    return BuiltOperator(
+        run=call, make_inputs=_maker(call), flop=_flop(call, gives), bytes=_traffic(call, gives),
+        buffer_bytes=float(held), exportable=not call.in_place,
+        note="torch's attention chooses the kernel" if call.name == _ATTENTION else "",
+    )  # fmt: skip
+
+
+def _maker(call: Call) -> Callable[[torch.Generator, torch.device], tuple[torch.Tensor, ...]]:
+    """Return what makes the inputs of a call."""
     bounds = index_bounds(call.base, call.args, call.inputs, Slot)
     grouped = call.grouped
+
+    def made(i: int, info: InputInfo, rng: torch.Generator, device: torch.device) -> torch.Tensor:
+        if grouped is not None and i == grouped.ends:
+            return info.like(grouped.values(), device)
+        return info.like(filled(info, call.base, bounds.get(i), rng), device)
 
     def make(rng: torch.Generator, device: torch.device) -> tuple[torch.Tensor, ...]:
         if device.type == "cpu" and call.name.startswith(_ATTENTION) and call.name != _ATTENTION:
@@ -131,22 +145,10 @@ def build(case: OperatorCase) -> BuiltOperator:
                 f"aten.{call.name} is for backends that bring their own; "
                 "`flash_attention_backward` runs everywhere",
             )
-        tensors = [
-            info.like(
-                grouped.values()
-                if grouped and i == grouped.ends
-                else filled(info, call.base, bounds.get(i), rng),
-                device,
-            )
-            for i, info in enumerate(call.inputs)
-        ]
+        tensors = [made(i, info, rng, device) for i, info in enumerate(call.inputs)]
         return tuple(tensors + [torch.empty(0, device=device)] * call.placeless)
 
-    return BuiltOperator(
-        run=call, make_inputs=make, flop=_flop(call, gives), bytes=_traffic(call, gives),
-        buffer_bytes=float(held), exportable=not call.in_place,
-        note="torch's attention chooses the kernel" if call.name == _ATTENTION else "",
-    )  # fmt: skip
+    return make
 
 
 # decoding --------------------------------------------------------------------------------------
