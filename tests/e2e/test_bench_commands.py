@@ -98,7 +98,7 @@ def test_a_case_that_cannot_run_is_a_row(cg):
     path = suite("s.json", gemm(), gemm(0), gemm(64, sim_fail="out-of-memory"))
     code, out, _ = cg("bench", "op", "--suite", path, "--on", "null", "--out", "run", "--json")
     rows = json.loads(out)["data"]["rows"]
-    assert code == 0
+    assert (code, json.loads(out)["verdict"]) == (3, "incomplete")
     assert [r["result"]["variants"][0]["reason"] for r in rows] == [
         None, "bad-arguments", "out-of-memory",
     ]  # fmt: skip

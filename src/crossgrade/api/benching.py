@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from crossgrade.errors import BadOption, BadSuite
 from crossgrade.units import things
-from crossgrade.values.bench import BenchPlan, BenchRow, BenchRun, CacheState, SessionStart, Variant
+from crossgrade.values.bench import (
+    BenchPlan,
+    BenchResult,
+    BenchRow,
+    BenchRun,
+    CacheState,
+    SessionStart,
+    Variant,
+)
 from crossgrade.values.operator_case import CannotRun, OperatorCase
 from crossgrade.values.precision import DTYPES, USER_DTYPES
 
@@ -121,15 +129,9 @@ def bench(
     environment = fingerprint()
     with ExitStack() as stack:
         book = _book(options, plans, environment, stack) if record else None
-        if book is not None:
-            book.open(plans)
         source = source_of(options.on, options.memory_bytes, stack)
-        rows: dict[str, BenchRow] = {}
-        for key, result in run(plans, source, store=book, seed=options.seed, narrate=narrate):
-            path = book.write(key, result, options) if book else ""
-            rows[key] = BenchRow(key=key, result=result, record=path)
-        if book is not None:
-            book.finish()
+        found = run(plans, source, store=book, seed=options.seed, narrate=narrate)
+        rows = {row.key: row for row in _recorded(found, book, options)}
     return BenchRun(
         name=name,
         rows=tuple(rows[p.key] for p in plans),
@@ -138,6 +140,17 @@ def bench(
         environment=environment,
         taken_up=book.taken_up if book else 0,
     )
+
+
+def _recorded(
+    found: Iterator[tuple[str, BenchResult]], book: Book | None, options: BenchOptions
+) -> Iterator[BenchRow]:
+    """Yield each case as it becomes final, its record written."""
+    for key, result in found:
+        path = book.write(key, result, options) if book else ""
+        yield BenchRow(key=key, result=result, record=path)
+    if book is not None:
+        book.finish()
 
 
 def format_named(name: str) -> str:
@@ -307,4 +320,6 @@ def _book(
 ) -> Book:
     from crossgrade.api.bench_book import Book
 
-    return stack.enter_context(Book.of(options.folder, plans, environment))
+    book = stack.enter_context(Book.of(options.folder, plans, environment))
+    book.open(plans)
+    return book

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crossgrade.measure.calibrate import Timed, made_ready
+from crossgrade.measure.events import CaseSession
 from crossgrade.measure.steady import WINDOW, is_steady
 from crossgrade.targets.protocol import CanWitness, Target, Witness
 from crossgrade.values.audit import AuditReport
@@ -31,41 +32,33 @@ def variants_of(plan: BenchPlan, absent: Sequence[str] = ()) -> dict[int, Varian
 
 
 def take_session(
-    plan: BenchPlan,
+    wanted: CaseSession,
     targets: Mapping[str, Target],
     audits: Mapping[str, AuditReport],
-    *,
-    index: int,
     start: SessionStart,
-    rounds: int,
-    limit_s: float,
-    absent: Sequence[str] = (),
 ) -> Session:
     """Return the samples of one session.
 
     Args:
-        plan: what is measured.
+        wanted: what is measured, and for how long.
         targets: open targets by specification.
         audits: their timer audits.
-        index: number of the session.
         start: what this process is.
-        rounds: rounds that are wanted; a multiple of `plan.batch`.
-        limit_s: time for samples after which it stops at the end of a batch, s.
-        absent: variants of the plan that cannot run.
 
     Raises:
         CannotRun: a variant cannot be prepared, or one call takes too long for the budget.
     """
-    rng = random.Random(f"{plan.seed}/{index}")
+    plan = wanted.plan
+    rng = random.Random(f"{plan.seed}/{wanted.index}")
     clock = targets[plan.variants[0].target].clock_ns
     began = clock()
     with ExitStack() as stack:
-        timed = _made_ready(plan, targets, audits, absent, rng, stack)
+        timed = _made_ready(wanted, targets, audits, rng, stack)
         steady = _settle(timed, plan)
         primed = clock()
-        samples = _take(timed, plan, rng, rounds, primed + limit_s * _NS)
+        samples = _take(timed, wanted, rng, primed + wanted.limit_s * _NS)
     return Session(
-        index=index,
+        index=wanted.index,
         start=start,
         order=tuple(samples.order),
         spans_ns=tuple(samples.spans),
@@ -90,10 +83,9 @@ def _by_place(timed: Mapping[int, Timed], places: int) -> dict[str, Any]:
 
 
 def _made_ready(
-    plan: BenchPlan,
+    session: CaseSession,
     targets: Mapping[str, Target],
     audits: Mapping[str, AuditReport],
-    absent: Sequence[str],
     rng: random.Random,
     stack: ExitStack,
 ) -> dict[int, Timed]:
@@ -103,11 +95,11 @@ def _made_ready(
     kernels faster for a whole session. Forked sessions would repeat it: their memory is laid out
     alike. In random order it becomes noise between sessions, which the interval has.
     """
-    wanted = list(variants_of(plan, absent).items())
+    wanted = list(variants_of(session.plan, session.absent).items())
     rng.shuffle(wanted)
     timed: dict[int, Timed] = {}
     for place, variant in wanted:
-        timed[place] = made_ready(variant, plan, targets, audits)
+        timed[place] = made_ready(variant, session.plan, targets, audits)
         stack.callback(timed[place].kernel.close)
     return dict(sorted(timed.items()))
 
@@ -143,18 +135,18 @@ class _Samples:
 
 
 def _take(
-    timed: Mapping[int, Timed], plan: BenchPlan, rng: random.Random, rounds: int, end_ns: float
+    timed: Mapping[int, Timed], wanted: CaseSession, rng: random.Random, end_ns: float
 ) -> _Samples:
     """Return samples of whole batches: at least one, no further one after `end_ns`."""
     samples = _Samples()
     target = timed[min(timed)].target
     targets = list({id(one.target): one.target for one in timed.values()}.values())
     before = _reasons(targets, samples)
-    for done in range(0, rounds, plan.batch):
+    for done in range(0, wanted.rounds, wanted.plan.batch):
         if done and target.clock_ns() >= end_ns:
             break
         first = len(samples.order)
-        for _ in range(plan.batch):
+        for _ in range(wanted.plan.batch):
             order = list(timed)
             rng.shuffle(order)
             for which in order:

@@ -144,19 +144,9 @@ def take(request: SessionRequest, open_: OpenTarget = open_target) -> Iterator[E
                 opened[case.index] = stack.enter_context(_targets(opening, open_))
             targets = opened[case.index]
             try:
-                session = take_session(
-                    case.plan,
-                    {
-                        v.target: targets.get(v.target)
-                        for v in variants_of(case.plan, case.absent).values()
-                    },
-                    audits,
-                    index=case.index,
-                    start=request.start,
-                    rounds=case.rounds,
-                    limit_s=case.limit_s,
-                    absent=case.absent,
-                )
+                specs = (v.target for v in variants_of(case.plan, case.absent).values())
+                opened_here = {spec: targets.get(spec) for spec in specs}
+                session = take_session(case, opened_here, audits, request.start)
             except CannotRun as cannot:
                 reason: Any = "out-of-memory" if cannot.reason == "out-of-memory" else "error"
                 detail = f"{cannot.reason}: {cannot.detail}"

@@ -11,6 +11,7 @@ from tests.unit.measure.simulated import GEMM, plan, slower
 
 from crossgrade.measure.audit import audit
 from crossgrade.measure.calibrate import launch_bound, least_block_ns, made_ready
+from crossgrade.measure.events import CaseSession
 from crossgrade.measure.samples import samples_of
 from crossgrade.measure.session import take_session, variants_of
 from crossgrade.targets.protocol import Opening
@@ -25,10 +26,14 @@ def device(noise=None, faults=None, session=0):
 
 
 def session(plan_, target=None, audited=None, **options):
-    target = target or device()
     report = audit(audited or device(), plan_.anchor)
-    defaults = {"index": 0, "start": "in-process", "rounds": 12, "limit_s": 100.0}
-    return take_session(plan_, {"null": target}, {"null": report}, **{**defaults, **options})
+    return taken_by(plan_, {"null": target or device()}, {"null": report}, **options)
+
+
+def taken_by(plan_, targets, reports, **options):
+    defaults = {"index": 0, "rounds": 12, "limit_s": 100.0, "absent": ()}
+    wanted = CaseSession(key="x", plan=plan_, **{**defaults, **options})
+    return take_session(wanted, targets, reports, "in-process")
 
 
 def test_every_round_times_each_variant_and_the_anchor_once():
@@ -149,10 +154,8 @@ def test_a_throttled_second_target_spoils_the_round_too():
     wanted = plan(GEMM, GEMM, targets=("null", "other"))
     report = audit(device(), wanted.anchor)
     hot = device(faults=Faults(throttle=0.3, throttle_after_ns=0.0))
-    taken = take_session(
-        wanted, {"null": device(), "other": hot}, {"null": report, "other": report},
-        index=0, start="in-process", rounds=12, limit_s=100.0,
-    )  # fmt: skip
+    targets = {"null": device(), "other": hot}
+    taken = taken_by(wanted, targets, {"null": report, "other": report})
     assert len(taken.censored) == len(taken.order)
 
 
