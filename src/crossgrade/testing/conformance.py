@@ -209,6 +209,15 @@ class TargetConformance:
         kernel.close()
         assert all(math.isfinite(s) and s > 0 for s in spans), spans
 
+    def test_an_empty_block_is_no_call(self, target: Target) -> None:
+        """Asked for no call, a timer gives its own cost: below what the calls of a block take."""
+        kernel = target.prepare(GEMM)
+        for timer in target.timers():
+            timer.span_ns(kernel, 1)
+            empty = min(timer.span_ns(kernel, 0) for _ in range(5))
+            assert 0 <= empty < min(timer.span_ns(kernel, 20) for _ in range(3)), timer.kind
+        kernel.close()
+
     def test_many_launches_before_one_wait(self, target: Target) -> None:
         """A queue of 100 calls is taken, and the newest output is there after it."""
         kernel = target.prepare(ADD)

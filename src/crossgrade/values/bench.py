@@ -192,7 +192,7 @@ class VariantResult:
     bootstrap_s: Interval | None = None
     """The same by a hierarchical bootstrap, where there are eight sessions or more."""
     per_anchor: Interval | None = None
-    """Time over the anchor's, paired by round; carries over days and machines."""
+    """Time over the anchor's, paired by round; carries over days of one device."""
     per_baseline: Interval | None = None
     """Time over the baseline's, paired by round; None for the baseline itself."""
     spread: Spread | None = None
