@@ -134,7 +134,8 @@ class Isolated:
                     cases.pop(0)
                 elif event is not None:
                     yield event
-                elif ended is not None and ended.kind != "done" and cases:
+                elif ended is not None and cases:
+                    # A worker that is done has told of every case; one that has not is broken.
                     yield _lost(cases.pop(0), ended, now - last)
 
     def _job(self, function: str, request: Any, silence_s: float) -> Job:
@@ -196,7 +197,7 @@ def _absent(trying: Trying, ended: Ended) -> Absent:
 
 
 def _lost(case: Any, ended: Ended, wall_s: float) -> Lost:
-    reason: Any = "error" if ended.kind == "failed" else ended.kind
+    reason: Any = "error" if ended.kind in ("failed", "done") else ended.kind
     return Lost(key=case.key, index=case.index, reason=reason, detail=ended.detail, wall_s=wall_s)
 
 
