@@ -53,7 +53,8 @@ The classes live in `crossgrade.errors`. All derive from `CrossgradeError`.
 WORDS = """\
 # Words of an answer
 
-Support levels of operators, verdicts, severities of findings and classes of numbers: closed lists.
+Support levels of operators, verdicts, severities of findings, classes of numbers, and words of
+measurements: closed lists.
 `crossgrade explain composite` prints the entry of a word.
 """
 GROUPS: tuple[tuple[PageKind, str], ...] = (
@@ -61,6 +62,7 @@ GROUPS: tuple[tuple[PageKind, str], ...] = (
     ("verdict", "Verdicts"),
     ("severity", "Severities"),
     ("number", "Classes of numbers"),
+    ("measurement", "Words of measurements"),
 )
 
 

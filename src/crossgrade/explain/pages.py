@@ -26,6 +26,7 @@ FOLDERS: dict[str, PageKind] = {
     "verdicts": "verdict",
     "severities": "severity",
     "numbers": "number",
+    "measuring": "measurement",
 }
 """Folder -> kind of its pages, in the order in which they are listed."""
 SECTIONS = ("Why", "Example", "Do", "Source")

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-PageKind = Literal["finding", "error", "level", "verdict", "severity", "number"]
-"""finding and error: by id. level, verdict, severity, number: a word of a closed list."""
+PageKind = Literal["finding", "error", "level", "verdict", "severity", "number", "measurement"]
+"""finding and error: by id. The others: a word of a closed list. measurement: verdicts and reasons
+of what is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,13 +11,18 @@ import pytest
 from tools.reference_pages import REFERENCE, written
 
 from crossgrade import api, errors
+from crossgrade.api.comparing import Reproduced
 from crossgrade.errors import CrossgradeError, UnknownCode
 from crossgrade.explain.pages import FOLDERS, find_pages, pages
 from crossgrade.report.explanation import page_section
 from crossgrade.values.assessment import Verdict
+from crossgrade.values.bench import RunVerdict
+from crossgrade.values.comparison import COMPARISON_VERDICTS
 from crossgrade.values.evidence import NumberClass
 from crossgrade.values.finding import Severity
+from crossgrade.values.operator_case import AbsentReason
 from crossgrade.values.page import PageKind
+from crossgrade.values.record import RecordState
 from crossgrade.values.support import SupportLevel
 
 SOURCE = Path(errors.__file__).parent
@@ -67,6 +72,13 @@ def test_exit_codes_on_the_pages_of_errors_are_those_of_the_classes():
 )
 def test_every_word_of_a_closed_list_has_a_page(kind, vocabulary):
     assert codes(kind) == set(get_args(vocabulary))
+
+
+def test_every_verdict_of_measuring_is_explained():
+    words = {*get_args(RunVerdict), *COMPARISON_VERDICTS, *get_args(Reproduced),
+             *get_args(RecordState)}  # fmt: skip
+    assert all(find_pages(word) for word in words)
+    assert codes("measurement") <= words | set(get_args(AbsentReason))
 
 
 def test_every_kind_has_a_folder():
