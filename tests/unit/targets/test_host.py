@@ -34,7 +34,7 @@ def test_readings_in_si_units(tmp_path):
         "load": 1.25,
         "steal_s": 8.0,
     }
-    assert set(witness.unread) == {"power_w", "throttled"}
+    assert set(witness.unread) == {"power_w", "throttled", "clock_nominal_hz"}
 
 
 def test_the_clock_falls_back_to_cpuinfo(tmp_path):
