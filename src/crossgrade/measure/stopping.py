@@ -14,8 +14,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from crossgrade.measure.result import Deciding, deciding
+from crossgrade.measure.result import deciding
 from crossgrade.measure.samples import SessionSamples, samples_of
+from crossgrade.measure.statistics import Series, series_of
 from crossgrade.values.bench import BenchPlan, Session
 
 StopReason = Literal["narrow", "looks-exhausted", "budget", "nothing-left",
@@ -76,11 +77,14 @@ def next_rounds(plan: BenchPlan, sessions: Sequence[Session]) -> int:
     """
     if len(sessions) < ROUNDS_AFTER:
         return plan.rounds
-    numbers = deciding(plan, _samples(plan, sessions), _present(plan, sessions))
+    samples, present = _samples(plan, sessions), _present(plan, sessions)
+    series = [number.series for number in deciding(plan, samples, present)]
+    if len(present) == 1:  # its time over the anchor is what later runs are compared by
+        series.append(series_of(samples, plan.batch, present[0], len(plan.variants)))
     batch_s = sum(sum(s.spans_ns) for s in sessions) * 1e-9 / sum(_batches(s, plan)
                                                                  for s in sessions)  # fmt: skip
     around_s = sum(max(0.0, s.spent_s - sum(s.spans_ns) * 1e-9) for s in sessions) / len(sessions)
-    wanted = max((_best_batches(n, around_s / batch_s) for n in numbers), default=math.nan)
+    wanted = max((_best_batches(s, around_s / batch_s) for s in series), default=math.nan)
     if math.isnan(wanted):
         return plan.rounds
     least = max(1, math.ceil(FEWEST_ROUNDS / plan.batch))
@@ -88,16 +92,16 @@ def next_rounds(plan: BenchPlan, sessions: Sequence[Session]) -> int:
     return plan.batch * int(min(max(least, math.ceil(min(wanted, most))), most))
 
 
-def _best_batches(number: Deciding, cost_ratio: float) -> float:
+def _best_batches(series: Series, cost_ratio: float) -> float:
     """Return the best number of batches per session; infinite where sessions do not differ."""
-    batches = [b for b in number.series.batches if len(b) > 1]
-    if not batches or len(number.series.batches) < ROUNDS_AFTER:
+    batches = [b for b in series.batches if len(b) > 1]
+    if not batches or len(series.batches) < ROUNDS_AFTER:
         return math.nan
     within = float(np.mean([np.var(b, ddof=1) for b in batches]))
-    size = float(np.mean([len(b) for b in number.series.batches]))
+    size = float(np.mean([len(b) for b in series.batches]))
     # The median of n normal values has pi / 2 times the variance of their mean.
     own_noise = within * (math.pi / 2 if size > 2 else 1) / size
-    between = float(np.var(number.series.values, ddof=1)) - own_noise
+    between = float(np.var(series.values, ddof=1)) - own_noise
     if within == 0:
         return 0.0
     return math.sqrt(cost_ratio * within / between) if between > 0 else math.inf

@@ -57,7 +57,7 @@ def test_a_ratio_is_known_far_better_than_a_time():
 
 
 def test_sessions_end_at_a_look():
-    (found,) = results([plan(half_width=0.006, budget_s=100)], source(NOISY)).values()
+    (found,) = results([plan(half_width=0.004, budget_s=100)], source(NOISY)).values()
     assert len(found.sessions) in found.plan.looks
     assert len(found.sessions) > found.plan.least_sessions
 
