@@ -6,18 +6,15 @@ Must not know how a record came to be.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from crossgrade.errors import BadRecord, ChangedRecord, FutureSchema
 from crossgrade.values.record import Record, Verification
 
 if TYPE_CHECKING:
     from crossgrade.values.bench import BenchResult
-
-TOLERANCE = 1e-9
-"""Relative difference that recomputing on another machine's floating point may make."""
 
 
 def verify_records(paths: Sequence[Path]) -> tuple[Verification, ...]:
@@ -133,26 +130,10 @@ def _faults(record: Record, stored: BenchResult) -> list[str]:
 def _differences(stored: BenchResult) -> Iterator[str]:
     """Yield what differs between the stored result and what its samples give."""
     from crossgrade.measure.result import recomputed
-    from crossgrade.records.codec import to_json
+    from crossgrade.records.alike import unlike
 
-    yield from _unlike("", to_json(stored), to_json(recomputed(stored)))
-
-
-def _unlike(place: str, stored: Any, found: Any) -> Iterator[str]:
-    if isinstance(stored, Mapping) and isinstance(found, Mapping):
-        for key in {**stored, **found}:
-            yield from _unlike(f"{place}.{key}".lstrip("."), stored.get(key), found.get(key))
-    elif isinstance(stored, list) and isinstance(found, list) and len(stored) == len(found):
-        for index, pair in enumerate(zip(stored, found, strict=True)):
-            yield from _unlike(f"{place}[{index}]", *pair)
-    elif not _same(stored, found):
-        yield f"{place} is {stored!r}, the samples give {found!r}"
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return abs(a - b) <= TOLERANCE * max(abs(a), abs(b))
-    return bool(a == b)
+    for difference in unlike(stored, recomputed(stored)):
+        yield f"stored, and what the samples give: {difference}"
 
 
 def _code(record: Record) -> str:

@@ -10,9 +10,11 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from crossgrade.measure import audit_limits as limits
 from crossgrade.measure.audit_scene import Probe, believable, lower_quartile
+from crossgrade.measure.student import quantile
 from crossgrade.values.audit import AuditCheck, CheckName
 
 Quad = tuple[float, float, float, float]
@@ -254,7 +256,13 @@ def _experiment(probe: Probe, count: int, pairs: int) -> bool | None:
     mean, deviation = statistics.fmean(logs), statistics.stdev(logs)
     if abs(mean) < limits.A_A_LEAST:
         return False
-    return abs(mean) > limits.STUDENT[len(logs) - 2] * deviation / math.sqrt(len(logs))
+    return abs(mean) > _student(len(logs) - 1) * deviation / math.sqrt(len(logs))
+
+
+@cache
+def _student(df: int) -> float:
+    """Return the 97.5 % quantile of Student's t."""
+    return quantile(0.975, df)
 
 
 CHECKS: Mapping[CheckName, Callable[[Probe], AuditCheck]] = {

@@ -88,8 +88,6 @@ A_A_LEAST: Final = 1e-3
 POSITIVES: Final = 6
 """Of 20 experiments that many may not be positive. At the 5 % that is meant, 6 or more come up in
 0.03 % of all audits; at 10 %, which is still bearable, in 1.1 %; at 50 % in 98 %."""
-STUDENT: Final = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365)
-"""97.5 % quantile of Student's t for 1 to 7 degrees of freedom."""
 
 TRIES: Final = 3
 """Tries of a check that noise can spoil. A timer that is wrong is wrong in all of them."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from crossgrade.errors import BadOption
 from crossgrade.measure.effects import (
@@ -27,7 +27,7 @@ from crossgrade.measure.sides import Side, clock_values, same_case, session_seri
 from crossgrade.measure.software import Environment, differences, is_software, without_targets
 from crossgrade.measure.statistics import alpha_of
 from crossgrade.units import percent, things
-from crossgrade.values.bench import BenchResult
+from crossgrade.values.bench import EXCUSED, BenchResult
 from crossgrade.values.comparison import (
     Basis,
     CaseComparison,
@@ -41,10 +41,6 @@ from crossgrade.values.operator_case import AbsentReason
 Wanted = Literal["auto", "over-anchor", "absolute"]
 """auto: over the anchor on the same device and target, where it takes out what the machine does
 from day to day; absolute on another one, where it would take out what the two differ in."""
-EXCUSED: Final[frozenset[AbsentReason]] = frozenset({
-    "needs-devices", "unsupported-operator", "unsupported-format", "too-large",
-})  # fmt: skip
-"""What lies in the case and the target: no second measurement gives a number either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from crossgrade.measure.samples import Floats, SessionSamples, samples_of
 from crossgrade.measure.statistics import (
     Series,
     alpha_of,
+    autocorrelation,
     bootstrap,
     interval,
     series_of,
@@ -227,17 +228,10 @@ def _remarks(sessions: Sequence[Session], numbers: Sequence[Deciding]) -> Iterat
         values = number.series.values
         if len(values) < LEAST_NEIGHBOURS or values.std() < LEAST_SPREAD:
             continue
-        near = _autocorrelation(values)
+        near = autocorrelation([values])
         if near > 2 / math.sqrt(len(values)):
             yield (f"{number.what}: sessions are like their neighbours (lag-1 autocorrelation "
                    f"{near:.2f}), so the interval may be too narrow")  # fmt: skip
-
-
-def _autocorrelation(values: Floats) -> float:
-    """Return the lag-1 autocorrelation."""
-    centred = values - values.mean()
-    power = float((centred**2).sum())
-    return float((centred[1:] * centred[:-1]).sum()) / power if power else 0.0
 
 
 def _complaints(

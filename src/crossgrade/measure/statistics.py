@@ -133,12 +133,12 @@ def spread(samples_s: Sequence[Floats]) -> Spread:
         p5_s=float(p5),
         p95_s=float(p95),
         cv=float(np.std(pooled, ddof=1) / np.mean(pooled)) if len(pooled) > 1 else 0.0,
-        autocorrelation=_autocorrelation(samples_s),
+        autocorrelation=autocorrelation(samples_s),
         bimodal=bimodal(samples_s),
     )
 
 
-def _autocorrelation(samples: Sequence[Floats]) -> float:
+def autocorrelation(samples: Sequence[Floats]) -> float:
     """Return the lag-1 autocorrelation around each session's own mean; 0 where nothing varies."""
     centred = [s - s.mean() for s in samples if len(s) > 1]
     power = sum(float((c * c).sum()) for c in centred)

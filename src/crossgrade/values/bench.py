@@ -232,11 +232,6 @@ class BenchResult:
     spent_s: float
     """Wall clock of all sessions, s."""
 
-    @property
-    def exit_code(self) -> int:
-        """0 measured; 3 noisy or unmeasured."""
-        return 0 if self.verdict == "measured" else 3
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchRow:
