@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crossgrade.measure.audit_limits import BLOCK_NS
-from crossgrade.targets.protocol import CanFlush, Kernel, Target, Timer
+from crossgrade.targets.protocol import CanFlush, Kernel, RunsModels, Target, Timer
 from crossgrade.targets.timers import burst
 from crossgrade.values.audit import AuditReport, TimerKind
 from crossgrade.values.bench import BenchPlan, Variant
-from crossgrade.values.operator_case import CannotRun
+from crossgrade.values.case import Case
+from crossgrade.values.operator_case import CannotRun, OperatorCase
 
 STEPS_PER_BLOCK = 1000
 """A block lasts at least that many steps of the timer: its rounding is 0.1 % at most."""
@@ -79,7 +80,7 @@ def made_ready(
     cold = plan.cache == "cold"
     if cold and not isinstance(target, CanFlush):
         raise CannotRun("unsupported-operator", f"`{variant.target}` cannot clear its caches")
-    kernel = target.prepare(variant.case, copies=COPIES_COLD if cold else 1)
+    kernel = prepared(target, variant.case, copies=COPIES_COLD if cold else 1)
     one = Timed(
         variant=variant,
         target=target,
@@ -97,6 +98,19 @@ def made_ready(
         kernel.close()
         raise
     return one
+
+
+def prepared(target: Target, case: Case, *, copies: int = 1) -> Kernel:
+    """Return a case of either kind as a kernel.
+
+    Raises:
+        CannotRun: the target cannot run it.
+    """
+    if isinstance(case, OperatorCase):
+        return target.prepare(case, copies=copies)
+    if not isinstance(target, RunsModels):
+        raise CannotRun("unsupported-operator", f"`{target.spec}` runs operators, not models")
+    return target.prepare_model(case, copies=copies)
 
 
 def timer_of(target: Target, kind: TimerKind) -> Timer:

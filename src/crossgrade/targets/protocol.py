@@ -12,10 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
 
 from crossgrade.values.audit import TimerKind
+from crossgrade.values.model_case import ModelCase
 from crossgrade.values.operator_case import OperatorCase
+
+Array = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +62,14 @@ class LaunchesMany(Protocol):
 
     def launch_many(self, count: int) -> None:
         """Start `count` calls and return, on an asynchronous device before they have run."""
+
+
+@runtime_checkable
+class GivesOutput(Protocol):
+    """A kernel whose newest output can be looked at."""
+
+    def output_array(self) -> Array:
+        """Return the first output of the newest launch on the host, float64; waits for it."""
 
 
 class Timer(Protocol):
@@ -104,6 +118,21 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Free what it holds."""
+
+
+@runtime_checkable
+class RunsModels(Protocol):
+    """A target that executes phases of whole models too."""
+
+    def prepare_model(self, case: ModelCase, *, copies: int = 1) -> Kernel:
+        """Return the execution as a kernel; weights and cache lie on the device.
+
+        Every launch does the same work on the same inputs, but for a training step, which changes
+        the weights. The cache of a decode step has the same length each time.
+
+        Raises:
+            CannotRun: it cannot, with the reason.
+        """
 
 
 @runtime_checkable

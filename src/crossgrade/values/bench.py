@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from crossgrade.values.audit import AuditReport, TimerKind
+from crossgrade.values.case import Case
+from crossgrade.values.observation import Observation
 from crossgrade.values.operator_case import AbsentReason, OperatorCase
 
 SEMANTICS: Final = 1
@@ -46,7 +48,7 @@ class Variant:
     """Unique in the plan; `anchor` is taken."""
     target: str
     """Specification of the target, such as `cpu`."""
-    case: OperatorCase
+    case: Case
     """What runs."""
 
 
@@ -229,6 +231,8 @@ class BenchResult:
     """What the samples say against the numbers, such as sessions that did not become steady."""
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Variant -> what a reader of its time should know, such as that fp16 is computed in fp32."""
+    observed: Mapping[str, Observation] = field(default_factory=dict)
+    """Variant of a model -> its accuracy, memory and energy."""
     spent_s: float
     """Wall clock of all sessions, s."""
 

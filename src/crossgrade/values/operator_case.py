@@ -14,7 +14,7 @@ from typing import Any, Literal
 AbsentReason = Literal[
     "unknown-operator", "unsupported-operator", "unsupported-format", "bad-arguments",
     "needs-devices", "out-of-memory", "too-large", "too-short", "over-budget", "no-timer",
-    "bad-output", "error", "crashed", "timed-out", "target-absent", "no-samples",
+    "bad-output", "inaccurate", "error", "crashed", "timed-out", "target-absent", "no-samples",
 ]  # fmt: skip
 """Why a case has no number; a closed list.
 
@@ -24,7 +24,8 @@ not fit each other. needs-devices: it takes more devices than there are. out-of-
 allocation failed. too-large: its buffers exceed the memory that may be used, so it was not tried.
 too-short: with cold caches a block is one call, and it is shorter than the timer's own cost.
 over-budget: one call takes so long that five sessions do not fit. no-timer: no timer passed the
-audit. bad-output: the output has NaN where the operator gives none. error: it raised.
+audit. bad-output: the output has NaN where the operator gives none. inaccurate: its output is
+further from the trusted run's than its format explains, so its time is of no use. error: it raised.
 crashed: its process died. timed-out: it gave no sign for longer than its limit.
 target-absent: the target is not here. no-samples: it ran, and no sample of it counts.
 """
