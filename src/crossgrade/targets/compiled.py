@@ -18,7 +18,7 @@ from crossgrade.errors import TargetAbsent
 from crossgrade.targets.protocol import Opening
 from crossgrade.targets.torch_device import TorchTarget, find_device
 from crossgrade.targets.torch_kernel import Run, Way
-from crossgrade.values.operator_case import OperatorCase
+from crossgrade.values.case import Case
 from crossgrade.workloads.operators import BuiltOperator
 
 GRAPH_BREAKS: Final = "runs with graph breaks: parts run eagerly"
@@ -37,7 +37,7 @@ class CompiledTarget(TorchTarget):
         """Return the facts of the device, and the compiler."""
         return {**super().facts(), "compiler": "torch.compile, backend inductor, static shapes"}
 
-    def _ways(self, built: BuiltOperator, case: OperatorCase) -> Sequence[Way]:
+    def _ways(self, built: BuiltOperator, case: Case) -> Sequence[Way]:
         """Return functions that compile themselves when first called: as one graph, else in parts.
 
         What the compiler cannot take in parts either runs as torch's own kernels, as it does for

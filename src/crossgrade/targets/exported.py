@@ -83,6 +83,27 @@ def raw(tensor: torch.Tensor) -> Any:
         return tensor.view(_RAW[tensor.dtype.itemsize]).numpy()
 
 
+def without_empty_parts(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """Return an exported program whose concatenations have no empty parts of one dimension.
+
+    torch lets such a part join tensors of any rank, and caches begin with one; other runtimes
+    refuse the rank.
+    """
+    for node in program.graph.nodes:
+        if node.target is not torch.ops.aten.cat.default:
+            continue
+        parts = [part for part in node.args[0] if not _is_empty(part.meta.get("val"))]
+        if 0 < len(parts) < len(node.args[0]):
+            node.update_arg(0, parts)
+    program.graph.eliminate_dead_code()
+    program.graph_module.recompile()
+    return program
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and tuple(value.shape) == (0,)
+
+
 @contextmanager
 def quietly() -> Iterator[None]:
     """Keep what exporters print, log and warn of away from the user."""

@@ -11,6 +11,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import torch
@@ -18,9 +20,11 @@ import torch
 from crossgrade.targets.exported import blamed, built_for_export, quietly
 from crossgrade.targets.failures import failing_as_result, root_words
 from crossgrade.targets.host import flush_bytes, host, host_witness
-from crossgrade.targets.protocol import Kernel, Timer, Witness
+from crossgrade.targets.kept_graph import kept_graph
+from crossgrade.targets.protocol import Array, Kernel, Timer, Witness
 from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
-from crossgrade.targets.torch_kernel import Inputs
+from crossgrade.targets.torch_kernel import Inputs, host_array
+from crossgrade.values.model_case import ModelCase
 from crossgrade.values.operator_case import CannotRun, OperatorCase
 from crossgrade.workloads.operators import BuiltOperator
 
@@ -33,6 +37,8 @@ class Turn:
     """Runs the graph on them and returns when the outputs are there."""
     read: Callable[[], float]
     """Gives the first element of the first output."""
+    output: Callable[[], torch.Tensor]
+    """Gives the first output on the host."""
     kept: tuple[Any, ...]
     """What must live as long as the buffers are used."""
 
@@ -55,9 +61,16 @@ class GraphTarget(ABC):
     graph: ClassVar[str]
     """What its graphs are called."""
 
-    def __init__(self) -> None:
-        """Begin without a buffer for `flush`."""
+    def __init__(self, scratch: str = "") -> None:
+        """Begin without a buffer for `flush`.
+
+        Args:
+            scratch: folder in which graphs of models are kept; empty: one that goes when the target
+                is closed.
+        """
         self._cache: torch.Tensor | None = None
+        self._scratch = scratch
+        self._own_scratch: TemporaryDirectory[str] | None = None
 
     @property
     @abstractmethod
@@ -96,6 +109,18 @@ class GraphTarget(ABC):
             error = blamed(refused, case, lambda other: self._prepare(other, 1).close())
             raise error from refused
 
+    def prepare_model(self, case: ModelCase, *, copies: int = 1) -> Kernel:
+        """Return a phase of a model as a compiled graph that has run once per copy.
+
+        Raises:
+            CannotRun: there is no graph of it, or the device cannot run it.
+        """
+        with failing_as_result("building the model"):
+            graph = kept_graph(case, self._folder(case), self._write, self.graph)
+        sets = [tuple(t.clone() for t in graph.inputs) for _ in range(copies)]
+        with failing_as_result(self.runtime):
+            return GraphKernel((None, graph.least_bytes), self._read(graph.folder, sets))
+
     def flush(self) -> None:
         """Read and write twice the host's last-level cache."""
         if self._cache is None:
@@ -107,8 +132,18 @@ class GraphTarget(ABC):
         return host_witness()
 
     def close(self) -> None:
-        """Free the buffer of `flush`."""
+        """Free the buffer of `flush`, and the graphs that nobody else keeps."""
         self._cache = None
+        if self._own_scratch is not None:
+            self._own_scratch.cleanup()
+            self._own_scratch = None
+
+    def _folder(self, case: ModelCase) -> Path:
+        """Return where the graph of a case lies."""
+        if not self._scratch:
+            self._own_scratch = self._own_scratch or TemporaryDirectory(prefix="crossgrade-graph-")
+        scratch = self._own_scratch.name if self._own_scratch else self._scratch
+        return Path(scratch) / f"{self.runtime}-{case.key}"
 
     def _prepare(self, case: OperatorCase, copies: int) -> Kernel:
         with failing_as_result("building the case"):
@@ -120,7 +155,7 @@ class GraphTarget(ABC):
             words = f"no {self.graph} of {case.op}: {root_words(error)}"
             raise CannotRun("unsupported-operator", words) from error
         with failing_as_result(self.runtime):
-            return GraphKernel(built, self._bound(model, sets))
+            return GraphKernel((built.flop, built.bytes), self._bound(model, sets))
 
     @abstractmethod
     def _exported(self, built: BuiltOperator, inputs: Inputs) -> Any:
@@ -130,13 +165,26 @@ class GraphTarget(ABC):
     def _bound(self, model: Any, sets: Sequence[Inputs]) -> Bound:
         """Return the graph compiled for the device, each set of inputs bound to it."""
 
+    @abstractmethod
+    def _write(self, module: torch.nn.Module, inputs: Inputs, folder: Path) -> None:
+        """Export a module into a folder; whatever it raises means that there is no graph of it."""
+
+    @abstractmethod
+    def _read(self, folder: Path, sets: Sequence[Inputs]) -> Bound:
+        """Return the graph of a folder compiled for the device, each set of inputs bound to it."""
+
 
 class GraphKernel:
     """A compiled graph with bound buffers that take turns."""
 
-    def __init__(self, built: BuiltOperator, bound: Bound) -> None:
-        """Run it once on every set of buffers."""
-        self._work = built.flop, built.bytes
+    def __init__(self, work: tuple[float | None, float | None], bound: Bound) -> None:
+        """Run it once on every set of buffers.
+
+        Args:
+            work: floating-point operations and bytes of one call.
+            bound: graph and buffers.
+        """
+        self._work = work
         self._notes = bound.notes
         self._turns: Iterator[Turn] = itertools.cycle(bound.turns)
         self._newest: Turn | None = None
@@ -154,6 +202,12 @@ class GraphKernel:
         if self._newest is None:
             raise CannotRun("bad-output", "the kernel is closed")
         return self._newest.read()
+
+    def output_array(self) -> Array:
+        """Return the first output of the newest launch, float64."""
+        if self._newest is None:
+            raise CannotRun("bad-output", "the kernel is closed")
+        return host_array(self._newest.output())
 
     def work(self) -> tuple[float | None, float | None]:
         """Return floating-point operations and bytes of one call."""

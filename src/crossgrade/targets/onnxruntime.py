@@ -7,6 +7,7 @@ copies nothing. Must not be imported before it is asked for: its libraries take 
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +26,8 @@ from crossgrade.targets.torch_kernel import Inputs, first_element
 from crossgrade.values.operator_case import CannotRun
 from crossgrade.workloads.operators import BuiltOperator
 
+_MODEL: Final = "model.onnx"
+_NOTES: Final = "notes.json"
 _SUFFIX: Final = "ExecutionProvider"
 _CPU: Final = "CPUExecutionProvider"
 _MEMORY: Mapping[str, str] = {
@@ -59,9 +62,9 @@ class OnnxRuntimeTarget(GraphTarget):
     runtime = "onnxruntime"
     graph = "ONNX"
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, scratch: str = "") -> None:
         """Take a provider by its full name."""
-        super().__init__()
+        super().__init__(scratch)
         self.provider = provider
 
     @property
@@ -87,7 +90,26 @@ class OnnxRuntimeTarget(GraphTarget):
         return _model(built, inputs)
 
     def _bound(self, model: bytes, sets: Sequence[Inputs]) -> Bound:
-        session, notes = _session(model, self.provider)
+        with TemporaryDirectory() as folder:
+            session, notes = _looked_at(model, self.provider, Path(folder))
+        return self._bind(session, notes, sets)
+
+    def _write(self, module: torch.nn.Module, inputs: Inputs, folder: Path) -> None:
+        program: Any = torch.onnx.export(module, inputs, dynamo=True, verbose=False)
+        # A protocol buffer holds at most 2 GB, so the weights lie beside it.
+        program.save(folder / _MODEL, external_data=True)
+
+    def _read(self, folder: Path, sets: Sequence[Inputs]) -> Bound:
+        notes = folder / _NOTES
+        if notes.exists():
+            session = _session(str(folder / _MODEL), self.provider, None)
+            return self._bind(session, tuple(json.loads(notes.read_text())), sets)
+        with TemporaryDirectory(dir=folder) as looking:
+            session, found = _looked_at(str(folder / _MODEL), self.provider, Path(looking))
+        notes.write_text(json.dumps(found))
+        return self._bind(session, found, sets)
+
+    def _bind(self, session: Any, notes: tuple[str, ...], sets: Sequence[Inputs]) -> Bound:
         bind = _bind_device if self.provider in _MEMORY else _bind_host
         memory = _MEMORY.get(self.provider, "cpu")
         return Bound(turns=[bind(session, inputs, memory) for inputs in sets], notes=notes)
@@ -103,7 +125,7 @@ def open_onnxruntime(rest: str, opening: Opening) -> OnnxRuntimeTarget:
     wanted = (rest or "cpu").lower().removesuffix(_SUFFIX.lower())
     by_key = {_short(name): name for name in ort.get_available_providers()}
     if wanted in by_key:
-        return OnnxRuntimeTarget(by_key[wanted])
+        return OnnxRuntimeTarget(by_key[wanted], opening.scratch)
     here = ", ".join(sorted(by_key))
     if wanted in {_short(name) for name in ort.get_all_providers()}:
         raise TargetAbsent(
@@ -131,22 +153,38 @@ def _model(built: BuiltOperator, inputs: Inputs) -> bytes:
     return serialized
 
 
-def _session(model: bytes, provider: str) -> tuple[Any, tuple[str, ...]]:
-    """Return a session of the model on one provider alone, and notes on how it runs."""
+def _looked_at(model: bytes | str, provider: str, folder: Path) -> tuple[Any, tuple[str, ...]]:
+    """Return a session of the model, and notes on how it runs.
+
+    The model as the runtime runs it is written into the folder to look at.
+    """
+    optimized = folder / "optimized.onnx" if provider == _CPU else None
+    session = _session(model, provider, optimized)
+    return session, _emulation(optimized) if optimized else ()
+
+
+def _session(model: bytes | str, provider: str, optimized: Path | None) -> Any:
+    """Return a session of the model on one provider alone.
+
+    Args:
+        model: its bytes, or its file.
+        provider: by its full name.
+        optimized: gets the model as the runtime runs it, weights in a file beside it.
+    """
     options = ort.SessionOptions()
     options.log_severity_level = 4
     if provider != _CPU:
         # Without this a node that the provider cannot run would run on the CPU, silently.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    with TemporaryDirectory() as folder:
-        optimized = Path(folder) / "optimized.onnx"
-        if provider == _CPU:
-            options.optimized_model_filepath = str(optimized)
-        session = ort.InferenceSession(model, options, providers=[provider])
-        notes = _emulation(optimized) if provider == _CPU else ()
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
+        outside = "session.optimized_model_external_initializers_"
+        options.add_session_config_entry(f"{outside}file_name", "weights")
+        options.add_session_config_entry(f"{outside}min_size_in_bytes", "1024")
+    session = ort.InferenceSession(model, options, providers=[provider])
     if session.get_providers()[0] != provider:
         raise CannotRun("target-absent", f"{provider} is installed and does not start")
-    return session, notes
+    return session
 
 
 def _emulation(optimized: Path) -> tuple[str, ...]:
@@ -188,6 +226,7 @@ def _bind_host(session: Any, inputs: Inputs, memory: str) -> Turn:
     return Turn(
         launch=functools.partial(session.run_with_iobinding, binding),
         read=lambda: first_element(first),
+        output=lambda: first,
         kept=(*kept, *outputs),
     )
 
@@ -215,6 +254,7 @@ def _bind_device(session: Any, inputs: Inputs, memory: str) -> Turn:
     return Turn(
         launch=functools.partial(session.run_with_iobinding, binding),
         read=lambda: float(binding.get_outputs()[0].numpy().flat[0]),
+        output=lambda: torch.from_numpy(binding.get_outputs()[0].numpy()),
         kept=tuple(kept),
     )
 

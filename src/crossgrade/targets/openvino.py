@@ -11,18 +11,20 @@ import functools
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from crossgrade.errors import TargetAbsent, UnknownTarget
-from crossgrade.targets.exported import OperatorModule, quietly, raw
+from crossgrade.targets.exported import OperatorModule, quietly, raw, without_empty_parts
 from crossgrade.targets.graph_runtime import Bound, GraphTarget, Turn
 from crossgrade.targets.protocol import Opening
 from crossgrade.targets.torch_kernel import Inputs, first_element
 from crossgrade.values.operator_case import CannotRun
 from crossgrade.workloads.operators import BuiltOperator
 
+_MODEL = "model.xml"
 _REPORTER = "openvino_telemetry"
 _KNOWN = ("CPU", "GPU", "NPU", "AUTO", "HETERO", "MULTI", "BATCH")
 """Device names of OpenVINO; what of them is here it says itself."""
@@ -77,9 +79,9 @@ class OpenVinoTarget(GraphTarget):
     runtime = "openvino"
     graph = "graph"
 
-    def __init__(self, core: Any, device: str) -> None:
+    def __init__(self, core: Any, device: str, scratch: str = "") -> None:
         """Take a device by OpenVINO's name, such as `GPU.0`."""
-        super().__init__()
+        super().__init__(scratch)
         self._core = core
         self.device = device
 
@@ -104,7 +106,14 @@ class OpenVinoTarget(GraphTarget):
         }
 
     def _exported(self, built: BuiltOperator, inputs: Inputs) -> Any:
-        return _model(built, inputs)
+        return _model(OperatorModule(built.run).eval(), inputs)
+
+    def _write(self, module: torch.nn.Module, inputs: Inputs, folder: Path) -> None:
+        # Compressed to float16, as it is by default, the model would be another one.
+        ov.save_model(_model(module, inputs), folder / _MODEL, compress_to_fp16=False)
+
+    def _read(self, folder: Path, sets: Sequence[Inputs]) -> Bound:
+        return self._bound(self._core.read_model(folder / _MODEL), sets)
 
     def _bound(self, model: Any, sets: Sequence[Inputs]) -> Bound:
         hint = {"EXECUTION_MODE_HINT": "ACCURACY"}
@@ -124,7 +133,7 @@ def open_openvino(rest: str, opening: Opening) -> OpenVinoTarget:
     wanted = (rest or "cpu").upper()
     found = next((d for d in here if d == wanted or d == f"{wanted}.0"), None)
     if found is not None:
-        return OpenVinoTarget(core, found)
+        return OpenVinoTarget(core, found, opening.scratch)
     listed = ", ".join(d.lower() for d in here)
     if wanted.partition(".")[0] in _KNOWN:
         raise TargetAbsent(
@@ -140,10 +149,9 @@ def devices() -> tuple[str, ...]:
     return tuple(OpenVinoTarget(core, name).spec for name in core.available_devices)
 
 
-def _model(built: BuiltOperator, inputs: Inputs) -> Any:
-    """Return the case as a model of OpenVINO with fixed shapes."""
-    program = torch.export.export(OperatorModule(built.run).eval(), inputs)
-    model = ov.convert_model(program)
+def _model(module: torch.nn.Module, inputs: Inputs) -> Any:
+    """Return a module as a model of OpenVINO with fixed shapes."""
+    model = ov.convert_model(without_empty_parts(torch.export.export(module, inputs)))
     if len(model.inputs) != len(inputs):
         raise CannotRun(
             "unsupported-operator", f"its graph has {len(model.inputs)} inputs, not {len(inputs)}"
@@ -168,6 +176,7 @@ def _turn(compiled: Any, inputs: Inputs) -> Turn:
     return Turn(
         launch=functools.partial(request.infer, share_outputs=True),
         read=lambda: first_element(first),
+        output=lambda: first,
         # A request uses the tensors' memory and does not keep it alive, that of later outputs
         # neither.
         kept=(*inputs, *outputs),

@@ -26,12 +26,14 @@ Array = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """How a target is opened; only simulated targets look at it."""
+    """How a target is opened."""
 
     session: int = 0
-    """Number of the session that opens it; -1: the audit."""
+    """Number of the session that opens it; -1: the audit. Simulated targets alone look at it."""
     seed: int = 0
     """Seed of simulated noise."""
+    scratch: str = ""
+    """Folder in which what takes long to make is kept for further sessions; empty: none."""
 
 
 class Kernel(Protocol):

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import importlib
 import inspect
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -19,6 +20,7 @@ import torch
 
 from crossgrade.errors import TargetAbsent, UnknownTarget
 from crossgrade.targets.event_timer import EventTimer, event_maker
+from crossgrade.targets.failures import failing_as_result
 from crossgrade.targets.host import (
     check_room,
     flush_bytes,
@@ -28,10 +30,13 @@ from crossgrade.targets.host import (
 )
 from crossgrade.targets.protocol import DEFAULT_ANCHOR, Kernel, Timer, Witness
 from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
-from crossgrade.targets.torch_kernel import TorchKernel, Way, built_case
+from crossgrade.targets.torch_kernel import Inputs, TorchKernel, Way, built_case
 from crossgrade.targets.torch_table import BY_NAME
+from crossgrade.values.case import Case
+from crossgrade.values.model_case import ModelCase
 from crossgrade.values.operator_case import OperatorCase
 from crossgrade.workloads.operators import BuiltOperator
+from crossgrade.workloads.running import Execution, execution_of
 
 _READINGS = (
     # Documented units: MHz, degrees Celsius, milliwatts.
@@ -122,6 +127,29 @@ class TorchTarget:
             wait=self.synchronize,
         )
 
+    def prepare_model(self, case: ModelCase, *, copies: int = 1) -> Kernel:
+        """Return a phase of a model as a kernel that has run once.
+
+        Raises:
+            CannotRun: it cannot run here, or its weights do not fit.
+        """
+        with failing_as_result("building the model"):
+            execution = execution_of(case, self.device, room=self._check_room)
+        built = _as_operator(execution)
+        return TorchKernel(
+            built,
+            self._ways(built, case),
+            device=self.device,
+            seed=case.seed,
+            copies=copies,
+            wait=self.synchronize,
+        )
+
+    def _check_room(self, size: float) -> None:
+        """Refuse weights that do not fit here, or not in the host where they are made."""
+        check_room(size, self._free_bytes())
+        check_room(size, host_free_bytes())
+
     def flush(self) -> None:
         """Read and write twice the last-level cache, and wait for it."""
         if self._cache is None:
@@ -161,7 +189,7 @@ class TorchTarget:
         if hasattr(self._module, "empty_cache"):
             self._module.empty_cache()
 
-    def _ways(self, built: BuiltOperator, case: OperatorCase) -> Sequence[Way]:
+    def _ways(self, built: BuiltOperator, case: Case) -> Sequence[Way]:
         """Return how it may be run: the first of these that works is taken."""
         return (Way(run=built.run),)
 
@@ -206,6 +234,24 @@ class TorchTarget:
         if self.device.type == "cpu":
             return host().cache_bytes
         return float(getattr(self._properties(), "L2_cache_size", 0) or 0)
+
+
+def _as_operator(execution: Execution) -> BuiltOperator:
+    """Return a phase of a model in the shape of an operator: a function with inputs."""
+    first = itertools.chain([execution.inputs], itertools.repeat(None))
+
+    def inputs(_: torch.Generator, __: torch.device) -> Inputs:
+        # The first set is the execution's own, so that one copy takes no memory twice.
+        return next(first) or tuple(t.clone() for t in execution.inputs)
+
+    return BuiltOperator(
+        run=execution.module,
+        make_inputs=inputs,
+        flop=None,
+        bytes=execution.least_bytes,
+        buffer_bytes=execution.held_bytes,
+        exportable=execution.exportable,
+    )
 
 
 def open_device(name: str, rest: str) -> TorchTarget:

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from crossgrade.targets.failures import cannot_run
+from crossgrade.targets.protocol import Array
 from crossgrade.values.operator_case import CannotRun, OperatorCase
 from crossgrade.workloads.operators import BuiltOperator, build
 
@@ -98,6 +100,10 @@ class TorchKernel:
         """Return the newest output itself."""
         return first_tensor(self._output)
 
+    def output_array(self) -> Array:
+        """Return the first output of the newest launch on the host, float64."""
+        return host_array(self.output())
+
     def notes(self) -> tuple[str, ...]:
         """Return what this implementation does that a fused kernel would not, and how it runs."""
         return tuple(filter(None, (self._built.note, self._note)))
@@ -164,6 +170,12 @@ def first_tensor(output: Any) -> torch.Tensor:
     if not isinstance(output, torch.Tensor):
         raise CannotRun("bad-output", f"it gives no tensor but {type(output).__name__}")
     return output
+
+
+def host_array(tensor: torch.Tensor) -> Array:
+    """Return a tensor as an array of float64 in host memory; of complex ones the real part."""
+    whole = tensor.detach().cpu()
+    return np.asarray((whole.real if whole.is_complex() else whole).to(torch.float64).numpy())
 
 
 def first_element(output: Any) -> float:
