@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from crossgrade.values.audit import AuditReport
 from crossgrade.values.bench import BenchPlan, LostReason, Session, SessionStart
+from crossgrade.values.observation import Observation, OutputSample
 from crossgrade.values.operator_case import AbsentReason, OperatorCase
 
 
@@ -21,6 +22,9 @@ class CasePlan:
     """Unique in the run."""
     plan: BenchPlan
     """What is measured."""
+    flop: float | None = None
+    """Floating-point operations of a call (exact), where they are known beforehand; None: what the
+    kernel says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,30 @@ class ProbeRequest:
     """Case and variant that are not tried: known already."""
     seed: int = 0
     """Seed of simulated noise."""
+    scratch: str = ""
+    """Folder of what takes long to make; empty: none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferRequest:
+    """Run these cases of models once where the result is trusted."""
+
+    cases: tuple[CasePlan, ...]
+    """Cases, of which the first variant says what is run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserveRequest:
+    """Look at one variant in a process that does nothing else."""
+
+    case: CasePlan
+    """Case of a model."""
+    variant: str
+    """Name of the variant."""
+    reference: Referred
+    """What the trusted run gave."""
+    scratch: str = ""
+    """Folder of what takes long to make; empty: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +97,8 @@ class SessionRequest:
     """What the process is."""
     seed: int = 0
     """Seed of simulated noise."""
+    scratch: str = ""
+    """Folder of what takes long to make; empty: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +154,35 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Referred:
+    """The trusted run of a case of a model."""
+
+    key: str
+    """Key of the case."""
+    about: str
+    """What it was, for a person."""
+    sample: OutputSample | None
+    """What it gave; None where it could not run."""
+    plain_error: float | None
+    """Relative error beside it of plain torch on the CPU in the format of the case: what the format
+    alone explains; None where that could not run."""
+    detail: str = ""
+    """Why one of both is missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """A variant was looked at in a process of its own."""
+
+    key: str
+    """Key of the case."""
+    variant: str
+    """Name of the variant."""
+    observation: Observation
+    """What was seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sampled:
     """A session of a case was taken."""
 
@@ -165,8 +224,9 @@ class Refused:
     """What to do."""
 
 
-Event = Audited | Trying | Ready | Absent | Sampled | Lost | Refused
+Event = Audited | Trying | Ready | Absent | Referred | Observed | Sampled | Lost | Refused
 EVENTS: dict[str, type[Event]] = {
-    c.__name__: c for c in (Audited, Trying, Ready, Absent, Sampled, Lost, Refused)
+    c.__name__: c
+    for c in (Audited, Trying, Ready, Absent, Referred, Observed, Sampled, Lost, Refused)
 }
 """Events by the name under which they are written."""
