@@ -57,6 +57,7 @@ def run(
     *,
     store: Store | None = None,
     seed: int = 0,
+    scratch: str = "",
     narrate: Narrate = lambda text: None,
 ) -> Iterator[tuple[str, BenchResult]]:
     """Yield each case's key and result as soon as it is final.
@@ -66,16 +67,18 @@ def run(
         source: what takes sessions.
         store: where events are kept; what it holds already is not measured again.
         seed: seed of simulated noise and of the order of cases.
+        scratch: folder in which targets keep what takes long to make; empty: none.
         narrate: told what happens.
 
     Raises:
         CrossgradeError: what a worker was refused, such as TargetAbsent.
     """
     store = store or NoStore()
-    state = RunState.of(plans)
+    state = RunState.of(plans, scratch)
     for event in store.events():
         state.apply(event)
     _probe(state, source, store, seed, narrate)
+    _look(state, source, store, narrate)
     given: set[str] = set()
     for case in state.cases.values():
         yield from _final(case, state, given)
@@ -97,8 +100,23 @@ def _probe(state: RunState, source: Source, store: Store, seed: int, narrate: Na
         return
     for target in request.targets:
         narrate(f"auditing the timers of {target}")
+    if any(case.of_model for case in state.cases.values()):
+        narrate("getting the model ready on every target")
     for event in source.probe(request):
         _take_in(event, state, store)
+
+
+def _look(state: RunState, source: Source, store: Store, narrate: Narrate) -> None:
+    """Learn what models give where they are trusted, then what each variant gives and takes."""
+    request = state.to_refer()
+    if request is not None:
+        narrate("running the model where its result is trusted")
+        for event in source.refer(request):
+            _take_in(event, state, store)
+    for looked in list(state.to_observe()):
+        narrate(f"looking at {looked.variant}: accuracy, memory, energy")
+        for event in source.observe(looked):
+            _take_in(event, state, store)
 
 
 def _request(
@@ -111,6 +129,7 @@ def _request(
         audits=state.reports,
         start=source.start(cases[0].plan.start, forkable),
         seed=seed,
+        scratch=state.scratch,
     )
 
 

@@ -19,8 +19,11 @@ from crossgrade.measure.events import (
     Absent,
     Event,
     Lost,
+    ObserveRequest,
     ProbeRequest,
     Ready,
+    Referred,
+    ReferRequest,
     Refused,
     Sampled,
     SessionRequest,
@@ -116,6 +119,32 @@ class Isolated:
             if trying is None:
                 return
             request = _rest_of_probe(request, told)
+
+    def refer(self, request: ReferRequest) -> Iterator[Event]:
+        """Yield trusted runs; of a case that ends the worker why there is none."""
+        for case in request.cases:
+            one = dataclasses.replace(request, cases=(case,))
+            job = self._job("refer_job", one, self._silence_s + case.plan.budget_s)
+            told = False
+            for event, ended in self._events(job, None):
+                if event is not None:
+                    told = True
+                    yield event
+                elif ended is not None and not told:
+                    yield Referred(key=case.key, about="", sample=None, plain_error=None,
+                                   detail=f"{ended.kind}: {ended.detail}")  # fmt: skip
+
+    def observe(self, request: ObserveRequest) -> Iterator[Event]:
+        """Yield what is seen of a variant; one that ends the worker is absent."""
+        silence = self._silence_s + request.case.plan.budget_s
+        told = False
+        for event, ended in self._events(self._job("observe_job", request, silence), None):
+            if event is not None:
+                told = True
+                yield event
+            elif ended is not None and not told:
+                trying = Trying(key=request.case.key, variant=request.variant)
+                yield _absent(trying, ended)
 
     def take(self, request: SessionRequest) -> Iterator[Event]:
         """Yield a session or its loss per case; after a loss the rest goes to a new worker."""

@@ -16,8 +16,12 @@ from crossgrade.measure.events import (
     CaseSession,
     Event,
     Lost,
+    Observed,
+    ObserveRequest,
     ProbeRequest,
     Ready,
+    Referred,
+    ReferRequest,
     Sampled,
 )
 from crossgrade.measure.result import result_of
@@ -25,6 +29,7 @@ from crossgrade.measure.stopping import done, next_rounds
 from crossgrade.targets.protocol import DEFAULT_ANCHOR
 from crossgrade.values.audit import AuditReport
 from crossgrade.values.bench import BenchPlan, BenchResult, LostSession, Session
+from crossgrade.values.model_case import ModelCase
 from crossgrade.values.operator_case import AbsentReason
 
 MOST_LOST = 3
@@ -39,10 +44,16 @@ class CaseState:
     """Key of the case."""
     plan: BenchPlan
     """What is measured."""
+    flop: float | None = None
+    """Floating-point operations of a call, where they are known beforehand."""
     ready: dict[str, Ready] = field(default_factory=dict)
     """Variants that can run."""
     absent: dict[str, Absent] = field(default_factory=dict)
     """Variants that cannot."""
+    reference: Referred | None = None
+    """The trusted run of a case of a model."""
+    observed: dict[str, Observed] = field(default_factory=dict)
+    """Variants of a model that were looked at."""
     sessions: list[Session] = field(default_factory=list)
     """Sessions, in order."""
     lost: list[LostSession] = field(default_factory=list)
@@ -56,9 +67,21 @@ class CaseState:
         return len(self.ready) + len(self.absent) == len(self.plan.variants)
 
     @property
+    def of_model(self) -> bool:
+        """Return whether it is a phase of a model, which is looked at before it is timed."""
+        return isinstance(self.plan.variants[0].case, ModelCase)
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Return variants of a model that can run and were not looked at yet."""
+        if not self.of_model:
+            return ()
+        return tuple(name for name in self.ready if name not in self.observed)
+
+    @property
     def done(self) -> bool:
         """Return whether no further session is wanted."""
-        if not self.probed:
+        if not self.probed or self.unseen:
             return False
         if not self.ready or len(self.lost) >= MOST_LOST:
             return True
@@ -98,11 +121,12 @@ class CaseState:
             tuple(a for a in audits if a.target in used),
             tuple(self.sessions),
             absent=self._reasons(),
-            work={n: (r.flop, r.bytes) for n, r in self.ready.items()},
+            work={n: (self.flop or r.flop, r.bytes) for n, r in self.ready.items()},
             spent_s=self.spent_s,
         )
         notes = {n: r.notes for n, r in self.ready.items() if r.notes}
-        return replace(result, lost=tuple(self.lost), notes=notes)
+        observed = {n: o.observation for n, o in self.observed.items()}
+        return replace(result, lost=tuple(self.lost), notes=notes, observed=observed)
 
     def _reasons(self) -> dict[str, tuple[AbsentReason, str]]:
         """Return why variants have no number: of all, where every session was lost."""
@@ -121,11 +145,13 @@ class RunState:
     """Cases by key, in order."""
     audits: dict[str, Audited] = field(default_factory=dict)
     """Audits by target."""
+    scratch: str = ""
+    """Folder of what takes long to make; empty: none."""
 
     @classmethod
-    def of(cls, plans: Sequence[CasePlan]) -> RunState:
+    def of(cls, plans: Sequence[CasePlan], scratch: str = "") -> RunState:
         """Return a run that has not begun."""
-        return cls({p.key: CaseState(p.key, p.plan) for p in plans})
+        return cls({p.key: CaseState(p.key, p.plan, p.flop) for p in plans}, scratch=scratch)
 
     def apply(self, event: Event) -> None:
         """Take an event in; one that says nothing new of a run changes nothing."""
@@ -136,7 +162,13 @@ class RunState:
             case Ready():
                 self.cases[event.key].ready[event.variant] = event
             case Absent():
+                # One that could run may turn out to compute something else.
+                self.cases[event.key].ready.pop(event.variant, None)
                 self.cases[event.key].absent[event.variant] = event
+            case Referred():
+                self.cases[event.key].reference = event
+            case Observed():
+                self.cases[event.key].observed[event.variant] = event
             case Sampled():
                 case_ = self.cases[event.key]
                 case_.sessions.append(event.session)
@@ -171,11 +203,33 @@ class RunState:
         return ProbeRequest(
             targets=targets,
             audits=self.reports,
-            cases=tuple(CasePlan(key=c.key, plan=c.plan) for c in cases),
+            cases=tuple(map(_case_plan, cases)),
             skip=tuple((c.key, n) for c in cases for n in (*c.ready, *c.absent)),
             seed=seed,
+            scratch=self.scratch,
         )
+
+    def to_refer(self) -> ReferRequest | None:
+        """Return the models without a trusted run that have a variant to compare; None: none."""
+        cases = [c for c in self.cases.values() if c.unseen and c.reference is None]
+        return ReferRequest(cases=tuple(map(_case_plan, cases))) if cases else None
+
+    def to_observe(self) -> Iterator[ObserveRequest]:
+        """Yield variants of models that are to be looked at."""
+        for case in self.cases.values():
+            for name in case.unseen:
+                if case.reference is not None:
+                    yield ObserveRequest(
+                        case=_case_plan(case),
+                        variant=name,
+                        reference=case.reference,
+                        scratch=self.scratch,
+                    )
 
     def open_cases(self) -> Iterator[CaseState]:
         """Yield cases that want a further session."""
         return (c for c in self.cases.values() if not c.done)
+
+
+def _case_plan(case: CaseState) -> CasePlan:
+    return CasePlan(key=case.key, plan=case.plan, flop=case.flop)

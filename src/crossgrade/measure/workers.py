@@ -5,7 +5,7 @@ Runs in a process of its own, or in this one. Must not know who listens, nor wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,23 +19,25 @@ from crossgrade.measure.events import (
     CasePlan,
     Event,
     Lost,
+    ObserveRequest,
     ProbeRequest,
     Ready,
+    ReferRequest,
     Refused,
     Sampled,
     SessionRequest,
     Trying,
 )
+from crossgrade.measure.observe import observe, refer
 from crossgrade.measure.session import take_session, variants_of
 from crossgrade.records.codec import to_json
 from crossgrade.records.typed import from_json
 from crossgrade.targets.protocol import DEFAULT_ANCHOR, CanNote, HasAnchor, Opening, Target
-from crossgrade.targets.registry import open_target
+from crossgrade.targets.registry import OpenTarget, open_target
 from crossgrade.values.audit import AuditReport
 from crossgrade.values.bench import Variant
 from crossgrade.values.operator_case import CannotRun, OperatorCase
 
-OpenTarget = Callable[[str, Opening], Target]
 LAUNCH_BOUND = (
     "the host launches calls no faster than this: it is the host's time, not the device's"
 )
@@ -82,7 +84,7 @@ def anchor_of(target: Target) -> OperatorCase:
 def probe(request: ProbeRequest, open_: OpenTarget = open_target) -> Iterator[Event]:
     """Yield audits of targets, then for each variant of each case whether it can run."""
     audits = {report.target: report for report in request.audits}
-    opening = Opening(session=AUDIT_SESSION, seed=request.seed)
+    opening = Opening(session=AUDIT_SESSION, seed=request.seed, scratch=request.scratch)
     with _targets(opening, open_) as targets:
         for spec in request.targets:
             target = targets.get(spec)
@@ -140,7 +142,7 @@ def take(request: SessionRequest, open_: OpenTarget = open_target) -> Iterator[E
         for case in request.cases:
             yield Trying(key=case.key)
             if case.index not in opened:
-                opening = Opening(session=case.index, seed=request.seed)
+                opening = Opening(session=case.index, seed=request.seed, scratch=request.scratch)
                 opened[case.index] = stack.enter_context(_targets(opening, open_))
             targets = opened[case.index]
             try:
@@ -159,6 +161,16 @@ def take(request: SessionRequest, open_: OpenTarget = open_target) -> Iterator[E
 def probe_job(request: Mapping[str, Any]) -> Iterator[Any]:
     """Yield the events of `probe` as JSON."""
     yield from told(probe(from_json(ProbeRequest, request)))
+
+
+def refer_job(request: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the events of `refer` as JSON."""
+    yield from told(refer(from_json(ReferRequest, request)))
+
+
+def observe_job(request: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the events of `observe` as JSON."""
+    yield from told(observe(from_json(ObserveRequest, request)))
 
 
 def take_job(request: Mapping[str, Any]) -> Iterator[Any]:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from crossgrade.targets.energy import NoEnergy, Sensor, host_sensor
 from crossgrade.targets.exported import blamed, built_for_export, quietly
 from crossgrade.targets.failures import failing_as_result, root_words
 from crossgrade.targets.host import flush_bytes, host, host_witness
@@ -130,6 +131,16 @@ class GraphTarget(ABC):
     def witness(self) -> Witness:
         """Return what the host says now; these runtimes tell nothing of a device."""
         return host_witness()
+
+    def energy_sensor(self) -> Sensor:
+        """Return the counters of the host, where it runs there.
+
+        Raises:
+            NoEnergy: it runs elsewhere, or nothing counts.
+        """
+        if not self.forkable:
+            raise NoEnergy("no-sensor", f"{self.runtime} tells no energy of its device")
+        return host_sensor()
 
     def close(self) -> None:
         """Free the buffer of `flush`, and the graphs that nobody else keeps."""

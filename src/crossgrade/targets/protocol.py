@@ -181,6 +181,20 @@ class CanCountMemory(Protocol):
 
 
 @runtime_checkable
+class CountsPeak(Protocol):
+    """A target that remembers the most memory that live buffers took on its device."""
+
+    def begin_peak(self) -> str:
+        """Forget what was; return what counts from now on, such as a function's name.
+
+        Empty: nobody counts memory of this device, or it is the host's.
+        """
+
+    def peak_bytes(self) -> int:
+        """Return the most memory of live buffers on the device since `begin_peak`, bytes."""
+
+
+@runtime_checkable
 class Simulated(Protocol):
     """A target whose time is its own; its sessions need no processes."""
 

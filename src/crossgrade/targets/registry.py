@@ -19,6 +19,8 @@ from crossgrade.targets.protocol import Opening, Target
 from crossgrade.targets.torch_table import BY_NAME, TORCH_DEVICES, TorchDevice
 
 Factory = Callable[[str, Opening], Target]
+OpenTarget = Callable[[str, Opening], Target]
+"""Opens a target by its specification."""
 
 GROUP = "crossgrade.targets"
 """Entry point group of plug-ins."""

@@ -19,6 +19,14 @@ from typing import Any
 import torch
 
 from crossgrade.errors import TargetAbsent, UnknownTarget
+from crossgrade.targets.energy import (
+    NoEnergy,
+    Sensor,
+    host_sensor,
+    npu_sensor,
+    nvml_sensor,
+    torch_sensor,
+)
 from crossgrade.targets.event_timer import EventTimer, event_maker
 from crossgrade.targets.failures import failing_as_result
 from crossgrade.targets.host import (
@@ -62,6 +70,7 @@ class TorchTarget:
         self._make_event = event_maker(device)
         self._cache: torch.Tensor | None = None
         self._unread: dict[str, str] = {}
+        self._peak: Any = None
         if device.index is not None and hasattr(self._module, "set_device"):
             # Events and libraries of kernels follow the current device.
             self._module.set_device(device)
@@ -182,6 +191,41 @@ class TorchTarget:
             with contextlib.suppress(Exception):
                 return int(owner.memory_allocated(self.device))
         return None
+
+    def begin_peak(self) -> str:
+        """Start counting the most memory of live tensors; return what counts it, empty: nothing."""
+        if self.device.type == "cpu":
+            return ""
+        for owner in (self._module, torch.accelerator):
+            with contextlib.suppress(Exception):
+                owner.reset_peak_memory_stats(self.device)
+                owner.max_memory_allocated(self.device)
+                self._peak = owner
+                return f"{owner.__name__}.max_memory_allocated"
+        return ""
+
+    def peak_bytes(self) -> int:
+        """Return the most memory of live tensors on the device since `begin_peak`, bytes."""
+        return int(self._peak.max_memory_allocated(self.device))
+
+    def energy_sensor(self) -> Sensor:
+        """Return what tells the energy of the device.
+
+        Raises:
+            NoEnergy: nothing here does.
+        """
+        row = BY_NAME.get(self.device.type)
+        told_by = row.energy if row else "torch"
+        index = self.device.index or 0
+        if told_by == "host":
+            return host_sensor()
+        if told_by == "npu-smi":
+            return npu_sensor(index)
+        if told_by == "nvml":
+            # Absent on ROCm, whose devices have the same name; torch tells their power.
+            with contextlib.suppress(NoEnergy):
+                return nvml_sensor(str(getattr(self._properties(), "uuid", "")), index)
+        return torch_sensor(self._module, self.device)
 
     def close(self) -> None:
         """Free the buffer of `flush`, and what torch keeps for later."""
