@@ -4,6 +4,8 @@ Nothing heavy is imported until a function needs it.
 """
 
 from crossgrade.api.assessing import assess as assess
+from crossgrade.api.bench_models import ModelOptions as ModelOptions
+from crossgrade.api.bench_models import bench_model as bench_model
 from crossgrade.api.bench_rendering import render_bench as render_bench
 from crossgrade.api.bench_rendering import render_comparison as render_comparison
 from crossgrade.api.bench_rendering import render_operator_list as render_operator_list

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from crossgrade.values.record import Verification
 
 
-def render_bench(run: BenchRun, *, as_json: bool = False, **screen: Unpack[Screen]) -> str:
+def render_bench(
+    run: BenchRun, *, as_json: bool = False, command: str = "bench op", **screen: Unpack[Screen]
+) -> str:
     """Return measurements as text: JSON, tables on a screen, Markdown in a pipe."""
     if as_json:
-        return json_text("bench op", run, run.verdict)
+        return json_text(command, run, run.verdict)
     from crossgrade.report.bench import bench_document
 
     width = screen.get("width", 120) if screen.get("terminal") else None

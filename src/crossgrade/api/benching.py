@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Protocol
 
 from crossgrade.errors import BadOption, BadSuite
 from crossgrade.units import things
@@ -85,20 +86,29 @@ class BenchOptions:
         if self.op and not _is_glob(self.op) and any(only_list):
             raise BadOption("--only and --most are for a suite, a capture or a glob",
                             hint="leave them out with an operator")  # fmt: skip
-        if not self.on:
-            raise BadOption("nothing to measure on", hint="--on cpu")
-        if len(set(self.on)) < len(self.on):
-            raise BadOption("a target is named twice", hint="`compare` judges two runs")
-        if not 0 < self.budget_s < 1e7:
-            raise BadOption(f"--budget {self.budget_s:g}", hint="seconds above 0")
-        if not 1e-4 <= self.half_width <= 0.5:
-            raise BadOption(f"--half-width {self.half_width:g}", hint="a share from 0.0001 to 0.5")
-        if self.least_sessions not in (5, 8, 12, 18, 27, 40):
-            raise BadOption(f"--sessions {self.least_sessions}", hint="5, 8, 12, 18, 27 or 40")
-        if self.memory_bytes is not None and not 0 < self.memory_bytes < 1e18:
-            raise BadOption(f"--memory {self.memory_bytes / 1e9:g}", hint="GB above 0")
+        check_measuring(self.on, self.budget_s, self.half_width, self.least_sessions,
+                        self.memory_bytes)  # fmt: skip
         if self.most is not None and self.most < 1:
             raise BadOption(f"--most {self.most}", hint="1 or more")
+
+
+def check_measuring(
+    on: Sequence[str], budget_s: float, half_width: float, least_sessions: int,
+    memory_bytes: float | None,
+) -> None:  # fmt: skip
+    """Refuse what makes no sense of options that every measurement of cases has; BadOption."""
+    if not on:
+        raise BadOption("nothing to measure on", hint="--on cpu")
+    if len(set(on)) < len(on):
+        raise BadOption("a target is named twice", hint="`compare` judges two runs")
+    if not 0 < budget_s < 1e7:
+        raise BadOption(f"--budget {budget_s:g}", hint="seconds above 0")
+    if not 1e-4 <= half_width <= 0.5:
+        raise BadOption(f"--half-width {half_width:g}", hint="a share from 0.0001 to 0.5")
+    if least_sessions not in (5, 8, 12, 18, 27, 40):
+        raise BadOption(f"--sessions {least_sessions}", hint="5, 8, 12, 18, 27 or 40")
+    if memory_bytes is not None and not 0 < memory_bytes < 1e18:
+        raise BadOption(f"--memory {memory_bytes / 1e9:g}", hint="GB above 0")
 
 
 def bench(
@@ -120,22 +130,60 @@ def bench(
         TargetAbsent: a target is not here.
         FolderInUse: another run is writing there.
     """
+    options.check()
+    name, cases, notes = _cases(options)
+    run = measured(_plans(cases, options), options, record=record, narrate=narrate)
+    return replace(run, name=name, notes=notes)
+
+
+class Measuring(Protocol):
+    """Options of every kind of case, as far as they say how a run is done."""
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """Return the targets."""
+
+    @property
+    def memory_bytes(self) -> float | None:
+        """Return the memory that a worker may use, bytes; None: no limit."""
+
+    @property
+    def seed(self) -> int:
+        """Return the seed of inputs and of orders."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Return where records and the journal of the run go."""
+
+
+def measured(
+    plans: Sequence[CasePlan], options: Measuring, *, record: bool, narrate: Narrate
+) -> BenchRun:
+    """Return the measurements of planned cases, without name and notes.
+
+    Args:
+        plans: cases under unique keys.
+        options: how; all of it goes into the records as what the user gave.
+        record: whether records and a journal are written.
+        narrate: told what happens.
+
+    Raises:
+        CrossgradeError: TargetAbsent, FolderInUse and such.
+    """
     from crossgrade.environment.fingerprint import fingerprint
     from crossgrade.measure.harness import run
 
-    options.check()
-    name, cases, notes = _cases(options)
-    plans = _plans(cases, options)
     environment = fingerprint()
     with ExitStack() as stack:
         book = _book(options, plans, environment, stack) if record else None
         source = source_of(options.on, options.memory_bytes, stack)
-        found = run(plans, source, store=book, seed=options.seed, narrate=narrate)
+        scratch = stack.enter_context(TemporaryDirectory(prefix="crossgrade-"))
+        found = run(plans, source, store=book, seed=options.seed, scratch=scratch, narrate=narrate)
         rows = {row.key: row for row in _recorded(found, book, options)}
     return BenchRun(
-        name=name,
+        name="",
         rows=tuple(rows[p.key] for p in plans),
-        notes=notes,
+        notes=(),
         folder=str(book.folder) if book else "",
         environment=environment,
         taken_up=book.taken_up if book else 0,
@@ -143,7 +191,7 @@ def bench(
 
 
 def _recorded(
-    found: Iterator[tuple[str, BenchResult]], book: Book | None, options: BenchOptions
+    found: Iterator[tuple[str, BenchResult]], book: Book | None, options: Measuring
 ) -> Iterator[BenchRow]:
     """Yield each case as it becomes final, its record written."""
     for key, result in found:
@@ -313,7 +361,7 @@ def source_of(targets: Sequence[str], memory_bytes: float | None, stack: ExitSta
 
 
 def _book(
-    options: BenchOptions,
+    options: Measuring,
     plans: Sequence[CasePlan],
     environment: Mapping[str, str],
     stack: ExitStack,

@@ -12,6 +12,7 @@ import click
 
 from crossgrade.cli.complete import complete_chips, complete_models
 from crossgrade.cli.screen import screen
+from crossgrade.cli.sizes import sizes
 from crossgrade.errors import BadOption, CrossgradeError
 
 
@@ -37,22 +38,6 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     return prices
 
 
-def _sizes(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, int]:
-    """Return size -> value."""
-    sizes: dict[str, int] = {}
-    for text in value:
-        name, _, amount = text.partition("=")
-        if name in sizes:
-            raise BadOption(f"--size {text}: {name} is given twice")
-        try:
-            sizes[name] = int(amount)
-        except ValueError:
-            raise BadOption(
-                f"--size {text}", hint="NAME=VALUE with a whole number, such as image=384"
-            ) from None
-    return sizes
-
-
 def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     """Return names that commas part."""
     return tuple(name.strip() for name in value.split(",") if name.strip())
@@ -73,7 +58,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     "--tokens", type=int, help="Prompt or sequence length (4096); decode: new tokens (1)."
 )
 @click.option("--context", type=int, help="Tokens already cached (decode 8192, prefill 0).")
-@click.option("--size", "sizes", multiple=True, callback=_sizes, metavar="NAME=VALUE",
+@click.option("--size", "sizes", multiple=True, callback=sizes, metavar="NAME=VALUE",
               help="A size that only some models have, such as image=384; repeatable.")  # fmt: skip
 @click.option("--dtype", metavar="D", help="fp64, fp32, bf16, fp16, fp8, int8, fp4, int4. "
               "Default: the checkpoint's own.")  # fmt: skip

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from crossgrade.report.document import Block, Document, Entry, Heading, Line, Table, Tone
+from crossgrade.report.observed import observed_blocks
 from crossgrade.units import percent, seconds, si, things
 from crossgrade.values.audit import AuditReport, TimerAudit
 from crossgrade.values.bench import ANCHOR, BenchRow, BenchRun, Interval, VariantResult
+from crossgrade.values.model_case import ModelCase
 
 _WIDE = 110
 """Columns from which rates are shown."""
@@ -48,6 +50,7 @@ def _blocks(run: BenchRun, width: int | None) -> Iterator[Block]:
         yield _table(present, alone=len(run.rows) == 1, rates=width is None or width >= _WIDE)
     if weights := [r for r in present if r.result.plan.variants[0].case.calls > 1]:
         yield from _weighted(weights)
+    yield from observed_blocks(present)
     yield from _absent(run)
     yield from _wide(run)
     yield from _noted(run)
@@ -81,10 +84,12 @@ def _table(rows: list[BenchRow], *, alone: bool, rates: bool) -> Table:
     columns = [] if alone else ["case"]
     columns += ["on", "time per call", "95 % interval"]
     columns += [f"over {rows[0].result.plan.variants[0].name}"] if several else []
+    items = any(isinstance(r.result.plan.variants[0].case, ModelCase) for r in rows)
+    columns += ["tokens/s"] if items else []
     columns += ["over anchor", "sessions"]
     columns += ["FLOP/s", "byte/s"] if rates else []
     cells = tuple(
-        tuple(_cells(row, variant, several, rates))[1 if alone else 0 :]
+        tuple(_cells(row, variant, several, rates, items))[1 if alone else 0 :]
         for row in rows
         for variant in row.result.variants
         if _counts(variant)
@@ -94,7 +99,9 @@ def _table(rows: list[BenchRow], *, alone: bool, rates: bool) -> Table:
                  right=frozenset(range(first + 1, len(columns))), title="measured")  # fmt: skip
 
 
-def _cells(row: BenchRow, variant: VariantResult, several: bool, rates: bool) -> Iterator[str]:
+def _cells(
+    row: BenchRow, variant: VariantResult, several: bool, rates: bool, items: bool
+) -> Iterator[str]:
     time = variant.time_s
     yield _title(row)
     yield variant.name
@@ -102,11 +109,21 @@ def _cells(row: BenchRow, variant: VariantResult, several: bool, rates: bool) ->
     yield _span(time) if time else ""
     if several:
         yield _ratio(variant.per_baseline) if variant.per_baseline else "1"
+    if items:
+        yield _items(row, time)
     yield _ratio(variant.per_anchor) if variant.per_anchor else ""
     yield str(len(row.result.sessions))
     if rates:
         yield _rate(variant.flop, time, "FLOP/s")
         yield _rate(variant.bytes, time, "B/s")
+
+
+def _items(row: BenchRow, time: Interval | None) -> str:
+    """Return tokens per second of a phase of a model, or what else its rates count."""
+    case = row.result.plan.variants[0].case
+    if not isinstance(case, ModelCase) or not time or time.value <= 0:
+        return ""
+    return f"{case.workload.items / time.value:.4g}"
 
 
 def _span(interval: Interval) -> str:

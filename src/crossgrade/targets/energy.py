@@ -71,8 +71,10 @@ def host_sensor(root: Path = Path("/")) -> Sensor:
     folder = root / "sys/class/powercap"
     packages = [f for f in sorted(folder.glob("intel-rapl:*")) if _name(f).startswith("package")]
     if not packages:
-        raise NoEnergy("no-sensor", "the system has no energy counter of the processor: "
-                       "/sys/class/powercap has no package, as in most virtual machines")  # fmt: skip
+        raise NoEnergy(
+            "no-sensor", "no package of the processor is under /sys/class/powercap, as in most "
+            "virtual machines"
+        )  # fmt: skip
     files = [f / "energy_uj" for f in packages]
     try:
         for file in files:
@@ -132,8 +134,8 @@ def nvml_sensor(uuid: str, index: int) -> Sensor:
         nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except Exception:
         # Boards before Volta have no counter.
-        return Sensor(name="NVML power", kind="averaged", scope="board",
-                      read=_guarded(lambda: nvml.nvmlDeviceGetPowerUsage(handle) * 1e-3))  # fmt: skip
+        read = _guarded(lambda: nvml.nvmlDeviceGetPowerUsage(handle) * 1e-3)
+        return Sensor(name="NVML power", kind="averaged", scope="board", read=read)
     return Sensor(
         name="NVML total energy", kind="counter", scope="board",
         read=_guarded(lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle) * 1e-3),
