@@ -25,6 +25,8 @@ MOST_S: Final = 20.0
 """Most time that is waited for a slow sensor, s."""
 LEAST_UPDATES: Final = 10
 """Changes of the sensor without which a span is too short for it."""
+LEAST_RISE: Final = 0.02
+"""Share by which power at work must exceed idle power: less is the sensor's own scatter."""
 PERIOD_S: Final = 0.02
 """Time between readings, s."""
 Clock = Callable[[], float]
@@ -103,7 +105,7 @@ def _measured(sensor: Sensor, work: _Work, clock: Clock, sleep: Callable[[float]
     idle_w, active_w = idle.joules / idle.seconds, active.joules / active.seconds
     gross = active.joules / work.calls
     found = replace(found, idle_w=idle_w, active_w=active_w, gross_joules_per_call=gross)
-    if active_w <= idle_w:
+    if active_w <= (1 + LEAST_RISE) * idle_w:
         return replace(found, reason="below-idle", detail=f"{active_w:.4g} W at work, "
                        f"{idle_w:.4g} W idle")  # fmt: skip
     return replace(found, joules_per_call=(active_w - idle_w) * active.seconds / work.calls)
