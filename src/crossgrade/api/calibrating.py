@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from crossgrade.values.record import Record
 
 Narrate = Callable[[str], None]
-BUDGET_S = 35.0
+BUDGET_S = 40.0
 """Time where a session costs little: it is forked, or needs no process."""
 BUDGET_FRESH_S = 300.0
 """Time where every session is a new interpreter that opens the device."""
