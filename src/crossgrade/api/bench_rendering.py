@@ -39,19 +39,21 @@ def stored_bench(paths: Sequence[Path]) -> BenchRun:
         FutureSchema: a newer crossgrade wrote it.
     """
     from crossgrade.api.keeping import bench_result, load_record, record_files
+    from crossgrade.api.shares import with_beside
 
     records = [(path, load_record(path)) for path in record_files(paths)]
     rows = tuple(
         BenchRow(key=path.stem, result=bench_result(record, path), record=str(path))
         for path, record in records
     )
-    return BenchRun(
+    run = BenchRun(
         name=paths[0].name if len(paths) == 1 else f"{len(paths)} records",
         rows=rows,
         notes=(),
         folder=str(records[0][0].parent),
         environment=records[0][1].environment,
     )
+    return with_beside(run, environments={path.stem: r.environment for path, r in records})
 
 
 def targets(*, look: bool = False) -> tuple[TargetInfo, ...]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossgrade.errors import BadOption, InputError
+from crossgrade.errors import BadOption, BadRecord, InputError
 from crossgrade.values.beside import CeilingsUsed
-from crossgrade.values.calibration import CEILING_SEMANTICS, Ceilings, FoundCeilings
+from crossgrade.values.calibration import CEILING_SEMANTICS, Ceilings, FoundCeilings, SheetRate
 
 if TYPE_CHECKING:
     from crossgrade.api.bench_book import Book
@@ -80,6 +80,8 @@ class Calibration:
     """File of the record; empty: none was written."""
     digest: str = ""
     """Digest of the record."""
+    sheet: tuple[SheetRate | None, ...] = ()
+    """What the description of the device says of each rate; None where it says nothing."""
     taken_up: int = 0
     """Sessions that an earlier, interrupted run had taken."""
 
@@ -118,7 +120,7 @@ def calibrate(
         source = source_of((options.on,), None, stack)
         ceilings = _measured(options, first, source, _Chapter(book), narrate)
         if book is None:
-            return Calibration(ceilings=ceilings)
+            return calibration_of(ceilings)
         return _kept(ceilings, options, environment, book)
 
 
@@ -209,8 +211,33 @@ def _kept(
     if options.folder is not None:
         stamp = record.created.replace("-", "").replace(":", "")[:15]
         dump(record, default_folder() / f"{stamp}Z-calibration-{record.digest[:8]}.json")
-    return Calibration(ceilings=ceilings, record=str(path), digest=record.digest,
-                       taken_up=book.taken_up)  # fmt: skip
+    return replace(calibration_of(ceilings), record=str(path), digest=record.digest,
+                   taken_up=book.taken_up)  # fmt: skip
+
+
+def calibration_of(ceilings: Ceilings) -> Calibration:
+    """Return ceilings with what the description of the device says of each."""
+    from crossgrade.api.shares import described, sheet_rate
+
+    chip = described(ceilings.sheet, ceilings)
+    return Calibration(
+        ceilings=ceilings,
+        sheet=tuple(sheet_rate(chip, one.work, one.precision) for one in ceilings.rates),
+    )
+
+
+def stored_calibration(path: Path) -> Calibration:
+    """Return the calibration that a record holds.
+
+    Raises:
+        BadRecord: the file is no record of one, or was changed.
+        FutureSchema: a newer crossgrade wrote it.
+    """
+    record = _load(path)
+    if record.kind != "calibration":
+        raise BadRecord(f"'{path}' is no calibration: it is of kind {record.kind}")
+    found = calibration_of(_ceilings(record))
+    return replace(found, record=str(path), digest=record.digest)
 
 
 def _record(
@@ -265,17 +292,17 @@ def ceilings_for(
     for path in _calibrations(folder):
         try:
             record = _load(path)
+            if not _same_device(record, target, device):
+                continue
+            changed = _changed(record, now)
+            ceilings = None if changed else _ceilings(record)
         except InputError as error:
             unreadable.append(f"{path.name}: {error.message}")
             continue
-        if not _same_device(record, target, device):
-            continue
-        changed = _changed(record, now)
-        if not changed:
-            found = _ceilings(record)
+        if ceilings is not None:
             about = CeilingsUsed(**used, digest=record.digest, path=str(path),
                                  created=record.created, unreadable=tuple(unreadable))  # fmt: skip
-            return FoundCeilings(used=about, ceilings=found)
+            return FoundCeilings(used=about, ceilings=ceilings)
         stale = stale or {"created": record.created, "stale": changed}
     about = CeilingsUsed(**used, **stale, unreadable=tuple(unreadable))
     return FoundCeilings(used=about, ceilings=None)

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from crossgrade.values.bench import BenchResult, Interval
 from crossgrade.values.beside import CeilingsUsed
 from crossgrade.values.chip import Chip
+from crossgrade.values.evidence import NumberClass
 from crossgrade.values.operator_case import AbsentReason, OperatorCase
 from crossgrade.values.precision import Precision
 
@@ -97,3 +98,17 @@ class FoundCeilings:
     """Which record it is, or why there is none."""
     ceilings: Ceilings | None
     """What it says; None: there is none that holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SheetRate:
+    """The rate that a chip description has for a kind of work."""
+
+    value: float
+    """FLOP/s or byte/s."""
+    kind: NumberClass
+    """claimed: a data sheet. measured: what numpy reaches on this CPU."""
+    source: str
+    """Title of the source."""
+    url: str
+    """Where it is."""
