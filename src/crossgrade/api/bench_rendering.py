@@ -13,6 +13,7 @@ from crossgrade.values.comparison import COMPARISON_VERDICTS
 from crossgrade.values.operator_case import CannotRun
 
 if TYPE_CHECKING:
+    from crossgrade.api.calibrating import Calibration
     from crossgrade.api.comparing import Reproduction
     from crossgrade.targets.registry import TargetInfo
     from crossgrade.values.comparison import Comparison
@@ -29,6 +30,17 @@ def render_bench(
 
     width = screen.get("width", 120) if screen.get("terminal") else None
     return screen_text(bench_document(run, width=width), screen)
+
+
+def render_calibration(
+    found: Calibration, *, as_json: bool = False, **screen: Unpack[Screen]
+) -> str:
+    """Return a calibration as text; the JSON has every sample."""
+    if as_json:
+        return json_text("calibrate", found, found.ceilings.verdict)
+    from crossgrade.report.calibration import calibration_document
+
+    return screen_text(calibration_document(found.ceilings, found.sheet, found.record), screen)
 
 
 def stored_bench(paths: Sequence[Path]) -> BenchRun:

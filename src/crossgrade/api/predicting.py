@@ -47,8 +47,8 @@ def predicted_for(case: Case, chip: Chip | None) -> Predicted:
         words = f"{type(error).__name__}: {error}"[:200]
         return Predicted(chip=chip.name, band=None, reason="no-prediction", detail=words)
     if found.unrated_share > UNRATED:
-        return Predicted(chip=chip.name, band=None, reason="no-prediction",
-                         detail=f"no peak of {', '.join(found.unknown_rates)} is known")  # fmt: skip
+        words = f"no peak of {', '.join(found.unknown_rates)} is known"
+        return Predicted(chip=chip.name, band=None, reason="no-prediction", detail=words)
     return Predicted(chip=chip.name, band=found.time_s)
 
 

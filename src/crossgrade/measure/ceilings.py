@@ -94,7 +94,7 @@ def products(
 
     A format that cannot run is not tried again.
     """
-    wanted = [(result, _formats_of(result)) for result in scouted]
+    wanted = [(result, p) for result in scouted if (p := _formats_of(result)) is not None]
     most = max(1, MOST_SIZES * sum(_goes_on(result.variants[0]) for result, _ in wanted))
     each = _SHARES["product"] * budget_s / most
     return tuple(
