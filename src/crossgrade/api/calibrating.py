@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from crossgrade.errors import BadOption, BadRecord, InputError
 from crossgrade.values.beside import CeilingsUsed
@@ -284,11 +284,8 @@ def ceilings_for(
     from crossgrade.environment.fingerprint import fingerprint
 
     now = _deciding(facts, fingerprint() if environment is None else environment)
-    device, unreadable = facts.get("device", ""), []
-    used: dict[str, Any] = {
-        "target": target, "device": device, "sheet": chip_of_device(device),
-    }  # fmt: skip
-    stale: dict[str, Any] = {}
+    device = facts.get("device", "")
+    about = CeilingsUsed(target=target, device=device, sheet=chip_of_device(device))
     for path in _calibrations(folder):
         try:
             record = _load(path)
@@ -297,14 +294,15 @@ def ceilings_for(
             changed = _changed(record, now)
             ceilings = None if changed else _ceilings(record)
         except InputError as error:
-            unreadable.append(f"{path.name}: {error.message}")
+            told = f"{path.name}: {error.message}"
+            about = replace(about, unreadable=(*about.unreadable, told))
             continue
         if ceilings is not None:
-            about = CeilingsUsed(**used, digest=record.digest, path=str(path),
-                                 created=record.created, unreadable=tuple(unreadable))  # fmt: skip
+            about = replace(about, digest=record.digest, path=str(path), created=record.created,
+                            stale=())  # fmt: skip
             return FoundCeilings(used=about, ceilings=ceilings)
-        stale = stale or {"created": record.created, "stale": changed}
-    about = CeilingsUsed(**used, **stale, unreadable=tuple(unreadable))
+        if not about.stale:
+            about = replace(about, created=record.created, stale=changed)
     return FoundCeilings(used=about, ceilings=None)
 
 
