@@ -30,6 +30,8 @@ from crossgrade.targets.torch_table import TORCH_DEVICES
 from crossgrade.values.assessment import Assessment, PhaseAssessment, Verdict
 from crossgrade.values.audit import CHECK_NAMES
 from crossgrade.values.bench import BenchPlan, BenchResult, BenchVerdict, Session, VariantResult
+from crossgrade.values.beside import BesideReason, Place
+from crossgrade.values.calibration import Ceiling, Ceilings, CeilingVerdict
 from crossgrade.values.capture import COLUMNS, ROLES, STAGES, TABLES
 from crossgrade.values.comparison import COMPARISON_VERDICTS
 from crossgrade.values.environment import DoctorVerdict, PackageStatus
@@ -218,6 +220,22 @@ def test_fields_of_a_measurement_are_documented(kind):
     left_out = {"index"} if kind is Session else {"name"}
     assert [f.name for f in dataclasses.fields(kind)
             if f.name not in left_out and not has(body, f.name)] == []  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [Ceilings, Ceiling])
+def test_fields_of_a_calibration_are_documented(kind):
+    body = section(reference("record.md"), "A calibration")
+    assert [f.name for f in dataclasses.fields(kind) if not has(body, f.name)] == []
+
+
+@pytest.mark.parametrize("word", [*get_args(BesideReason), *get_args(Place)])
+def test_words_beside_a_time_are_documented(word):
+    assert f"| `{word}` |" in section(reference("cli.md"), "Beside a time")
+
+
+def test_verdicts_of_a_calibration_are_documented():
+    body = section(reference("cli.md"), "crossgrade calibrate")
+    assert [v for v in get_args(CeilingVerdict) if f"| `{v}` |" not in body] == []
 
 
 @pytest.mark.parametrize("name", [*(t.name for t in SHIPPED), *(d.name for d in TORCH_DEVICES)])

@@ -7,6 +7,7 @@ from crossgrade.api.assessing import assess as assess
 from crossgrade.api.bench_models import ModelOptions as ModelOptions
 from crossgrade.api.bench_models import bench_model as bench_model
 from crossgrade.api.bench_rendering import render_bench as render_bench
+from crossgrade.api.bench_rendering import render_calibration as render_calibration
 from crossgrade.api.bench_rendering import render_comparison as render_comparison
 from crossgrade.api.bench_rendering import render_operator_list as render_operator_list
 from crossgrade.api.bench_rendering import render_reproduction as render_reproduction
@@ -17,6 +18,10 @@ from crossgrade.api.bench_rendering import targets as targets
 from crossgrade.api.benching import BenchOptions as BenchOptions
 from crossgrade.api.benching import bench as bench
 from crossgrade.api.benching import shapes_from_json as shapes_from_json
+from crossgrade.api.calibrating import CalibrateOptions as CalibrateOptions
+from crossgrade.api.calibrating import calibrate as calibrate
+from crossgrade.api.calibrating import ceilings_for as ceilings_for
+from crossgrade.api.calibrating import stored_calibration as stored_calibration
 from crossgrade.api.catalog import chip as chip
 from crossgrade.api.catalog import chip_list as chip_list
 from crossgrade.api.catalog import chip_page as chip_page
@@ -33,12 +38,14 @@ from crossgrade.api.diagnosing import render_doctor as render_doctor
 from crossgrade.api.explaining import explain as explain
 from crossgrade.api.explaining import render_pages as render_pages
 from crossgrade.api.files import write_text as write_text
+from crossgrade.api.keeping import kind_of_record as kind_of_record
 from crossgrade.api.keeping import load_record as load_record
 from crossgrade.api.keeping import verify_records as verify_records
 from crossgrade.api.operators import OperatorQuery as OperatorQuery
 from crossgrade.api.operators import operators as operators
 from crossgrade.api.operators import render_operators as render_operators
 from crossgrade.api.options import AssessOptions as AssessOptions
+from crossgrade.api.predicting import predicted_for as predicted_for
 from crossgrade.api.recording import write_record as write_record
 from crossgrade.api.rendering import document as document
 from crossgrade.api.rendering import render as render

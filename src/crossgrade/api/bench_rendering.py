@@ -13,6 +13,7 @@ from crossgrade.values.comparison import COMPARISON_VERDICTS
 from crossgrade.values.operator_case import CannotRun
 
 if TYPE_CHECKING:
+    from crossgrade.api.calibrating import Calibration
     from crossgrade.api.comparing import Reproduction
     from crossgrade.targets.registry import TargetInfo
     from crossgrade.values.comparison import Comparison
@@ -31,6 +32,17 @@ def render_bench(
     return screen_text(bench_document(run, width=width), screen)
 
 
+def render_calibration(
+    found: Calibration, *, as_json: bool = False, **screen: Unpack[Screen]
+) -> str:
+    """Return a calibration as text; the JSON has every sample."""
+    if as_json:
+        return json_text("calibrate", found, found.ceilings.verdict)
+    from crossgrade.report.calibration import calibration_document
+
+    return screen_text(calibration_document(found.ceilings, found.sheet, found.record), screen)
+
+
 def stored_bench(paths: Sequence[Path]) -> BenchRun:
     """Return the measurements that records hold, as one run.
 
@@ -39,19 +51,21 @@ def stored_bench(paths: Sequence[Path]) -> BenchRun:
         FutureSchema: a newer crossgrade wrote it.
     """
     from crossgrade.api.keeping import bench_result, load_record, record_files
+    from crossgrade.api.shares import with_beside
 
     records = [(path, load_record(path)) for path in record_files(paths)]
     rows = tuple(
         BenchRow(key=path.stem, result=bench_result(record, path), record=str(path))
         for path, record in records
     )
-    return BenchRun(
+    run = BenchRun(
         name=paths[0].name if len(paths) == 1 else f"{len(paths)} records",
         rows=rows,
         notes=(),
         folder=str(records[0][0].parent),
         environment=records[0][1].environment,
     )
+    return with_beside(run, environments={path.stem: r.environment for path, r in records})
 
 
 def targets(*, look: bool = False) -> tuple[TargetInfo, ...]:

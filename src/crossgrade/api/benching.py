@@ -170,6 +170,7 @@ def measured(
     Raises:
         CrossgradeError: TargetAbsent, FolderInUse and such.
     """
+    from crossgrade.api.shares import with_beside
     from crossgrade.environment.fingerprint import fingerprint
     from crossgrade.measure.harness import run
 
@@ -180,7 +181,7 @@ def measured(
         scratch = stack.enter_context(TemporaryDirectory(prefix="crossgrade-"))
         found = run(plans, source, store=book, seed=options.seed, scratch=scratch, narrate=narrate)
         rows = {row.key: row for row in _recorded(found, book, options)}
-    return BenchRun(
+    run_ = BenchRun(
         name="",
         rows=tuple(rows[p.key] for p in plans),
         notes=(),
@@ -188,6 +189,7 @@ def measured(
         environment=environment,
         taken_up=book.taken_up if book else 0,
     )
+    return with_beside(run_, narrate)
 
 
 def _recorded(

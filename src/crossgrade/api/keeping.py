@@ -65,6 +65,17 @@ def load_record(path: Path) -> Record:
     return load(path)
 
 
+def kind_of_record(path: Path) -> str:
+    """Return the kind of a record; of a folder with one record, that of it, else `bench`.
+
+    Raises:
+        BadRecord: the file is no record, or was changed.
+        FutureSchema: a newer crossgrade wrote it.
+    """
+    files = record_files([path])
+    return load_record(files[0]).kind if len(files) == 1 else "bench"
+
+
 def bench_result(record: Record, path: Path) -> BenchResult:
     """Return the measurement that a record holds.
 
@@ -102,6 +113,11 @@ def _verified(path: Path) -> Verification:
             checks.append("its statistics follow from its samples")
             checks.append("its parts do not contradict each other")
         checks.append(_code(record))
+    if record.kind == "calibration":
+        faults = list(_calibration_faults(record))
+        if not faults:
+            checks.append("its rates follow from its samples")
+        checks.append(_code(record))
     return Verification(
         path=str(path),
         kind=record.kind,
@@ -134,6 +150,30 @@ def _differences(stored: BenchResult) -> Iterator[str]:
 
     for difference in unlike(stored, recomputed(stored)):
         yield f"stored, and what the samples give: {difference}"
+
+
+def _calibration_faults(record: Record) -> Iterator[str]:
+    """Yield what differs between the rates of a calibration and what its samples give."""
+    from crossgrade.measure.ceilings import rates_of, verdict_of
+    from crossgrade.records.alike import unlike
+    from crossgrade.records.typed import from_json
+    from crossgrade.values.calibration import Ceilings
+
+    stored = from_json(Ceilings, record.data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numpy, about samples that make no sense
+        for index, measurement in enumerate(stored.measurements):
+            try:
+                for difference in _differences(measurement):
+                    yield f"measurement {index}: {difference}"
+            except Exception as error:
+                # Whatever samples that fit no plan make of arithmetic, it is a fault of the file.
+                yield f"its numbers cannot be worked out: {type(error).__name__}: {error}"
+    for difference in unlike(stored.rates, rates_of(stored.measurements), "rates"):
+        yield f"stored, and what the measurements give: {difference}"
+    if not record.verdict == stored.verdict == verdict_of(stored.rates):
+        yield (f"the verdict of the record is {record.verdict}, its rates give "
+               f"{verdict_of(stored.rates)}")  # fmt: skip
 
 
 def _code(record: Record) -> str:

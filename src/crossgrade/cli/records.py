@@ -43,12 +43,16 @@ def verify(files: tuple[Path, ...], as_json: bool) -> int:
 @_FILES
 @_JSON
 def show(files: tuple[Path, ...], as_json: bool) -> int:
-    """Print what records of measurements say, as `bench` printed it.
+    """Print what records of measurements say, as `bench` or `calibrate` printed it.
 
     Exit codes: 0; 2 a file is no record, was changed, or a newer crossgrade wrote it.
     """
     from crossgrade import api
 
+    if len(files) == 1 and api.kind_of_record(files[0]) == "calibration":
+        found = api.stored_calibration(files[0])
+        click.echo(api.render_calibration(found, as_json=as_json, **screen()), nl=False)
+        return 0
     run = api.stored_bench(files)
     click.echo(api.render_bench(run, as_json=as_json, **screen()), nl=False)
     return 0

@@ -23,6 +23,12 @@ SETTINGS = (
     "ASCEND_LAUNCH_BLOCKING", "TASK_QUEUE_ENABLE", "NVIDIA_TF32_OVERRIDE",
 )  # fmt: skip
 """Environment variables that change how fast an operator runs."""
+DRIVERS = {
+    "amdgpu_driver": "sys/module/amdgpu/version",
+    "ascend_driver": "usr/local/Ascend/driver/version.info",
+    "nvidia_driver": "sys/module/nvidia/version",
+}
+"""Fact -> file with the version of a kernel driver; one that comes with the kernel has none."""
 MEASURING = ("measure", "targets", "jobs", "workloads/operators", "values")
 """Folders of ours whose code decides a number."""
 
@@ -43,6 +49,8 @@ def _facts(env: Mapping[str, str], root: Path) -> Iterator[tuple[str, str]]:
     yield "cpus", str(_usable_cpus())
     yield "governor", _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     yield "turbo_off", _read(root / "sys/devices/system/cpu/intel_pstate/no_turbo")
+    for name, path in DRIVERS.items():
+        yield name, " ".join(_read(root / path).partition("\n")[0].split())
     yield "hypervisor", "yes" if "hypervisor" in _read(root / "proc/cpuinfo").split() else ""
     yield "container", "yes" if (root / ".dockerenv").exists() else ""
     for package in known().packages:

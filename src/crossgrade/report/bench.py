@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from crossgrade.report.beside import beside_blocks
 from crossgrade.report.document import Block, Document, Entry, Heading, Line, Table, Tone
 from crossgrade.report.observed import observed_blocks
 from crossgrade.units import percent, seconds, si, things
@@ -48,6 +49,7 @@ def _blocks(run: BenchRun, width: int | None) -> Iterator[Block]:
     present = [r for r in run.rows if any(_counts(v) for v in r.result.variants)]
     if present:
         yield _table(present, alone=len(run.rows) == 1, rates=width is None or width >= _WIDE)
+    yield from beside_blocks(run)
     if weights := [r for r in present if r.result.plan.variants[0].case.calls > 1]:
         yield from _weighted(weights)
     yield from observed_blocks(present)

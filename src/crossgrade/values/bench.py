@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from crossgrade.values.audit import AuditReport, TimerKind
+from crossgrade.values.beside import Beside, CeilingsUsed
 from crossgrade.values.case import Case
 from crossgrade.values.observation import Observation
 from crossgrade.values.operator_case import AbsentReason, OperatorCase
@@ -247,6 +248,8 @@ class BenchRow:
     """What was found."""
     record: str = ""
     """File of its record; empty: none was written."""
+    beside: tuple[Beside, ...] = ()
+    """What stands beside the time of each variant; worked out when it is shown, not recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +268,8 @@ class BenchRun:
     """Facts of this machine that the numbers depend on."""
     taken_up: int = 0
     """Sessions that an earlier, interrupted run had taken."""
+    ceilings: tuple[CeilingsUsed, ...] = ()
+    """Calibration behind the shares, per target."""
 
     @property
     def verdict(self) -> RunVerdict:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from crossgrade.environment.fingerprint import SETTINGS, code_digest, fingerprint
+from crossgrade.api.calibrating import SYSTEM
+from crossgrade.environment.fingerprint import DRIVERS, SETTINGS, code_digest, fingerprint
 
 CPUINFO = """\
 processor\t: 0
@@ -45,6 +46,20 @@ def test_the_machine_is_read_from_its_root(root):
     assert facts["container"] == "yes"
     assert int(facts["cpus"]) >= 1
     assert facts["python"].endswith(platform.python_version())
+
+
+def test_kernel_drivers_are_there_by_their_first_line(root):
+    for path, text in (
+        ("sys/module/nvidia/version", "580.82.07\n"),
+        ("usr/local/Ascend/driver/version.info", "Version=25.3.rc1\nbuild=1\n"),
+    ):
+        (root / path).parent.mkdir(parents=True)
+        (root / path).write_text(text)
+    facts = fingerprint({}, root)
+    assert facts["nvidia_driver"] == "580.82.07"
+    assert facts["ascend_driver"] == "Version=25.3.rc1"
+    assert "amdgpu_driver" not in facts
+    assert set(DRIVERS) <= set(SYSTEM)
 
 
 def test_what_is_not_known_is_left_out(tmp_path):

@@ -21,7 +21,7 @@ LEAST_NS: Final = 500.0
 """What any call takes on the device, ns; made up, and less than the cost of a launch."""
 _ELEMENT_BYTES: Final[Mapping[str, int]] = {
     "float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2,
-    "int8": 1, "uint8": 1, "bool": 1,
+    "int8": 1, "uint8": 1, "bool": 1, "float8_e4m3fn": 1,
 }  # fmt: skip
 
 
@@ -36,13 +36,13 @@ class Work:
 
 
 def work_of(case: OperatorCase) -> Work:
-    """Return what one call does; an operator that is no `gemm` touches each element three times.
+    """Return what one call does; an operator that is no product touches each element three times.
 
     Raises:
         CannotRun: `bad-arguments`.
     """
     size = _ELEMENT_BYTES.get(case.dtype, 4)
-    if case.op == "gemm":
+    if case.op in ("gemm", "gemm_8bit"):
         m, k, n = (_length(case, name) for name in "mkn")
         return Work(flop=2.0 * m * k * n, bytes=float(size * (m * k + k * n + m * n)))
     lengths = (v for k, v in case.arguments.items() if not k.startswith("sim_") and k != "scale")

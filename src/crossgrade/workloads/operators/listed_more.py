@@ -64,6 +64,19 @@ CONVOLUTION: tuple[OperatorInfo, ...] = (
 """Convolutions."""
 
 MORE: tuple[OperatorInfo, ...] = (
+    OperatorInfo(
+        name="gemm_8bit",
+        group="more",
+        line="product of [m, k] and [k, n] in 8 bits, by a kernel that multiplies them as they are",
+        arguments=(
+            size("M", "rows of the left matrix", aliases=("m",)),
+            size("K", "columns of the left matrix", aliases=("k",)),
+            size("N", "columns of the right matrix", aliases=("n",)),
+        ),
+        dtypes=("int8", "float8_e4m3fn"),
+        defaults={"M": 256, "K": 256, "N": 256},
+        default_dtype="int8",
+    ),
     _one("more", "bmm", "matrix products of a batch",
          (size("batch_size", "products", unit="products"), *MKN),
          {"batch_size": 8, "m": 64, "k": 64, "n": 64}),

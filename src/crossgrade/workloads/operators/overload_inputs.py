@@ -17,11 +17,8 @@ import torch
 
 from crossgrade.workloads.operators.info import LARGEST
 from crossgrade.workloads.operators.request import bad
-from crossgrade.workloads.operators.tensors import torch_dtype
+from crossgrade.workloads.operators.tensors import MOST_DRAWN, torch_dtype
 
-MOST_DRAWN = 1 << 22
-"""Random numbers that are drawn for one input: more of them cost minutes for the weights of a large
-model, in every session, and no time depends on them."""
 _POSITIVE = ("sqrt", "rsqrt", "log", "log2", "log10", "log1p", "pow", "reciprocal")
 _DIVIDING = ("div", "floor_divide", "remainder", "fmod", "__rshift__", "__lshift__")
 _BY_DIMENSION = frozenset(

@@ -1,4 +1,4 @@
-"""Builders of matrix products: gemm, bmm, linear. Must not know targets.
+"""Builders of matrix products: gemm, gemm_8bit, bmm, linear. Must not know targets.
 
 A product of [m, k] and [k, n] takes 2 m k n flop.
 """
@@ -12,8 +12,16 @@ from torch.nn import functional
 
 from crossgrade.values.operator_case import CannotRun
 from crossgrade.workloads.operators.built import BuiltOperator
+from crossgrade.workloads.operators.quantising import filled
 from crossgrade.workloads.operators.request import Request, bad
-from crossgrade.workloads.operators.tensors import Described, built, maker, tensor, torch_dtype
+from crossgrade.workloads.operators.tensors import (
+    Described,
+    built,
+    given,
+    maker,
+    tensor,
+    torch_dtype,
+)
 
 
 def rank_tokens(request: Request) -> int:
@@ -78,6 +86,31 @@ def _in_tfloat32(
     )  # fmt: skip
 
 
+def _narrow_gemm(request: Request) -> BuiltOperator:
+    """Return a product of 8-bit formats by the kernel that multiplies them as they are.
+
+    int8 gives int32, fp8 gives bfloat16: 2 m k n flop, m k + k n + m n t bytes. The right matrix
+    lies column by column, which some of these kernels demand and none refuses.
+    """
+    m, k, n = request.sizes("M", "K", "N")
+    dtype = torch_dtype(request.dtype)
+    fill = filled(request.dtype)
+    pair = (tensor(dtype, m, k, fill=fill), tensor(dtype, n, k, fill=fill))
+    flop = 2.0 * m * k * n
+    if request.dtype == "int8":
+        return built(lambda a, b: torch.ops.aten._int_mm.default(a, b.t()), pair,
+                     (tensor(torch.int32, m, n),), flop=flop)  # fmt: skip
+    one = tensor(torch.float32, fill=given(lambda: torch.ones(())))
+
+    def scaled(a: torch.Tensor, b: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        product: torch.Tensor = torch.ops.aten._scaled_mm.default(
+            a, b.t(), x, y, out_dtype=torch.bfloat16
+        )
+        return product
+
+    return built(scaled, (*pair, one, one), (tensor(torch.bfloat16, m, n),), flop=flop)
+
+
 def _bmm(request: Request) -> BuiltOperator:
     """Return b products: 2 b m k n flop, b (m k + k n + m n) s bytes."""
     b, m, k, n = request.sizes("batch_size", "m", "k", "n")
@@ -104,6 +137,6 @@ def _linear(request: Request) -> BuiltOperator:
 
 
 BUILDERS: Mapping[str, Callable[[Request], BuiltOperator]] = {
-    "gemm": _gemm, "bmm": _bmm, "linear": _linear,
+    "gemm": _gemm, "gemm_8bit": _narrow_gemm, "bmm": _bmm, "linear": _linear,
 }  # fmt: skip
 """Name -> builder."""

@@ -20,9 +20,24 @@ Fill = Callable[[tuple[int, ...], torch.Generator], torch.Tensor]
 """Makes the values of a shape on the CPU, in any format."""
 
 
+MOST_DRAWN = 1 << 22
+"""Random numbers that are drawn for one input; what is larger repeats them. More of them cost
+minutes for the weights of a large model, in every session, and no time depends on them."""
+
+
 def normal(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
     """Return values of the standard normal distribution."""
-    return torch.randn(shape, generator=rng)
+    return _repeated(shape, lambda drawn: torch.randn(drawn, generator=rng))
+
+
+def _repeated(
+    shape: tuple[int, ...], draw: Callable[[tuple[int, ...]], torch.Tensor]
+) -> torch.Tensor:
+    """Return drawn values; of a large shape the first MOST_DRAWN again and again."""
+    count = math.prod(shape)
+    if count <= MOST_DRAWN:
+        return draw(shape)
+    return draw((MOST_DRAWN,)).repeat(-(-count // MOST_DRAWN))[:count].reshape(shape)
 
 
 def positive(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
@@ -34,7 +49,7 @@ def whole(low: int, high: int) -> Fill:
     """Return a fill of whole numbers from `low` up to and with `high`."""
 
     def fill(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
-        return torch.randint(low, high + 1, shape, generator=rng)
+        return _repeated(shape, lambda some: torch.randint(low, high + 1, some, generator=rng))
 
     return fill
 

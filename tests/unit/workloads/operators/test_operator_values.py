@@ -44,6 +44,18 @@ def test_gemm():
     close(c, (a[:, :, None] * b[None]).sum(1))
 
 
+def test_gemm_in_eight_bits_is_exact_in_int8():
+    (a, b), (y,) = run("gemm_8bit", "int8", M=32, K=16, N=24)
+    assert y.dtype == torch.int32
+    assert torch.equal(y, a.int() @ b.int().t())
+
+
+def test_gemm_in_eight_bits_rounds_to_bfloat16_in_fp8():
+    (a, b, *_), (y,) = run("gemm_8bit", "float8_e4m3fn", M=32, K=16, N=32)
+    assert y.dtype == torch.bfloat16
+    close(y.double(), a.double() @ b.double().t(), 2**-7)
+
+
 def test_gemm_of_tokens():
     (a, _), (c,) = run("gemm", num_tokens=12, sp_size=2, hidden_size=5, new_hidden_size=7)
     assert a.shape == (6, 5)
