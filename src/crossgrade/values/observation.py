@@ -104,7 +104,8 @@ class Energy:
     """What happened, for a person."""
     doubt_joules_per_call: float | None = None
     """Half width of the 95 % interval of `joules_per_call`, J, from the scatter of power over five
-    parts each of idling and of working; what the sensor itself gets wrong is not in it."""
+    parts each of idling and of working, the sensor's steps and how exactly its changes are dated;
+    what the sensor itself gets wrong is not in it."""
     period_s: float | None = None
     """How often the sensor was seen to give a new value, s; never below the distance of the
     readings."""
