@@ -15,10 +15,12 @@ from typing import Any, ClassVar
 
 import torch
 
+from crossgrade.targets.energy.meter import EnergyDevice
 from crossgrade.targets.exported import blamed, built_for_export, quietly
 from crossgrade.targets.failures import failing_as_result, root_words
 from crossgrade.targets.host import flush_bytes, host, host_witness
-from crossgrade.targets.protocol import Kernel, Timer, Witness
+from crossgrade.targets.process_memory import process_memory
+from crossgrade.targets.protocol import Kernel, PeakCounter, Timer, Witness
 from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
 from crossgrade.targets.torch_kernel import Inputs
 from crossgrade.values.operator_case import CannotRun, OperatorCase
@@ -69,6 +71,11 @@ class GraphTarget(ABC):
     def forkable(self) -> bool:
         """Return whether its sessions may be forked."""
 
+    @property
+    @abstractmethod
+    def device_kind(self) -> str:
+        """Return the kind of device in torch's words: `cpu`, `cuda`, `npu`, `xpu` ..."""
+
     @abstractmethod
     def facts(self) -> Mapping[str, str]:
         """Return device and versions."""
@@ -105,6 +112,14 @@ class GraphTarget(ABC):
     def witness(self) -> Witness:
         """Return what the host says now; these runtimes tell nothing of a device."""
         return host_witness()
+
+    def energy_device(self) -> EnergyDevice:
+        """Return the device as sensors of energy look for it."""
+        return EnergyDevice(kind=self.device_kind)
+
+    def peak_counter(self) -> PeakCounter | None:
+        """Return the process's own memory on the CPU; other devices these runtimes do not count."""
+        return process_memory() if self.device_kind == "cpu" else None
 
     def close(self) -> None:
         """Free the buffer of `flush`."""

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from crossgrade.errors import TargetAbsent, UnknownTarget
+from crossgrade.targets.energy.meter import EnergyDevice
 from crossgrade.targets.event_timer import EventTimer, event_maker
 from crossgrade.targets.host import (
     check_room,
@@ -26,18 +27,21 @@ from crossgrade.targets.host import (
     host_free_bytes,
     host_witness,
 )
-from crossgrade.targets.protocol import DEFAULT_ANCHOR, Kernel, Timer, Witness
+from crossgrade.targets.process_memory import process_memory
+from crossgrade.targets.protocol import DEFAULT_ANCHOR, Kernel, PeakCounter, Timer, Witness
 from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
 from crossgrade.targets.torch_kernel import TorchKernel, Way, built_case
+from crossgrade.targets.torch_memory import torch_memory
 from crossgrade.targets.torch_table import BY_NAME
 from crossgrade.values.operator_case import OperatorCase
 from crossgrade.workloads.operators import BuiltOperator
 
+_MILLI = 1e-3
 _READINGS = (
     # Documented units: MHz, degrees Celsius, milliwatts.
     ("clock_hz", "clock_rate", 1e6),
     ("temperature_c", "temperature", 1.0),
-    ("power_w", "power_draw", 1e-3),
+    ("power_w", "power_draw", _MILLI),
 )
 """Reading, function of the device module, factor to SI."""
 _LARGE_ANCHOR = OperatorCase(
@@ -155,6 +159,25 @@ class TorchTarget:
                 return int(owner.memory_allocated(self.device))
         return None
 
+    def energy_device(self) -> EnergyDevice:
+        """Return the device as sensors of energy look for it."""
+        kind, properties = self.device.type, self._properties()
+        ask = getattr(self._module, "power_draw", None) if kind != "cpu" else None
+        return EnergyDevice(
+            kind=kind,
+            index=self.device.index or 0,
+            uuid=str(getattr(properties, "uuid", "")),
+            pci=_pci_address(properties),
+            power_w=None if ask is None else lambda: float(ask(self.device)) * _MILLI,
+            power_name=f"torch.{kind}.power_draw",
+        )
+
+    def peak_counter(self) -> PeakCounter | None:
+        """Return the process's own memory for the CPU, else torch's count of live tensors."""
+        if self.device.type == "cpu":
+            return process_memory()
+        return torch_memory(self.device, self._module)
+
     def close(self) -> None:
         """Free the buffer of `flush`, and what torch keeps for later."""
         self._cache = None
@@ -268,6 +291,16 @@ def device_module(device: torch.device) -> Any:
         return torch.get_device_module(device)
     except RuntimeError:
         return None
+
+
+def _pci_address(properties: Any) -> str:
+    """Return the PCI address that a device tells, empty where it tells none."""
+    domain, bus, device = (
+        getattr(properties, f"pci_{part}_id", None) for part in ("domain", "bus", "device")
+    )
+    if domain is None or bus is None or device is None:
+        return ""
+    return f"{domain:04x}:{bus:02x}:{device:02x}.0"
 
 
 def _current(module: Any) -> int:
