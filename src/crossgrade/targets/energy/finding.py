@@ -6,6 +6,7 @@ Must not know any sensor.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -41,11 +42,22 @@ def meter_of(target: object, place: Place | None = None) -> EnergyMeter | NoMete
     return device_meter(target.energy_device(), place or here())
 
 
-def device_meter(device: EnergyDevice, place: Place) -> EnergyMeter | NoMeter:
-    """Return the sensor of a device, which has answered once, or why there is none."""
+def device_meter(
+    device: EnergyDevice, place: Place, broken: Collection[str] = ()
+) -> EnergyMeter | NoMeter:
+    """Return the sensor of a device, which has answered once, or why there is none.
+
+    Args:
+        device: what energy is asked of.
+        place: where to look.
+        broken: packages that are not to be imported, because that is known to fail.
+    """
     refused: list[CannotRead] = []
     for row in SENSORS:
         if row.kinds and device.kind not in row.kinds:
+            continue
+        if row.package in broken:
+            refused.append(CannotRead("error", f"{row.package} is broken"))
             continue
         try:
             return _answering(row.opens(device, place))
@@ -53,7 +65,8 @@ def device_meter(device: EnergyDevice, place: Place) -> EnergyMeter | NoMeter:
             refused.append(error)
     reason = next(word for word in _WORDS if any(error.reason == word for error in refused))
     details = dict.fromkeys(error.detail for error in refused if error.reason == reason)
-    return NoMeter(reason=reason, detail="; ".join(details))
+    tried = "; ".join(filter(None, details))
+    return NoMeter(reason=reason, detail=tried or f"no sensor of `{device.kind}` is known")
 
 
 def _answering(meter: EnergyMeter) -> EnergyMeter:

@@ -41,6 +41,9 @@ def open_nvml(device: EnergyDevice, place: Place) -> EnergyMeter:
     except ImportError as error:
         detail = "NVML needs `pip install nvidia-ml-py`"
         raise CannotRead("no-sensor", detail) from error
+    except Exception as error:
+        detail = f"pynvml does not import: {type(error).__name__}: {error}"
+        raise CannotRead("error", detail[:200]) from error
     _asked(nvml, nvml.nvmlInit)
     try:
         return _opened(nvml, device, place)

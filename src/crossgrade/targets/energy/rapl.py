@@ -64,8 +64,8 @@ def open_rapl(device: EnergyDevice, place: Place) -> EnergyMeter:
     if not found:
         raise CannotRead(
             "no-sensor",
-            f"there is no package under /{_FOLDER}: no such counter in this CPU, no driver of it, "
-            "or a virtual machine or container that hides it",
+            f"no package under /{_FOLDER}: the CPU has no such counter, its driver is not loaded, "
+            "or a virtual machine or container hides it",
         )
     counters = tuple(found.values())
     return Reading(

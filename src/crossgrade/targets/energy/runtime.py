@@ -19,7 +19,7 @@ def open_runtime(device: EnergyDevice, place: Place) -> EnergyMeter:
         CannotRead: it says nothing.
     """
     if device.power_w is None:
-        raise CannotRead("no-sensor", f"the runtime gives no power of {device.kind}")
+        raise CannotRead("no-sensor", "")
     return Reading(
         sensor=device.power_name,
         kind="averaged",

@@ -26,13 +26,15 @@ class SensorRow:
     """Device types that it may count; empty: any."""
     opens: Callable[[EnergyDevice, Place], EnergyMeter]
     """Opens it, or raises `CannotRead`."""
+    package: str = ""
+    """Package that it imports; empty for none."""
 
 
 SENSORS: Final[tuple[SensorRow, ...]] = (
     SensorRow(name="RAPL", kinds=("cpu",), opens=open_rapl),
     SensorRow(name="ACPI power meter", kinds=("cpu",),
               opens=opener_of(("power_meter",), "machine")),
-    SensorRow(name="NVML", kinds=("cuda",), opens=open_nvml),
+    SensorRow(name="NVML", kinds=("cuda",), opens=open_nvml, package="pynvml"),
     SensorRow(name="hwmon", kinds=("cuda",), opens=opener_of(("amdgpu",), "package")),
     SensorRow(name="amd-smi", kinds=("cuda",), opens=open_amd_smi),
     SensorRow(name="rocm-smi", kinds=("cuda",), opens=open_rocm_smi),
