@@ -24,6 +24,8 @@ from crossgrade.values.observation import Energy, EnergyReason
 
 _PARTS: Final = 5
 _MOST_CALLS: Final = 1 << 24
+_LOOK_S: Final = 0.1
+"""Time between two looks at whether idling was long enough, s: looking takes power too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ def energy_of(
     watch = Watch(meter, clock)
     calls = _Calls(run_once, wait, clock, watch, rules)
     try:
+        watch.learn()
         with beside(watch.take, meter.poll_s):
             idle = _idle(watch, clock, sleep, meter.poll_s, rules)
             worked = calls.counted()
@@ -108,7 +111,7 @@ def _idle(
     sleep(rules.settle_s)
     start = clock()
     while True:
-        sleep(poll_s)
+        sleep(max(poll_s, _LOOK_S))
         watch.check()
         span = Span(start_s=start, end_s=clock())
         if span.seconds >= rules.limit_s or _told_idle(watch, span, rules):
@@ -203,7 +206,7 @@ def _judged(
     active_w = joules / span.seconds
     doubt_w = watch.step_w() / 2 + math.hypot(
         *(_scatter_w(watch, part) for part in (idle, span)),
-        *(_dating_w(watch, part, meter.poll_s) for part in (idle, span)),
+        *(_dating_w(watch, part) for part in (idle, span)),
     )
     each_s = span.seconds / calls
     below = active_w - idle_w <= doubt_w
@@ -246,9 +249,13 @@ def _scatter_w(watch: Watch, span: Span) -> float:
     return quantile(0.975, _PARTS - 1) * stdev(powers) / math.sqrt(_PARTS)
 
 
-def _dating_w(watch: Watch, span: Span, poll_s: float) -> float:
-    """Return what is in doubt because a change of a counter is seen up to one reading late, W."""
-    return watch.joules(span) / span.seconds * poll_s / span.seconds if watch.counts else 0.0
+def _dating_w(watch: Watch, span: Span) -> float:
+    """Return what is in doubt because a change of a counter is seen late, W.
+
+    It is seen one reading late at most, and never later than the sensor takes for the next one.
+    """
+    late_s = watch.late_s(span)
+    return watch.joules(span) / span.seconds * late_s / span.seconds if watch.counts else 0.0
 
 
 def _below(active_w: float, idle_w: float, doubt_w: float) -> str:

@@ -21,6 +21,8 @@ from crossgrade.targets.energy.meter import CannotRead, EnergyMeter
 
 LEAST_CHANGES = 3
 """A period is told from that many changes."""
+_AT_SPEED_S = 0.05
+_MOST_AT_SPEED = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,30 @@ class Watch:
         self._points: list[Point] = []
         self._edges: list[Point] = []
         self._failure: CannotRead | None = None
+        self._fine_s: float | None = None
+
+    def learn(self) -> None:
+        """Read at full speed for a moment, to learn the period of a sensor that is fast.
+
+        Readings are far apart later on, so that they take no power; such a sensor then gives a new
+        value each time, and how old it may be is known from here alone.
+
+        Raises:
+            CannotRead: the sensor failed.
+        """
+        start = self._clock()
+        changes: list[float] = []
+        last = self._meter.read()
+        for _ in range(_MOST_AT_SPEED):
+            now = self._clock()
+            if now - start > _AT_SPEED_S or len(changes) > LEAST_CHANGES:
+                break
+            value = self._meter.read()
+            if value != last:
+                changes.append(now)
+            last = value
+        if len(changes) >= LEAST_CHANGES:
+            self._fine_s = median(b - a for a, b in pairwise(changes))
 
     def take(self) -> bool:
         """Add a reading; return False where the sensor failed, which ends the watch."""
@@ -138,11 +164,17 @@ class Watch:
         return len(_within(self._edges[1:], span))
 
     def period_s(self, span: Span) -> float | None:
-        """Return the usual time between changes in a span, s; None where there are too few."""
+        """Return the usual time between changes, s; None where there are too few in a span."""
+        if self._fine_s is not None:
+            return self._fine_s
         times = [p.at_s for p in _within(self._edges[1:], span)]
         if len(times) < LEAST_CHANGES:
             return None
         return median(b - a for a, b in pairwise(times))
+
+    def late_s(self, span: Span) -> float:
+        """Return how late a change may be seen, s."""
+        return min(self._meter.poll_s, self.period_s(span) or self._meter.poll_s)
 
     def trimmed(self, span: Span) -> Span:
         """Return a span from the first to the last value that the sensor told in it.

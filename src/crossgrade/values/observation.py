@@ -107,8 +107,7 @@ class Energy:
     parts each of idling and of working, the sensor's steps and how exactly its changes are dated;
     what the sensor itself gets wrong is not in it."""
     period_s: float | None = None
-    """How often the sensor was seen to give a new value, s; never below the distance of the
-    readings."""
+    """How often the sensor was seen to give a new value, s; None where that was too seldom."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

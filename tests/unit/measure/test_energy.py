@@ -80,6 +80,22 @@ def test_the_period_of_the_sensor_is_learned(world):
     assert energy.period_s == pytest.approx(0.1, abs=0.01)
 
 
+@pytest.mark.parametrize(("period_s", "poll_s"), [(0.001, 0.05), (0.004, 0.02)])
+def test_the_period_of_a_fast_sensor_is_learned_by_reading_fast(world, period_s, poll_s):
+    sensor = Sensor(world, "counter", period_s=period_s, poll_s=poll_s)
+    right = sensor.read
+
+    def read():
+        world.now += 2e-5  # a reading takes time; nothing runs meanwhile
+        return right()
+
+    sensor.read = read
+    energy = measured(world, sensor)
+    assert energy.period_s == pytest.approx(period_s, rel=0.05)
+    assert energy.joules_per_call == pytest.approx(200 * CALL_S, rel=0.01)
+    assert energy.doubt_joules_per_call < 0.01 * energy.joules_per_call
+
+
 def test_a_power_that_changes_within_a_call_is_integrated(world):
     def run():
         world.spend(0.7, 400)
@@ -222,7 +238,7 @@ class Ticks:
 def test_readings_are_taken_beside_the_calls():
     meter = Ticks()
     energy = energy_of(meter, lambda: sum(range(100)), rules=SHORT)
-    assert meter.threads == {"sensor of energy"}
+    assert meter.threads == {"MainThread", "sensor of energy"}  # the first learns the period
     assert energy.gross_joules_per_call > 0
     assert energy.calls > 100
     assert not [t for t in threading.enumerate() if t.name == "sensor of energy"]

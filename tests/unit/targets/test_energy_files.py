@@ -73,14 +73,14 @@ def test_a_counter_that_is_full_starts_again(place):
 @pytest.fixture
 def not_root(monkeypatch):
     """Refuse files without a right to read: the tests may run as root, who may read all."""
-    right = Path.read_text
+    right = os.open
 
-    def read_text(self, *args, **kwargs):
-        if not self.stat().st_mode & 0o444:
-            raise PermissionError(13, "Permission denied", os.fspath(self))
-        return right(self, *args, **kwargs)
+    def opened(path, *args, **kwargs):
+        if not os.stat(path).st_mode & 0o444:
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return right(path, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setattr(os, "open", opened)
 
 
 @pytest.mark.usefixtures("not_root")

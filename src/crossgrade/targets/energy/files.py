@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Final
 
 from crossgrade.targets.energy.meter import CannotRead
+
+_MOST_BYTES: Final = 256
 
 
 def number_in(path: Path) -> float:
@@ -27,7 +31,7 @@ def text_in(path: Path) -> str:
         CannotRead: it is not there, or may not be read.
     """
     try:
-        return path.read_text(encoding="ascii", errors="replace").strip()
+        return _head(path).decode("ascii", errors="replace").strip()
     except FileNotFoundError as error:
         raise CannotRead("no-sensor", f"there is no {path}") from error
     except PermissionError as error:
@@ -35,3 +39,12 @@ def text_in(path: Path) -> str:
         raise CannotRead("not-permitted", detail) from error
     except OSError as error:
         raise CannotRead("error", f"{path}: {error.strerror or error}") from error
+
+
+def _head(path: Path) -> bytes:
+    """Return the beginning of a file; it is read many times a second, beside what is measured."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(handle, _MOST_BYTES)
+    finally:
+        os.close(handle)

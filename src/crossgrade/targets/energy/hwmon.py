@@ -21,7 +21,7 @@ _FILES: Final[tuple[tuple[str, EnergySensor], ...]] = (
 )
 """Files, the most exact one first. Documented units: microjoules and microwatts."""
 _MICRO: Final = 1e-6
-_POLL_S: Final = 0.02
+_POLL_S: Final = 0.05
 _SCOPES: Final = {"card": "board", "pkg": "package"}
 """Label of a driver -> scope."""
 

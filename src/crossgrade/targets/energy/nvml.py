@@ -14,7 +14,7 @@ from crossgrade.targets.energy.visible import machine_index
 from crossgrade.values.observation import EnergySensor
 
 _MILLI: Final = 1e-3
-_POLL_S: Final = 0.01
+_POLL_S: Final = 0.02
 _ASKED: Final[tuple[tuple[str, str, EnergySensor], ...]] = (
     ("nvmlDeviceGetTotalEnergyConsumption", "total energy", "counter"),
     ("nvmlDeviceGetPowerUsage", "power usage", "averaged"),

@@ -19,7 +19,7 @@ from crossgrade.targets.energy.meter import CannotRead, EnergyDevice, EnergyMete
 
 _FOLDER: Final = "sys/class/powercap"
 _MICRO: Final = 1e-6
-_POLL_S: Final = 0.01
+_POLL_S: Final = 0.05
 
 
 @dataclass(slots=True)
