@@ -204,7 +204,7 @@ def _judged(
     idle_w = watch.joules(idle) / idle.seconds
     joules = watch.joules(span)
     active_w = joules / span.seconds
-    doubt_w = watch.step_w() / 2 + math.hypot(
+    doubt_w = watch.step_w() + math.hypot(
         *(_scatter_w(watch, part) for part in (idle, span)),
         *(_dating_w(watch, part) for part in (idle, span)),
     )

@@ -37,6 +37,7 @@ SENSORS = [
     ("counter", {"period_s": 1.0, "poll_s": 0.2}, 0.03),
     ("counter", {"period_s": 0.1, "step": 1.0}, 0.02),
     ("counter", {"period_s": 0.0937}, 0.01),
+    ("counter", {"period_s": 1.9, "poll_s": 0.1}, 0.02),
     ("instant", {"period_s": 0.05, "noise_w": 0.5}, 0.01),
     ("instant", {"period_s": 0.2, "poll_s": 0.25, "noise_w": 1.0}, 0.01),
     ("averaged", {"period_s": 0.1, "window_s": 0.5, "noise_w": 0.2}, 0.01),
@@ -50,7 +51,7 @@ def test_the_energy_of_a_known_power_is_found(world, kind, options, share):
     assert energy.reason is None
     assert energy.joules_per_call == pytest.approx(200 * CALL_S, rel=share)
     assert energy.gross_joules_per_call == pytest.approx(250 * CALL_S, rel=share)
-    assert energy.idle_w == pytest.approx(50, rel=5 * share)
+    assert energy.idle_w == pytest.approx(50, rel=max(share, 0.015))
     assert energy.active_w == pytest.approx(250, rel=share)
     assert (energy.sensor, energy.kind, energy.scope) == ("simulated", kind, "board")
 
@@ -154,6 +155,20 @@ def test_work_that_takes_no_more_than_idling_has_a_reason(world, kind):
 def test_a_difference_within_the_step_of_the_sensor_is_no_difference(world):
     sensor = Sensor(world, "instant", step=5.0, noise_w=4.0)
     assert measured(world, sensor, watts=51.0).reason == "below-idle"
+
+
+def test_the_step_of_a_power_is_in_doubt(world):
+    fine = measured(world, Sensor(world, "instant", noise_w=1.0))
+    coarse_world = World()
+    coarse = measured(coarse_world, Sensor(coarse_world, "instant", noise_w=1.0, step=2.0))
+    assert coarse.doubt_joules_per_call > 2.0 * CALL_S > fine.doubt_joules_per_call
+
+
+def test_a_counter_that_stands_still_while_nothing_runs_tells_no_idle_power():
+    world = World(idle_w=0.0)
+    energy = measured(world, Sensor(world, "counter"))
+    assert energy.reason == "too-coarse"
+    assert "of idling tell no power" in energy.detail
 
 
 @pytest.mark.parametrize(("kind", "period_s"), [("counter", 8.0), ("instant", 8.0)])
