@@ -62,7 +62,8 @@ class Sensor:
                  step=0.0, fails_at=math.inf, failure=None):  # fmt: skip
         self.kind, self.poll_s = kind, poll_s
         self._world, self._period_s, self._window_s = world, period_s, window_s
-        self._noise_w, self._step = noise_w, step
+        # A counter counts something whole; the world computes with fractions.
+        self._noise_w, self._step = noise_w, step or (1e-6 if kind == "counter" else 0.0)
         self._fails_at, self._failure = fails_at, failure
         self.closed = False
 

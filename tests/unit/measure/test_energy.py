@@ -76,6 +76,14 @@ def test_it_works_two_seconds_and_ten_changes(world):
     assert 4.5 <= coarse.seconds < 6
 
 
+@pytest.mark.parametrize("moment", [0.0, 0.4, 0.8, 1.2, 1.6])
+def test_idling_and_working_do_not_mix_in_a_slow_counter(world, moment):
+    world.spend(moment, 300)
+    energy = measured(world, Sensor(world, "counter", period_s=1.9, poll_s=0.1))
+    assert energy.joules_per_call == pytest.approx(200 * CALL_S, rel=0.001)
+    assert energy.idle_w == pytest.approx(50, rel=0.001)
+
+
 def test_the_period_of_the_sensor_is_learned(world):
     energy = measured(world, Sensor(world, "counter", period_s=0.1, poll_s=0.01))
     assert energy.period_s == pytest.approx(0.1, abs=0.01)
