@@ -185,6 +185,7 @@ def test_doctor_outlives_a_torch_that_crashes(tmp_path):
     assert "died with signal 11 (SIGSEGV)" in done.stdout
     assert "| capture | BROKEN |" in done.stdout
     assert "| chips | works |" in done.stdout
+    assert "| npu | none |  |  | no-sensor: npu-smi is not on the search path |" in done.stdout
 
 
 def test_doctor_outlives_a_core_that_crashes(tmp_path):
