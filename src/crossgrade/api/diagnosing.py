@@ -45,8 +45,7 @@ def doctor(
         raise BadOption(f"--timeout {timeout_s:g}", hint="seconds above 0")
     table = known()
     narrate(f"importing {len(table.packages)} packages, each in a process of its own")
-    looked = with_releases(look_at(table.packages, timeout_s=timeout_s))
-    packages = with_ages(looked, table.rooms)
+    packages = with_ages(with_releases(look_at(table.packages, timeout_s=timeout_s)), table.rooms)
     rooms = room_states(table.rooms, packages)
     return Diagnosis(
         verdict=verdict_of(table.rooms, rooms),
