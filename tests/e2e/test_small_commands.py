@@ -153,6 +153,29 @@ def test_doctor_says_that_all_works_here():
     assert any(t.startswith("npu ") for t in document["data"]["operator_tables"])
 
 
+def test_doctor_says_which_sensor_of_energy_is_here(tmp_path):
+    (tmp_path / "npu-smi").write_text(
+        "#!/bin/sh\n"
+        'if [ "$2" = -m ]; then echo "NPU ID  Chip ID  Chip Logic ID  Chip Name"\n'
+        "echo '0  0  0  Ascend 910B3'; else echo 'NPU Real-time Power(W) : 93.4'; fi\n"
+    )
+    (tmp_path / "npu-smi").chmod(0o755)
+    done = shell("doctor", "--json", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    states = {s["device"]: s for s in json.loads(done.stdout)["data"]["energy"]}
+    assert list(states) == ["cpu", "cuda", "npu", "xpu"]
+    assert (states["npu"]["sensor"], states["npu"]["reason"]) == ("npu-smi NPU 0 chip 0", None)
+    assert all(s["sensor"] or (s["reason"] and s["detail"]) for s in states.values())
+
+
+def test_doctor_outlives_a_sensor_that_crashes(tmp_path):
+    done = shell("doctor", "--json", PYTHONPATH=fake_packages(tmp_path, pynvml=KILL))
+    states = {s["device"]: s for s in json.loads(done.stdout)["data"]["energy"]}
+    assert (states["cuda"]["reason"], states["cuda"]["detail"]) == ("error", "pynvml is broken")
+    # Torch imports the package too, and dies of it.
+    assert done.returncode == 2
+    assert states["cpu"]["reason"] != "error"
+
+
 KILL = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 
 
@@ -162,6 +185,7 @@ def test_doctor_outlives_a_torch_that_crashes(tmp_path):
     assert "died with signal 11 (SIGSEGV)" in done.stdout
     assert "| capture | BROKEN |" in done.stdout
     assert "| chips | works |" in done.stdout
+    assert "| npu | none |  |  | no-sensor: npu-smi is not on the search path |" in done.stdout
 
 
 def test_doctor_outlives_a_core_that_crashes(tmp_path):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         FolderState,
         MachineState,
         PackageState,
+        SensorState,
     )
 
 
@@ -44,8 +45,7 @@ def doctor(
         raise BadOption(f"--timeout {timeout_s:g}", hint="seconds above 0")
     table = known()
     narrate(f"importing {len(table.packages)} packages, each in a process of its own")
-    looked = with_releases(look_at(table.packages, timeout_s=timeout_s))
-    packages = with_ages(looked, table.rooms)
+    packages = with_ages(with_releases(look_at(table.packages, timeout_s=timeout_s)), table.rooms)
     rooms = room_states(table.rooms, packages)
     return Diagnosis(
         verdict=verdict_of(table.rooms, rooms),
@@ -58,6 +58,7 @@ def doctor(
         chips=_chips(),
         operator_tables=_operator_tables(),
         folders=_folders(),
+        energy=_energy(packages),
     )
 
 
@@ -125,6 +126,28 @@ def _operator_tables() -> tuple[str, ...]:
     except (OSError, BadOperatorTable):
         return ()
     return tuple(f"{b.name} {b.versions[-1]}" for b in found if b.versions)
+
+
+def _energy(packages: Sequence[PackageState]) -> tuple[SensorState, ...]:
+    """Return which sensor of energy each kind of device has; no broken package is imported."""
+    from crossgrade.targets.energy.finding import device_meter, here
+    from crossgrade.targets.energy.meter import EnergyDevice, NoMeter
+    from crossgrade.targets.energy.table import KINDS
+    from crossgrade.values.environment import SensorState
+
+    place, states = here(), []
+    broken = {p.name for p in packages if p.status == "broken"}
+    for kind in KINDS:
+        found = device_meter(EnergyDevice(kind=kind), place, broken)
+        if isinstance(found, NoMeter):
+            state = SensorState(device=kind, sensor="", kind=None, scope="",
+                                reason=found.reason, detail=found.detail)  # fmt: skip
+        else:
+            state = SensorState(device=kind, sensor=found.sensor, kind=found.kind,
+                                scope=found.scope, reason=None, detail="")  # fmt: skip
+            found.close()
+        states.append(state)
+    return tuple(states)
 
 
 def _folders() -> tuple[FolderState, ...]:

@@ -1,193 +1,287 @@
-"""Energy of one call: what a sensor says while a variant runs, less what it says before.
+"""Energy of one call: idle power first, then calls for seconds, the sensor read beside them.
 
-Rules: idle is measured just before and subtracted apart; the working span lasts some seconds and
-several updates of the sensor; a figure that cannot be had is a reason, never a zero. Must not know
-any sensor.
+A figure comes with the doubt that the scatter of power leaves; where there can be none, with the
+reason. Must not know any sensor or target, nor torch.
+
+The rules are those of careful public ones (InferenceX's audit of power): a span of many periods of
+the sensor, trapezoids with interpolated ends, no gap between readings above 3 s, a reason instead
+of a number.
 """
 
 from __future__ import annotations
 
-import threading
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from statistics import stdev
 from typing import Final
 
-from crossgrade.targets.energy import HasEnergySensor, NoEnergy, Sensor
-from crossgrade.targets.protocol import Kernel, Target
-from crossgrade.values.observation import Energy
+from crossgrade.measure.student import quantile
+from crossgrade.measure.watch import Beside, Span, Watch, in_thread
+from crossgrade.targets.energy.meter import CannotRead, EnergyMeter, NoMeter
+from crossgrade.values.observation import Energy, EnergyReason
 
-IDLE_S: Final = 2.0
-"""Time of the idle reading, s."""
-WORK_S: Final = 3.0
-"""Least time of the working span, s."""
-MOST_S: Final = 20.0
-"""Most time that is waited for a slow sensor, s."""
-LEAST_UPDATES: Final = 10
-"""Changes of the sensor without which a span is too short for it."""
-LEAST_RISE: Final = 0.02
-"""Share by which power at work must exceed idle power: less is the sensor's own scatter."""
-PERIOD_S: Final = 0.02
-"""Time between readings, s."""
-Clock = Callable[[], float]
-_NOTHING: Final = Energy(joules_per_call=None, gross_joules_per_call=None, idle_w=None,
-                         active_w=None, calls=0, seconds=0.0, sensor="", kind=None,
-                         scope="")  # fmt: skip
+_PARTS: Final = 5
+_MOST_CALLS: Final = 1 << 24
+_LOOK_S: Final = 0.1
+"""Time between two looks at whether idling was long enough, s: looking takes power too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """Readings over a stretch of time."""
+class EnergyRules:
+    """How long is long enough."""
 
-    seconds: float
-    """Its length, s."""
-    joules: float
-    """Energy in it, J."""
-    updates: int
-    """How often the sensor changed."""
+    settle_s: float = 1.0
+    """Time before idle power, and time of working before calls count, s: a power that a sensor
+    averages over a second still holds what was before."""
+    least_s: float = 2.0
+    """Least time of idling and of working, s."""
+    least_changes: int = 10
+    """The sensor gives at least that many new values while calls count."""
+    least_readings: int = 5
+    """Idle power is told from at least that many readings."""
+    periods: float = 10.0
+    """Idle power is taken over that many periods of the sensor, where it has one by then."""
+    gap_s: float = 3.0
+    """Longest time without a reading, s."""
+    batch_s: float = 0.02
+    """Calls are started in batches of that length, s, and waited for after each."""
+    limit_s: float = 20.0
+    """Limit of idling and of working, each, s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worked:
+    """Calls that count."""
+
+    span: Span
+    """When they ran."""
+    calls: int
+    """How many."""
 
 
 def energy_of(
-    target: Target,
-    kernel: Kernel,
+    meter: EnergyMeter | NoMeter,
+    run_once: Callable[[], object],
     *,
-    clock: Clock = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    wait: Callable[[], object] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
+    sleep: Callable[[float], object] = time.sleep,
+    beside: Beside = in_thread,
+    rules: EnergyRules = EnergyRules(),
 ) -> Energy:
-    """Return the energy of a call of a kernel, or why it is not known.
+    """Return the energy of one call; takes about six seconds; a slow sensor, up to a minute.
+
+    Nothing else may run on what the sensor counts: it counts that too. What `run_once` raises comes
+    out.
 
     Args:
-        target: where it runs.
-        kernel: what runs; it has run before.
-        clock: monotonic, s.
-        sleep: waits some seconds.
+        meter: the sensor, or why there is none; it stays open.
+        run_once: starts one call.
+        wait: returns when all started calls have run.
+        clock: s.
+        sleep: waits so many seconds.
+        beside: takes the readings.
+        rules: how long is long enough.
     """
-    if not isinstance(target, HasEnergySensor):
-        return replace(_NOTHING, reason="no-sensor",
-                       detail=f"`{target.spec}` tells of no energy sensor")  # fmt: skip
+    if isinstance(meter, NoMeter):
+        return _absent(meter.reason, meter.detail)
+    watch = Watch(meter, clock)
+    calls = _Calls(run_once, wait, clock, watch, rules)
     try:
-        sensor = target.energy_sensor()
-        return _measured(sensor, _Work(target, kernel), clock, sleep)
-    except NoEnergy as nothing:
-        return replace(_NOTHING, reason=nothing.reason, detail=nothing.detail)
+        watch.learn()
+        with beside(watch.take, meter.poll_s):
+            idle = _idle(watch, clock, sleep, meter.poll_s, rules)
+            worked = calls.counted()
+        watch.check()
+    except CannotRead as error:
+        return _absent(error.reason, error.detail, meter)
+    return _judged(meter, watch, idle, worked, rules)
 
 
-@dataclass(slots=True)
-class _Work:
-    """Calls of a kernel, counted."""
-
-    target: Target
-    kernel: Kernel
-    calls: int = 0
-
-    def once(self) -> None:
-        """Run one call to its end."""
-        self.kernel.launch()
-        self.target.synchronize()
-        self.calls += 1
-
-
-def _measured(sensor: Sensor, work: _Work, clock: Clock, sleep: Callable[[float], None]) -> Energy:
-    idle_end = clock() + IDLE_S
-    idle = _span(sensor, lambda: sleep(PERIOD_S), lambda updates: clock() >= idle_end, clock, sleep)
+def _idle(
+    watch: Watch,
+    clock: Callable[[], float],
+    sleep: Callable[[float], object],
+    poll_s: float,
+    rules: EnergyRules,
+) -> Span:
+    """Return a span in which nothing ran, long enough to tell idle power."""
+    sleep(rules.settle_s)
     start = clock()
-
-    def enough(updates: int) -> bool:
-        spent = clock() - start
-        return spent >= MOST_S or (spent >= WORK_S and updates >= LEAST_UPDATES)
-
-    active = _span(sensor, work.once, enough, clock, sleep)
-    found = replace(_NOTHING, sensor=sensor.name, kind=sensor.kind, scope=sensor.scope,
-                    calls=work.calls, seconds=active.seconds)  # fmt: skip
-    if active.updates < LEAST_UPDATES:
-        return replace(found, reason="too-coarse", detail=f"{sensor.name} changed "
-                       f"{active.updates} times in {active.seconds:.1f} s")  # fmt: skip
-    idle_w, active_w = idle.joules / idle.seconds, active.joules / active.seconds
-    gross = active.joules / work.calls
-    found = replace(found, idle_w=idle_w, active_w=active_w, gross_joules_per_call=gross)
-    if active_w <= (1 + LEAST_RISE) * idle_w:
-        return replace(found, reason="below-idle", detail=f"{active_w:.4g} W at work, "
-                       f"{idle_w:.4g} W idle")  # fmt: skip
-    return replace(found, joules_per_call=(active_w - idle_w) * active.seconds / work.calls)
+    while True:
+        sleep(max(poll_s, _LOOK_S))
+        watch.check()
+        span = Span(start_s=start, end_s=clock())
+        if span.seconds >= rules.limit_s or _told_idle(watch, span, rules):
+            return watch.trimmed(span)
 
 
-def _span(
-    sensor: Sensor, step: Callable[[], None], enough: Callable[[int], bool], clock: Clock,
-    sleep: Callable[[float], None],
-) -> Span:  # fmt: skip
-    """Return what the sensor tells while steps are taken, until it is enough."""
-    return (_counted if sensor.kind == "counter" else _sampled)(sensor, step, enough, clock, sleep)
+def _told_idle(watch: Watch, span: Span, rules: EnergyRules) -> bool:
+    """Return whether a span is long enough for idle power.
+
+    A power may stay the same for long while nothing runs, a counter may not.
+    """
+    period_s = watch.period_s(span)
+    if watch.counts and period_s is None:
+        return False
+    readings = watch.readings(watch.trimmed(span))
+    wanted_s = max(rules.least_s, rules.periods * (period_s or 0.0))
+    return readings >= rules.least_readings and span.seconds >= wanted_s
 
 
-def _counted(
-    sensor: Sensor, step: Callable[[], None], enough: Callable[[int], bool], clock: Clock,
-    sleep: Callable[[float], None],
-) -> Span:  # fmt: skip
-    """Return the difference of a counter, read after each step."""
-    start, last, joules, updates = clock(), sensor.read(), 0.0, 0
-    while not enough(updates):
-        step()
-        now = sensor.read()
-        if now != last:
-            joules += _since(last, now, sensor.wraps_at_j)
-            updates, last = updates + 1, now
-    return Span(seconds=clock() - start, joules=joules, updates=updates)
+class _Calls:
+    """Calls in batches, for as long as the sensor wants."""
 
+    def __init__(
+        self,
+        run_once: Callable[[], object],
+        wait: Callable[[], object],
+        clock: Callable[[], float],
+        watch: Watch,
+        rules: EnergyRules,
+    ) -> None:
+        self._run_once = run_once
+        self._wait = wait
+        self._clock = clock
+        self._watch = watch
+        self._rules = rules
+        self._batch = 1
 
-def _since(before: float, now: float, wraps_at: float | None) -> float:
-    if now >= before:
-        return now - before
-    if wraps_at is None:
-        raise NoEnergy("error", "the counter went back")
-    return now + wraps_at - before
+    def counted(self) -> Worked:
+        """Run calls until enough were seen; more run before and after than count, so that every
+        value that is interpolated at an end was taken while calls ran."""
+        rules = self._rules
+        begun = self._clock()
+        self._grow(begun + rules.settle_s)
+        self._until_seen(begun)
+        start, calls = self._clock(), 0
+        while True:
+            calls += self._run()
+            span = Span(start_s=start, end_s=self._clock())
+            changes = self._watch.changes(span)
+            enough = span.seconds >= rules.least_s and changes >= rules.least_changes
+            if enough or span.seconds >= rules.limit_s:
+                break
+        self._until_seen(span.end_s)
+        return Worked(span=span, calls=calls)
 
-
-@dataclass(slots=True)
-class _Trapezoid:
-    """Power over time, integrated as it is read."""
-
-    joules: float = 0.0
-    updates: int = 0
-    failed: NoEnergy | None = None
-    _last: tuple[float, float] | None = None
-    done: threading.Event = field(default_factory=threading.Event)
-
-    def add(self, at: float, watts: float) -> None:
-        """Take a reading in."""
-        if self._last is not None:
-            self.joules += (at - self._last[0]) * (watts + self._last[1]) / 2
-            self.updates += watts != self._last[1]
-        self._last = at, watts
-
-
-def _sampled(
-    sensor: Sensor, step: Callable[[], None], enough: Callable[[int], bool], clock: Clock,
-    sleep: Callable[[float], None],
-) -> Span:  # fmt: skip
-    """Return power integrated over time; a thread reads it while steps are taken."""
-    power = _Trapezoid()
-    start = clock()
-    power.add(start, sensor.read())
-
-    def read() -> None:
-        while not power.done.is_set():
-            try:
-                power.add(clock(), sensor.read())
-            except NoEnergy as failed:
-                power.failed = failed
+    def _grow(self, until_s: float) -> None:
+        """Run calls for a while, and learn how many make a batch."""
+        while True:
+            before = self._clock()
+            self._run()
+            now = self._clock()
+            if now - before < self._rules.batch_s:
+                self._batch = min(2 * self._batch, _MOST_CALLS)
+            if now >= until_s:
                 return
-            sleep(PERIOD_S)
 
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    try:
-        while power.failed is None and not enough(power.updates):
-            step()
-    finally:
-        power.done.set()
-        thread.join()
-    if power.failed is not None:
-        raise power.failed
-    end = clock()
-    power.add(end, sensor.read())
-    return Span(seconds=end - start, joules=power.joules, updates=power.updates)
+    def _until_seen(self, moment_s: float) -> None:
+        """Run calls until the sensor told something after a moment."""
+        while not self._watch.seen_since(moment_s):
+            if self._clock() - moment_s > self._rules.gap_s + self._rules.settle_s:
+                return
+            self._run()
+
+    def _run(self) -> int:
+        for _ in range(self._batch):
+            self._run_once()
+        self._wait()
+        self._watch.check()
+        return self._batch
+
+
+def _judged(
+    meter: EnergyMeter, watch: Watch, idle: Span, worked: Worked, rules: EnergyRules
+) -> Energy:
+    """Return the figures, or why there are none."""
+    span, calls = worked.span, worked.calls
+    coarse = _too_coarse(watch, idle, span, rules)
+    if coarse:
+        return _absent("too-coarse", coarse, meter, worked=worked)
+    idle_w = watch.joules(idle) / idle.seconds
+    joules = watch.joules(span)
+    active_w = joules / span.seconds
+    doubt_w = watch.step_w() + math.hypot(
+        *(_scatter_w(watch, part) for part in (idle, span)),
+        *(_dating_w(watch, part) for part in (idle, span)),
+    )
+    each_s = span.seconds / calls
+    below = active_w - idle_w <= doubt_w
+    return Energy(
+        joules_per_call=None if below else (active_w - idle_w) * each_s,
+        gross_joules_per_call=joules / calls,
+        idle_w=idle_w,
+        active_w=active_w,
+        calls=calls,
+        seconds=span.seconds,
+        sensor=meter.sensor,
+        kind=meter.kind,
+        scope=meter.scope,
+        reason="below-idle" if below else None,
+        detail=_below(active_w, idle_w, doubt_w) if below else "",
+        doubt_joules_per_call=doubt_w * each_s,
+        period_s=watch.period_s(span),
+    )
+
+
+def _too_coarse(watch: Watch, idle: Span, span: Span, rules: EnergyRules) -> str:
+    """Return what a sensor lacks for a figure; empty: nothing."""
+    if watch.counts and watch.period_s(idle) is None:
+        return f"{watch.changes(idle)} new values in {idle.seconds:.3g} s of idling tell no power"
+    changes = watch.changes(span)
+    if changes < rules.least_changes:
+        return f"{changes} new values in {span.seconds:.3g} s, {rules.least_changes} are needed"
+    if not watch.seen_since(span.end_s):
+        return "it gave no new value after the last call"
+    for name, part in (("idling", idle), ("working", span)):
+        gap = watch.widest_gap_s(part)
+        if gap > rules.gap_s:
+            return f"{gap:.3g} s of {name} went by without a reading, {rules.gap_s:g} s are allowed"
+    return ""
+
+
+def _scatter_w(watch: Watch, span: Span) -> float:
+    """Return half the 95 % interval of the mean power of a span, from equal parts of it, W."""
+    powers = [watch.joules(part) / part.seconds for part in span.parts(_PARTS)]
+    return quantile(0.975, _PARTS - 1) * stdev(powers) / math.sqrt(_PARTS)
+
+
+def _dating_w(watch: Watch, span: Span) -> float:
+    """Return what is in doubt because a change of a counter is seen late, W.
+
+    It is seen one reading late at most, and never later than the sensor takes for the next one.
+    """
+    late_s = watch.late_s(span)
+    return watch.joules(span) / span.seconds * late_s / span.seconds if watch.counts else 0.0
+
+
+def _below(active_w: float, idle_w: float, doubt_w: float) -> str:
+    return (
+        f"{active_w:.4g} W while working, {idle_w:.4g} W while idling: the difference is within "
+        f"{doubt_w:.2g} W, which the sensor leaves in doubt"
+    )
+
+
+def _absent(
+    reason: EnergyReason,
+    detail: str,
+    meter: EnergyMeter | None = None,
+    *,
+    worked: Worked | None = None,
+) -> Energy:
+    return Energy(
+        joules_per_call=None,
+        gross_joules_per_call=None,
+        idle_w=None,
+        active_w=None,
+        calls=worked.calls if worked else 0,
+        seconds=worked.span.seconds if worked else 0.0,
+        sensor=meter.sensor if meter else "",
+        kind=meter.kind if meter else None,
+        scope=meter.scope if meter else "",
+        reason=reason,
+        detail=detail,
+    )

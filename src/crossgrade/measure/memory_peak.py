@@ -1,92 +1,95 @@
-"""Memory of one variant, in a process that runs nothing else.
+"""Memory of a variant in a process that runs nothing else.
 
-On the host it is memory of the process (resident set) beyond what the imported libraries take, so
-it counts whatever the runtime keeps, pages that its allocator has not given back too. On a device
-it is what the runtime's own allocator says of live buffers. Must not know torch.
+Three moments: before it is prepared, with the libraries imported; when it is ready; after some
+calls. Must not know what counts, nor torch.
 """
 
 from __future__ import annotations
 
-import resource
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
 
-from crossgrade.targets.protocol import CanCountMemory, CountsPeak, Target
+from crossgrade.targets.protocol import CountsPeakMemory, PeakCounter
 from crossgrade.values.observation import MemoryPeak
-
-_FORGET_PEAK: Final = "5"
-"""What the kernel takes as the wish to forget the peak (man proc_pid_clear_refs)."""
 
 
 @dataclass(slots=True)
 class PeakMemory:
-    """The counter, from before a case is prepared until after it has run."""
+    """A variant's memory, being counted."""
 
-    _counter: str
-    _now: Callable[[], float]
-    _most: Callable[[], float]
-    _before: float
-    _ready: float | None = None
+    _counter: PeakCounter | None
+    """What counts; None where nothing does."""
+    _base_bytes: float = 0.0
+    """What was held before."""
+    _ready_bytes: float | None = None
+    """What was held when it was ready; None until then."""
+    _failure: str = ""
+    """What failed; empty: nothing."""
 
     @classmethod
-    def start(cls, target: Target, root: Path = Path("/")) -> PeakMemory:
-        """Return a counter that starts now; what is imported later counts.
+    def start(cls, target: object) -> PeakMemory:
+        """Begin, before the case is prepared; the libraries that it takes are imported.
 
         Args:
-            target: where the case will run.
-            root: where `proc` is, another folder in tests.
+            target: what will run it; one that is not `CountsPeakMemory` has no counter.
         """
-        counter = target.begin_peak() if isinstance(target, CountsPeak) else ""
-        if counter and isinstance(target, CountsPeak) and isinstance(target, CanCountMemory):
-            live, peak = target.allocated_bytes, target.peak_bytes
-            return cls(counter, lambda: float(live() or 0), lambda: float(peak()), 0.0)
-        return _of_process(root)
+        counter = target.peak_counter() if isinstance(target, CountsPeakMemory) else None
+        memory = cls(counter)
+        if counter is not None:
+            memory._take(counter, "base")
+        return memory
 
     def ready(self) -> None:
-        """Note what is held now that the case is prepared."""
-        self._ready = self._now() - self._before
+        """Note what it holds now that it is ready, and begin to look for the most."""
+        if self._counter is not None:
+            self._take(self._counter, "ready")
 
     def peak(self) -> MemoryPeak:
-        """Return what was held when it was ready, and the most since the start."""
+        """Return the figures, after some calls that have ended."""
+        counter = self._counter
+        if counter is None:
+            return _absent("")
+        try:
+            most = counter.peak_bytes()
+        except Exception as error:
+            self._fail(error)
+        if self._failure or self._ready_bytes is None:
+            return _failed(counter.name, self._failure or "it was never ready")
+        # What was freed since the beginning can make the difference negative: it holds nothing.
         return MemoryPeak(
-            ready_bytes=self._ready,
-            peak_bytes=max(0.0, self._most() - self._before),
-            counter=self._counter,
+            ready_bytes=max(0.0, self._ready_bytes - self._base_bytes),
+            peak_bytes=max(0.0, most - self._base_bytes),
+            counter=counter.name,
         )
 
+    def _take(self, counter: PeakCounter, moment: str) -> None:
+        try:
+            counter.reset()
+            held = counter.held_bytes()
+        # Counters of vendors fail with whatever their runtime raises; a figure is lost, no more.
+        except Exception as error:
+            self._fail(error)
+            return
+        if moment == "base":
+            self._base_bytes = held
+        else:
+            self._ready_bytes = held
 
-def _of_process(root: Path) -> PeakMemory:
-    status, forget = root / "proc/self/status", root / "proc/self/clear_refs"
-    if not status.is_file():
-        return PeakMemory("ru_maxrss of the process", _greatest, _greatest, _greatest())
-
-    def resident() -> float:
-        return _field(status, "VmRSS")
-
-    try:
-        forget.write_text(_FORGET_PEAK)
-    except OSError:
-        # What the process took earlier, while it imported, may be the peak then.
-        return PeakMemory("VmHWM of the process, imports included", resident,
-                          lambda: _field(status, "VmHWM"), resident())  # fmt: skip
-    return PeakMemory("VmHWM of the process", resident, lambda: _field(status, "VmHWM"),
-                      resident())  # fmt: skip
-
-
-def _field(status: Path, name: str) -> float:
-    """Return a field of the kernel's account of a process, bytes."""
-    for line in status.read_text().splitlines():
-        key, _, rest = line.partition(":")
-        if key == name:
-            return float(rest.split()[0]) * 1024
-    return 0.0
+    def _fail(self, error: Exception) -> None:
+        words = " ".join(str(error).split())
+        self._failure = self._failure or f"{type(error).__name__}: {words}"[:200]
 
 
-def _greatest() -> float:
-    """Return the most memory that this process ever had resident, bytes."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts kilobytes, macOS bytes (man getrusage).
-    return float(most if sys.platform == "darwin" else most * 1024)
+def _absent(counter: str) -> MemoryPeak:
+    return MemoryPeak(
+        ready_bytes=None,
+        peak_bytes=None,
+        counter=counter,
+        reason="no-counter",
+        detail="nothing here counts memory of that device",
+    )
+
+
+def _failed(counter: str, detail: str) -> MemoryPeak:
+    return MemoryPeak(
+        ready_bytes=None, peak_bytes=None, counter=counter, reason="error", detail=detail
+    )

@@ -22,10 +22,12 @@ from crossgrade.measure.events import (
     ReferRequest,
 )
 from crossgrade.measure.memory_peak import PeakMemory
+from crossgrade.targets.energy.finding import meter_of
+from crossgrade.targets.energy.meter import NoMeter
 from crossgrade.targets.protocol import GivesOutput, Kernel, Opening, Target
 from crossgrade.targets.registry import OpenTarget, open_target
 from crossgrade.values.model_case import ModelCase
-from crossgrade.values.observation import Observation, OutputSample
+from crossgrade.values.observation import Energy, Observation, OutputSample
 from crossgrade.values.operator_case import CannotRun
 
 TRUSTED: Final = "cpu"
@@ -123,6 +125,16 @@ def _observation(
             dtype = request.case.plan.variants[0].case.dtype
             accuracy = accuracy_of(sample, reference.sample, about=reference.about, dtype=dtype,
                                    plain_error=reference.plain_error)  # fmt: skip
+    target.synchronize()
     peak = memory.peak()
-    energy = energy_of(target, kernel)
+    energy = _energy(target, kernel)
     return Observation(accuracy=accuracy, unchecked=unchecked, memory=peak, energy=energy)
+
+
+def _energy(target: Target, kernel: Kernel) -> Energy:
+    meter = meter_of(target)
+    try:
+        return energy_of(meter, kernel.launch, wait=target.synchronize)
+    finally:
+        if not isinstance(meter, NoMeter):
+            meter.close()

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 from crossgrade.report.document import Block, Document, Entry, Heading, Line, Table, Tone
 from crossgrade.units import bytes_, seconds
-from crossgrade.values.environment import Diagnosis, FolderState, PackageState, RoomState
+from crossgrade.values.environment import (
+    Diagnosis,
+    FolderState,
+    PackageState,
+    RoomState,
+    SensorState,
+)
 
 _MARK: dict[str, str] = {
     "works": "works",
@@ -42,6 +48,8 @@ def _blocks(diagnosis: Diagnosis) -> Iterator[Block]:
                     whole=frozenset({0}))  # fmt: skip
     yield Heading(text="machine and data", level=2)
     yield Table(columns=("what", "value"), rows=tuple(_facts(diagnosis)))
+    yield Heading(text="energy", level=2)
+    yield _energy_table(diagnosis.energy)
 
 
 def _summary(diagnosis: Diagnosis) -> str:
@@ -86,6 +94,18 @@ def _packages_table(packages: tuple[PackageState, ...]) -> Table:
         right=frozenset({3}),
         whole=frozenset({0, 1}),
     )
+
+
+def _energy_table(states: tuple[SensorState, ...]) -> Table:
+    return Table(
+        columns=("device", "sensor", "gives", "of", "why none"),
+        rows=tuple((s.device, s.sensor or "none", s.kind or "", s.scope, _why(s)) for s in states),
+        whole=frozenset({0}),
+    )
+
+
+def _why(state: SensorState) -> str:
+    return f"{state.reason}: {state.detail}" if state.reason else ""
 
 
 def _facts(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:

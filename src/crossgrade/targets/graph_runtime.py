@@ -17,12 +17,13 @@ from typing import Any, ClassVar
 
 import torch
 
-from crossgrade.targets.energy import NoEnergy, Sensor, host_sensor
+from crossgrade.targets.energy.meter import EnergyDevice
 from crossgrade.targets.exported import blamed, built_for_export, quietly
 from crossgrade.targets.failures import failing_as_result, root_words
 from crossgrade.targets.host import flush_bytes, host, host_witness
 from crossgrade.targets.kept_graph import kept_graph
-from crossgrade.targets.protocol import Array, Kernel, Timer, Witness
+from crossgrade.targets.process_memory import process_memory
+from crossgrade.targets.protocol import Array, Kernel, PeakCounter, Timer, Witness
 from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
 from crossgrade.targets.torch_kernel import Inputs, host_array
 from crossgrade.values.model_case import ModelCase
@@ -83,6 +84,11 @@ class GraphTarget(ABC):
     def forkable(self) -> bool:
         """Return whether its sessions may be forked."""
 
+    @property
+    @abstractmethod
+    def device_kind(self) -> str:
+        """Return the kind of device in torch's words: `cpu`, `cuda`, `npu`, `xpu` ..."""
+
     @abstractmethod
     def facts(self) -> Mapping[str, str]:
         """Return device and versions."""
@@ -132,15 +138,13 @@ class GraphTarget(ABC):
         """Return what the host says now; these runtimes tell nothing of a device."""
         return host_witness()
 
-    def energy_sensor(self) -> Sensor:
-        """Return the counters of the host, where it runs there.
+    def energy_device(self) -> EnergyDevice:
+        """Return the device as sensors of energy look for it."""
+        return EnergyDevice(kind=self.device_kind)
 
-        Raises:
-            NoEnergy: it runs elsewhere, or nothing counts.
-        """
-        if not self.forkable:
-            raise NoEnergy("no-sensor", f"{self.runtime} tells no energy of its device")
-        return host_sensor()
+    def peak_counter(self) -> PeakCounter | None:
+        """Return the process's own memory on the CPU; other devices these runtimes do not count."""
+        return process_memory() if self.device_kind == "cpu" else None
 
     def close(self) -> None:
         """Free the buffer of `flush`, and the graphs that nobody else keeps."""

@@ -39,6 +39,17 @@ _MEMORY: Mapping[str, str] = {
     "TensorrtExecutionProvider": "cuda",
 }
 """Provider -> its memory as ONNX Runtime calls it; one that is not here takes host memory."""
+_KINDS: Mapping[str, str] = {
+    "CANNExecutionProvider": "npu",
+    "CPUExecutionProvider": "cpu",
+    "CUDAExecutionProvider": "cuda",
+    "DnnlExecutionProvider": "cpu",
+    "MIGraphXExecutionProvider": "cuda",
+    "ROCMExecutionProvider": "cuda",
+    "TensorrtExecutionProvider": "cuda",
+    "XnnpackExecutionProvider": "cpu",
+}
+"""Provider -> kind of device, in torch's words; of others it is not known what they run on."""
 _TYPES: Mapping[str, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "bool": torch.bool,
@@ -76,6 +87,11 @@ class OnnxRuntimeTarget(GraphTarget):
     def forkable(self) -> bool:
         """Return True for the CPU, from a parent that has not imported the runtime."""
         return self.provider == _CPU
+
+    @property
+    def device_kind(self) -> str:
+        """Return the kind of device in torch's words, else the provider's name."""
+        return _KINDS.get(self.provider, self.provider)
 
     def facts(self) -> Mapping[str, str]:
         """Return provider and versions."""

@@ -95,6 +95,11 @@ class OpenVinoTarget(GraphTarget):
         """Return True for the CPU, from a parent that has not imported the runtime."""
         return self.device.startswith("CPU")
 
+    @property
+    def device_kind(self) -> str:
+        """Return `cpu`, else OpenVINO's name: its numbers are not those of other runtimes."""
+        return "cpu" if self.device == "CPU" else f"openvino {self.device}"
+
     def facts(self) -> Mapping[str, str]:
         """Return device and versions."""
         return {

@@ -180,18 +180,33 @@ class CanCountMemory(Protocol):
         """Return the memory of live buffers on the device, bytes; None where nobody counts it."""
 
 
+class PeakCounter(Protocol):
+    """Something that counts the memory held on a device, and the most since it was set back."""
+
+    @property
+    def name(self) -> str:
+        """Return what counts, such as `torch.cuda.max_memory_allocated`."""
+
+    @property
+    def can_reset(self) -> bool:
+        """Return whether it can be set back; else the most is that since the process began."""
+
+    def reset(self) -> None:
+        """Set the most back to what is held now; nothing where it cannot."""
+
+    def held_bytes(self) -> float:
+        """Return what is held now, bytes; the most so far where nothing tells."""
+
+    def peak_bytes(self) -> float:
+        """Return the most that was held since it was set back, bytes."""
+
+
 @runtime_checkable
-class CountsPeak(Protocol):
-    """A target that remembers the most memory that live buffers took on its device."""
+class CountsPeakMemory(Protocol):
+    """A target that knows what counts the memory of its device."""
 
-    def begin_peak(self) -> str:
-        """Forget what was; return what counts from now on, such as a function's name.
-
-        Empty: nobody counts memory of this device, or it is the host's.
-        """
-
-    def peak_bytes(self) -> int:
-        """Return the most memory of live buffers on the device since `begin_peak`, bytes."""
+    def peak_counter(self) -> PeakCounter | None:
+        """Return what counts it; None where nothing does."""
 
 
 @runtime_checkable

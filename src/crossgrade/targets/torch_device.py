@@ -19,14 +19,7 @@ from typing import Any
 import torch
 
 from crossgrade.errors import TargetAbsent, UnknownTarget
-from crossgrade.targets.energy import (
-    NoEnergy,
-    Sensor,
-    host_sensor,
-    npu_sensor,
-    nvml_sensor,
-    torch_sensor,
-)
+from crossgrade.targets.energy.meter import EnergyDevice
 from crossgrade.targets.event_timer import EventTimer, event_maker
 from crossgrade.targets.failures import failing_as_result
 from crossgrade.targets.host import (
@@ -36,9 +29,11 @@ from crossgrade.targets.host import (
     host_free_bytes,
     host_witness,
 )
-from crossgrade.targets.protocol import DEFAULT_ANCHOR, Kernel, Timer, Witness
+from crossgrade.targets.process_memory import process_memory
+from crossgrade.targets.protocol import DEFAULT_ANCHOR, Kernel, PeakCounter, Timer, Witness
 from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
 from crossgrade.targets.torch_kernel import Inputs, TorchKernel, Way, built_case
+from crossgrade.targets.torch_memory import torch_memory
 from crossgrade.targets.torch_table import BY_NAME
 from crossgrade.values.case import Case
 from crossgrade.values.model_case import ModelCase
@@ -46,11 +41,12 @@ from crossgrade.values.operator_case import OperatorCase
 from crossgrade.workloads.operators import BuiltOperator
 from crossgrade.workloads.running import Execution, execution_of
 
+_MILLI = 1e-3
 _READINGS = (
     # Documented units: MHz, degrees Celsius, milliwatts.
     ("clock_hz", "clock_rate", 1e6),
     ("temperature_c", "temperature", 1.0),
-    ("power_w", "power_draw", 1e-3),
+    ("power_w", "power_draw", _MILLI),
 )
 """Reading, function of the device module, factor to SI."""
 _LARGE_ANCHOR = OperatorCase(
@@ -70,7 +66,6 @@ class TorchTarget:
         self._make_event = event_maker(device)
         self._cache: torch.Tensor | None = None
         self._unread: dict[str, str] = {}
-        self._peak: Any = None
         if device.index is not None and hasattr(self._module, "set_device"):
             # Events and libraries of kernels follow the current device.
             self._module.set_device(device)
@@ -192,40 +187,24 @@ class TorchTarget:
                 return int(owner.memory_allocated(self.device))
         return None
 
-    def begin_peak(self) -> str:
-        """Start counting the most memory of live tensors; return what counts it, empty: nothing."""
+    def energy_device(self) -> EnergyDevice:
+        """Return the device as sensors of energy look for it."""
+        kind, properties = self.device.type, self._properties()
+        ask = getattr(self._module, "power_draw", None) if kind != "cpu" else None
+        return EnergyDevice(
+            kind=kind,
+            index=self.device.index or 0,
+            uuid=str(getattr(properties, "uuid", "")),
+            pci=_pci_address(properties),
+            power_w=None if ask is None else lambda: float(ask(self.device)) * _MILLI,
+            power_name=f"torch.{kind}.power_draw",
+        )
+
+    def peak_counter(self) -> PeakCounter | None:
+        """Return the process's own memory for the CPU, else torch's count of live tensors."""
         if self.device.type == "cpu":
-            return ""
-        for owner in (self._module, torch.accelerator):
-            with contextlib.suppress(Exception):
-                owner.reset_peak_memory_stats(self.device)
-                owner.max_memory_allocated(self.device)
-                self._peak = owner
-                return f"{owner.__name__}.max_memory_allocated"
-        return ""
-
-    def peak_bytes(self) -> int:
-        """Return the most memory of live tensors on the device since `begin_peak`, bytes."""
-        return int(self._peak.max_memory_allocated(self.device))
-
-    def energy_sensor(self) -> Sensor:
-        """Return what tells the energy of the device.
-
-        Raises:
-            NoEnergy: nothing here does.
-        """
-        row = BY_NAME.get(self.device.type)
-        told_by = row.energy if row else "torch"
-        index = self.device.index or 0
-        if told_by == "host":
-            return host_sensor()
-        if told_by == "npu-smi":
-            return npu_sensor(index)
-        if told_by == "nvml":
-            # Absent on ROCm, whose devices have the same name; torch tells their power.
-            with contextlib.suppress(NoEnergy):
-                return nvml_sensor(str(getattr(self._properties(), "uuid", "")), index)
-        return torch_sensor(self._module, self.device)
+            return process_memory()
+        return torch_memory(self.device, self._module)
 
     def close(self) -> None:
         """Free the buffer of `flush`, and what torch keeps for later."""
@@ -358,6 +337,16 @@ def device_module(device: torch.device) -> Any:
         return torch.get_device_module(device)
     except RuntimeError:
         return None
+
+
+def _pci_address(properties: Any) -> str:
+    """Return the PCI address that a device tells, empty where it tells none."""
+    domain, bus, device = (
+        getattr(properties, f"pci_{part}_id", None) for part in ("domain", "bus", "device")
+    )
+    if domain is None or bus is None or device is None:
+        return ""
+    return f"{domain:04x}:{bus:02x}:{device:02x}.0"
 
 
 def _current(module: Any) -> int:

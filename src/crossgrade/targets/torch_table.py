@@ -7,7 +7,6 @@ loads by itself may have registered it. Must not import torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 _TORCH = "pip install 'crossgrade[measure]'"
 
@@ -26,17 +25,14 @@ class TorchDevice:
     """Whether a torch built for it needs no extension, though an older one did."""
     install: str = _TORCH
     """How it comes onto a machine."""
-    energy: Literal["torch", "host", "nvml", "npu-smi"] = "torch"
-    """What tells its energy: torch's module of the device, the host's counters, or the vendor's."""
 
 
 TORCH_DEVICES: tuple[TorchDevice, ...] = (
-    TorchDevice(name="cpu", what="this machine's CPU through torch", energy="host"),
+    TorchDevice(name="cpu", what="this machine's CPU through torch"),
     TorchDevice(
         name="cuda",
         what="NVIDIA GPUs, and AMD GPUs with torch for ROCm",
         install="install the torch wheel for your CUDA or ROCm release, see pytorch.org",
-        energy="nvml",
     ),
     TorchDevice(
         name="gcu",
@@ -70,7 +66,6 @@ TORCH_DEVICES: tuple[TorchDevice, ...] = (
     TorchDevice(
         name="npu",
         what="Huawei Ascend NPUs",
-        energy="npu-smi",
         extension="torch_npu",
         install="pip install torch-npu of the release of your torch; needs the vendor's CANN, "
         "whose set_env.sh is to be sourced",

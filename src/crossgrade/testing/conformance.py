@@ -23,7 +23,14 @@ from typing import ClassVar
 import pytest
 
 from crossgrade.errors import TargetAbsent
-from crossgrade.targets.protocol import CanCountMemory, CanFlush, CanWitness, Target
+from crossgrade.targets.energy.meter import Metered
+from crossgrade.targets.protocol import (
+    CanCountMemory,
+    CanFlush,
+    CanWitness,
+    CountsPeakMemory,
+    Target,
+)
 from crossgrade.targets.registry import open_target
 from crossgrade.testing.reference import reference_value
 from crossgrade.values.audit import TIMER_KINDS
@@ -250,6 +257,29 @@ class TargetConformance:
         assert not set(witness.readings) & set(witness.unread)
         assert all(math.isfinite(r) for r in witness.readings.values())
         assert all(witness.unread.values())
+
+    def test_what_it_holds_is_in_the_peak_of_its_memory(self, target: Target) -> None:
+        """A counter of memory sees the buffers of a large case."""
+        counter = target.peak_counter() if isinstance(target, CountsPeakMemory) else None
+        if counter is None:
+            pytest.skip("nothing counts the memory of the target")
+        counter.reset()
+        before = counter.held_bytes()
+        kernel = target.prepare(LARGE)
+        grown = counter.peak_bytes() - before
+        kernel.close()
+        # One that cannot be set back hides what stays below an earlier peak.
+        assert not counter.can_reset or grown >= _LARGE_BYTES * 2 / 3
+        assert counter.name
+
+    def test_it_says_which_device_takes_the_energy(self, target: Target) -> None:
+        """A device has a kind, and a reading of power has a name."""
+        if not isinstance(target, Metered):
+            pytest.skip("the target does not say which device it runs on")
+        device = target.energy_device()
+        assert device.kind
+        assert device.index >= 0
+        assert device.power_w is None or device.power_name
 
     @pytest.mark.slow
     def test_a_timer_survives_the_audit(self, target: Target) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from crossgrade.values.observation import EnergyReason, EnergySensor
+
 PackageStatus = Literal["installed", "too-old", "broken", "absent"]
 """installed: it imports. too-old: it imports, and is older than a room needs.
 broken: it is installed, and importing it fails. absent: Python does not find it."""
@@ -135,6 +137,24 @@ class MachineState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SensorState:
+    """Whether the energy of a kind of device can be measured here."""
+
+    device: str
+    """Kind of device in torch's words, such as `cpu`; the first one that is here."""
+    sensor: str
+    """What would be read; empty where there is no sensor."""
+    kind: EnergySensor | None
+    """What it gives; None where there is no sensor."""
+    scope: str
+    """What it counts; empty where there is no sensor."""
+    reason: EnergyReason | None
+    """Why there is no sensor; None where there is one."""
+    detail: str
+    """What was tried and what to do; empty where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
     """The whole answer of `doctor`."""
 
@@ -158,6 +178,8 @@ class Diagnosis:
     """Backends with an operator table, with its newest version."""
     folders: tuple[FolderState, ...]
     """Folders that crossgrade writes to."""
+    energy: tuple[SensorState, ...]
+    """Sensors of energy, by kind of device; one that is not here is no fault."""
 
     @property
     def exit_code(self) -> int:

@@ -56,9 +56,11 @@ class MemoryPeak:
     """What it holds once it is ready, beyond the imported libraries: weights, inputs, whatever the
     runtime keeps; None with a reason."""
     peak_bytes: float | None
-    """The most that it held while it ran, beyond the imported libraries; None with a reason."""
+    """The most that it held while it ran, beyond the imported libraries; None with a reason. Where
+    the counter cannot be set back, getting ready is in it; `counter` says so."""
     counter: str
-    """What counted, such as `VmHWM of the process` or `torch.cuda.max_memory_allocated`."""
+    """What counted, such as `VmHWM of the process` or `torch.cuda.max_memory_allocated`; empty
+    where nothing did."""
     reason: MemoryReason | None = None
     """Why there is no figure."""
     detail: str = ""
@@ -100,6 +102,12 @@ class Energy:
     """Why there is no figure."""
     detail: str = ""
     """What happened, for a person."""
+    doubt_joules_per_call: float | None = None
+    """Half width of the 95 % interval of `joules_per_call`, J, from the scatter of power over five
+    parts each of idling and of working, the sensor's steps and how exactly its changes are dated;
+    what the sensor itself gets wrong is not in it."""
+    period_s: float | None = None
+    """How often the sensor was seen to give a new value, s; None where that was too seldom."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

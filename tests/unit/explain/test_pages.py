@@ -21,6 +21,7 @@ from crossgrade.values.beside import BesideReason, Place
 from crossgrade.values.comparison import COMPARISON_VERDICTS
 from crossgrade.values.evidence import NumberClass
 from crossgrade.values.finding import Severity
+from crossgrade.values.observation import EnergyReason, MemoryReason
 from crossgrade.values.operator_case import AbsentReason
 from crossgrade.values.page import PageKind
 from crossgrade.values.record import RecordState
@@ -80,8 +81,9 @@ def test_every_verdict_of_measuring_is_explained():
              *get_args(RecordState)}  # fmt: skip
     assert all(find_pages(word) for word in words)
     assert all(find_pages(word) for word in get_args(Place) if word != "inside")
-    reasons = {*get_args(AbsentReason), *get_args(BesideReason)}
-    assert codes("measurement") <= words | reasons | set(get_args(Place))
+    missing = {*get_args(EnergyReason), *get_args(MemoryReason)}
+    reasons = {*get_args(AbsentReason), *get_args(BesideReason), *missing}
+    assert missing <= codes("measurement") <= words | reasons | set(get_args(Place))
 
 
 def test_every_kind_has_a_folder():
