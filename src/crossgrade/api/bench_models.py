@@ -131,6 +131,9 @@ def _planned(options: ModelOptions) -> tuple[str, tuple[CasePlan, ...], tuple[st
     from crossgrade.measure.events import CasePlan
     from crossgrade.workloads.resolve import find_model
 
+    if options.weights is not None and not any(options.weights.glob("*.safetensors")):
+        raise BadOption(f"--weights '{options.weights}' has no *.safetensors",
+                        hint="pickled weights are never opened")  # fmt: skip
     found = _cut(_of_transformers(find_model(options.model)), options.layers)
     built = found.build(options.dtype)
     phases = options.phases or default_phases(built)
