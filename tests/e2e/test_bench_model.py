@@ -1,0 +1,119 @@
+"""`bench model` as a user calls it, on a model that is small in every size."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import pytest
+from click.testing import CliRunner
+from tests.tiny_models import tiny_config
+
+from crossgrade.cli.main import cli, main
+from crossgrade.records.codec import load
+
+QUICK = ("--budget", "4", "--half-width", "0.5", "--sessions", "5", "--dtype", "fp32")
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """Stand in a folder with a small config.json, and return its name."""
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny/config.json").write_text(json.dumps(tiny_config()))
+    monkeypatch.chdir(tmp_path)
+    return "tiny"
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["bench", "model", *arguments])
+
+
+def refusal(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "model", *arguments, "--json"])
+    return ended.value.code, json.loads(capsys.readouterr().out)["error"]
+
+
+def test_two_phases_on_two_runtimes(model):
+    if importlib.util.find_spec("onnxruntime") is None:
+        pytest.skip("onnxruntime is not installed")
+    done = run(model, "--on", "cpu", "--on", "onnxruntime", "--tokens", "8", "--context", "8",
+               *QUICK, "--out", "run", "--json")  # fmt: skip
+    answer = json.loads(done.stdout)
+    assert answer["command"] == "bench model"
+    rows = answer["data"]["rows"]
+    assert [r["result"]["plan"]["variants"][0]["case"]["phase"] for r in rows] == [
+        "prefill", "decode"]  # fmt: skip
+    for row in rows:
+        cpu, runtime, anchor = row["result"]["variants"]
+        assert (cpu["status"], runtime["status"], anchor["name"]) == ("ok", "ok", "anchor")
+        assert cpu["flop"] > 0
+        for seen in row["result"]["observed"].values():
+            assert seen["accuracy"]["passed"]
+            assert seen["memory"]["peak_bytes"] > 0
+            energy = seen["energy"]
+            assert (energy["joules_per_call"] is None) == (energy["reason"] is not None)
+        record = load(row["record"])
+        assert record.kind == "bench"
+        assert record.data["observed"] == row["result"]["observed"]
+
+
+def test_records_are_verified_shown_and_compared(model):
+    run(model, "--phase", "decode", "--context", "8", *QUICK, "--out", "run")
+    verified = CliRunner().invoke(cli, ["records", "verify", "run", "--json"])
+    assert json.loads(verified.stdout)["verdict"] == "sound"
+    shown = CliRunner().invoke(cli, ["records", "show", "run"]).stdout
+    assert "tiny decode float32 batch=1 tokens=1 context=8" in shown
+    assert "error" in shown
+
+
+def test_a_run_that_is_complete_is_shown_again(model):
+    first = run(model, "--phase", "prefill", "--tokens", "4", *QUICK, "--out", "run", "--json")
+    again = run(model, "--phase", "prefill", "--tokens", "4", *QUICK, "--out", "run", "--json")
+    a, b = (json.loads(done.stdout)["data"]["rows"][0]["result"] for done in (first, again))
+    assert a == b
+
+
+def test_a_slice_says_in_its_name_that_it_is_one(model):
+    done = run(model, "--layers", "1", "--phase", "prefill", "--tokens", "4", *QUICK, "--no-record",
+               "--json")  # fmt: skip
+    case = json.loads(done.stdout)["data"]["rows"][0]["result"]["plan"]["variants"][0]["case"]
+    assert case["model"]["name"] == "tiny[1 layers]"
+    assert case["config"]["num_hidden_layers"] == 1
+    assert case["config"]["layer_types"] == ["full_attention"]
+
+
+def test_a_training_step_has_no_graph_and_says_so(model):
+    if importlib.util.find_spec("onnxruntime") is None:
+        pytest.skip("onnxruntime is not installed")
+    done = run(model, "--phase", "train", "--tokens", "8", "--on", "cpu", "--on", "onnxruntime",
+               *QUICK, "--no-record", "--json")  # fmt: skip
+    trained, graph, _ = json.loads(done.stdout)["data"]["rows"][0]["result"]["variants"]
+    assert trained["status"] == "ok"
+    assert (graph["status"], graph["reason"]) == ("absent", "unsupported-operator")
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["no-such-model"], "no model"),
+    (["tiny", "--layers", "3"], "has 2 layers"),
+    (["tiny", "--on", "cpu", "--on", "cpu"], "named twice"),
+    (["tiny", "--sessions", "6"], "--sessions 6"),
+    (["tiny", "--budget", "0"], "--budget 0"),
+    (["tiny", "--weights", "tiny"], "no *.safetensors"),
+    (["tiny", "--size", "image=9"], "no such size"),
+    (["tiny", "--size", "image"], "--size image"),
+    (["tiny", "--phase", "decode", "--phase", "decode"], "names one twice"),
+    (["tiny", "--dtype", "int8"], "int8"),
+    (["recommender"], "no model of transformers"),
+])  # fmt: skip
+def test_bad_input_is_refused_before_anything_is_built(model, capsys, arguments, words):
+    from crossgrade.workloads.resolve import preset_names
+
+    if arguments == ["recommender"]:
+        from crossgrade.workloads.resolve import find_model
+
+        arguments = [next(n for n in preset_names()
+                          if "crossgrade_model" in (find_model(n).config or {}))]  # fmt: skip
+    code, error = refusal(capsys, *arguments)
+    assert code == 2
+    assert words in error["message"]
