@@ -12,7 +12,7 @@ import datetime
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,32 +20,47 @@ from typing import TYPE_CHECKING, Any, Self
 from crossgrade.errors import BadOption, CrossgradeError
 from crossgrade.jobs.journal import Journal
 from crossgrade.jobs.lock import LOCK, FolderLock
-from crossgrade.measure.events import CasePlan, Event, Lost, Sampled
 from crossgrade.measure.isolated import event_of
 from crossgrade.measure.workers import event_json
 from crossgrade.records.codec import dump, seal, to_json
 from crossgrade.records.store import default_folder
 from crossgrade.values.bench import BenchResult
-from crossgrade.values.record import Record
+from crossgrade.values.record import Record, RecordKind
 
 if TYPE_CHECKING:
     from crossgrade.api.benching import BenchOptions
 
 JOURNAL = "journal.jsonl"
 _PLANS, _ENVIRONMENT, _FINISHED = "plans", "environment", "finished"
+_OF_A_SESSION = ("Sampled", "Lost")
+"""Events with which a session ends, by the name under which they are written."""
 
 
 class Book:
     """What a run has kept, and where it goes on."""
 
-    def __init__(self, folder: Path, digest: str, environment: Mapping[str, str]) -> None:
-        """Name the folder; nothing is made yet."""
+    def __init__(
+        self,
+        folder: Path,
+        digest: str,
+        environment: Mapping[str, str],
+        read: Callable[[Any], Any] = event_of,
+    ) -> None:
+        """Name the folder; nothing is made yet.
+
+        Args:
+            folder: where everything lies.
+            digest: of the plans.
+            environment: of this process.
+            read: JSON -> an event of the measurement.
+        """
         self.folder = folder
         self.taken_up = 0
         self._digest = digest
         self._environment = environment
         self._records: dict[str, str] = {}
-        self._events: list[Event] = []
+        self._read = read
+        self._events: list[Any] = []
         self._kept = False
         self._finished = False
         self._stack = ExitStack()
@@ -53,18 +68,31 @@ class Book:
 
     @classmethod
     def of(
-        cls, folder: Path | None, plans: Sequence[CasePlan], environment: Mapping[str, str]
+        cls,
+        folder: Path | None,
+        plans: Sequence[Any],
+        environment: Mapping[str, str],
+        *,
+        kind: RecordKind = "bench",
+        read: Callable[[Any], Any] = event_of,
     ) -> Book:
         """Return the book of a run: in the folder that is named, else in one of its own.
 
         Without a folder an unfinished run of the same plans is taken up where it lies in the user's
         data folder.
+
+        Args:
+            folder: where it is, None for one of its own.
+            plans: what is measured; values of a plan.
+            environment: of this process.
+            kind: of the records; part of the name of a folder of its own.
+            read: JSON -> an event of the measurement.
         """
         if folder is None:
             digest = _digest(plans, environment)
-            name = f"{_now():%Y%m%dT%H%M%SZ}-bench-{digest}"
-            folder = _unfinished(digest) or default_folder() / name
-        return cls(folder, _digest(plans), environment)
+            name = f"{_now():%Y%m%dT%H%M%SZ}-{kind}-{digest}"
+            folder = _unfinished(digest, kind) or default_folder() / name
+        return cls(folder, _digest(plans), environment, read)
 
     def __enter__(self) -> Self:
         made = not self.folder.exists()
@@ -85,7 +113,7 @@ class Book:
                 (self.folder / LOCK).unlink(missing_ok=True)
                 self.folder.rmdir()
 
-    def open(self, plans: Sequence[CasePlan]) -> None:
+    def open(self, plans: Sequence[Any]) -> None:
         """Read what is kept, or write the plans as the first entry.
 
         Raises:
@@ -108,8 +136,8 @@ class Book:
             elif _FINISHED in entry:
                 self._finished = True
             else:
-                self._events.append(event_of(entry))
-        self.taken_up = sum(isinstance(e, (Sampled, Lost)) for e in self._events)
+                self._events.append(self._read(entry))
+                self.taken_up += entry["event"] in _OF_A_SESSION
 
     def _check_environment(self, before: Mapping[str, str]) -> None:
         """Refuse to mix sessions of two environments in one record."""
@@ -125,11 +153,11 @@ class Book:
             )
 
     # a Store of `crossgrade.measure.harness` ---------------------------------------------------
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[Any]:
         """Yield what an earlier process has kept."""
         return iter(self._events)
 
-    def keep(self, event: Event) -> None:
+    def keep(self, event: Any) -> None:
         """Keep an event; it is on the disk when this returns."""
         self._journal.append(event_json(event))
         self._kept = True
@@ -137,11 +165,16 @@ class Book:
     # records -----------------------------------------------------------------------------------
     def write(self, key: str, result: BenchResult, options: BenchOptions) -> str:
         """Write the record of a case, unless an earlier process has; return its path."""
+        return self.write_record(
+            key, lambda: bench_record(result, passed_of(options), self._environment)
+        )
+
+    def write_record(self, key: str, make: Callable[[], Record]) -> str:
+        """Write what is made under a key, unless an earlier process has; return its path."""
         if key in self._records and (self.folder / self._records[key]).is_file():
             return str(self.folder / self._records[key])
-        record = bench_record(result, _passed(options), self._environment)
         name = f"{_file_name(key)}.json"
-        dump(record, self.folder / name)
+        dump(make(), self.folder / name)
         self._journal.append({"key": key, "record": name})
         return str(self.folder / name)
 
@@ -177,7 +210,7 @@ def write_bench_record(record: Record, key: str, folder: Path | None) -> str:
     return str(path)
 
 
-def _passed(options: BenchOptions) -> dict[str, Any]:
+def passed_of(options: Any) -> dict[str, Any]:
     """Return what the user gave; of files the name, because a path tells of the machine."""
     given = dataclasses.asdict(options)
     del given["folder"]
@@ -188,14 +221,14 @@ def _file_name(key: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", key)
 
 
-def _digest(plans: Sequence[CasePlan], environment: Mapping[str, str] | None = None) -> str:
+def _digest(plans: Sequence[Any], environment: Mapping[str, str] | None = None) -> str:
     body = json.dumps([[to_json(p) for p in plans], dict(environment or {})], sort_keys=True)
     return hashlib.sha256(body.encode()).hexdigest()[:12]
 
 
-def _unfinished(digest: str) -> Path | None:
+def _unfinished(digest: str, kind: str) -> Path | None:
     """Return the newest folder of such a run that did not finish and does not run now."""
-    for folder in sorted(default_folder().glob(f"*-bench-{digest}"), reverse=True):
+    for folder in sorted(default_folder().glob(f"*-{kind}-{digest}"), reverse=True):
         try:
             # Opening a journal cuts a half line off its end, and a live run may be writing one.
             with FolderLock(folder), Journal(folder / JOURNAL) as journal:

@@ -182,6 +182,6 @@ def told(events: Iterator[Event]) -> Iterator[Any]:
         )
 
 
-def event_json(event: Event) -> Any:
+def event_json(event: Any) -> Any:
     """Return an event as JSON, with the name of its class."""
     return {"event": type(event).__name__, **to_json(event)}
