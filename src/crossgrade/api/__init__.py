@@ -24,6 +24,10 @@ from crossgrade.api.catalog import models as models
 from crossgrade.api.catalog import render_models as render_models
 from crossgrade.api.chip_rendering import render_chip_list as render_chip_list
 from crossgrade.api.chip_rendering import render_chip_pages as render_chip_pages
+from crossgrade.api.comm import CommOptions as CommOptions
+from crossgrade.api.comm import bench_comm as bench_comm
+from crossgrade.api.comm import comm_plan as comm_plan
+from crossgrade.api.comm import render_comm as render_comm
 from crossgrade.api.comparing import compare_runs as compare_runs
 from crossgrade.api.comparing import reproduce as reproduce
 from crossgrade.api.diagnosing import doctor as doctor
@@ -49,3 +53,4 @@ from crossgrade.api.reports import markdown_report as markdown_report
 from crossgrade.api.reports import number_named as number_named
 from crossgrade.api.reports import report as report
 from crossgrade.api.reports import sarif_report as sarif_report
+from crossgrade.api.showing import render_stored as render_stored

@@ -6,15 +6,18 @@ Must not know how a record came to be.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from crossgrade.errors import BadRecord, ChangedRecord, FutureSchema
-from crossgrade.values.record import Record, Verification
+from crossgrade.values.record import Record, RecordKind, Verification
 
 if TYPE_CHECKING:
     from crossgrade.values.bench import BenchResult
+    from crossgrade.values.collective import CommResult
+
+Result = TypeVar("Result")
 
 
 def verify_records(paths: Sequence[Path]) -> tuple[Verification, ...]:
@@ -79,6 +82,20 @@ def bench_result(record: Record, path: Path) -> BenchResult:
     return from_json(BenchResult, record.data)
 
 
+def comm_result(record: Record, path: Path) -> CommResult:
+    """Return the collectives that a record holds.
+
+    Raises:
+        BadRecord: it holds none.
+    """
+    from crossgrade.records.typed import from_json
+    from crossgrade.values.collective import CommResult
+
+    if record.kind != "comm":
+        raise BadRecord(f"'{path}' has no collectives: it is of kind {record.kind}")
+    return from_json(CommResult, record.data)
+
+
 def _row(path: Path) -> Verification:
     """Return what is found of one file among several."""
     try:
@@ -96,8 +113,9 @@ def _verified(path: Path) -> Verification:
                             faults=(error.message,))  # fmt: skip
     checks = ["its contents match its digest"]
     faults: list[str] = []
-    if record.kind == "bench":
-        faults = _faults(record, bench_result(record, path))
+    look = _LOOKS.get(record.kind)
+    if look is not None:
+        faults = _faults(look(record, path))
         if not faults:
             checks.append("its statistics follow from its samples")
             checks.append("its parts do not contradict each other")
@@ -111,14 +129,40 @@ def _verified(path: Path) -> Verification:
     )
 
 
-def _faults(record: Record, stored: BenchResult) -> list[str]:
-    """Return what is wrong with a measurement that is as it was sealed."""
+Looks = Sequence[Iterator[str]]
+
+
+def _bench_looks(record: Record, path: Path) -> Looks:
+    """Return what yields the faults of a measurement of cases."""
+    from crossgrade.measure.result import recomputed
     from crossgrade.records.contradictions import contradictions
 
+    stored = bench_result(record, path)
+    return contradictions(record, stored), _differences(stored, recomputed)
+
+
+def _comm_looks(record: Record, path: Path) -> Looks:
+    """Return what yields the faults of a measurement of collectives."""
+    from crossgrade.measure.collectives.result import comm_recomputed
+    from crossgrade.records.contradictions import comm_contradictions
+
+    stored = comm_result(record, path)
+    return comm_contradictions(record, stored), _differences(stored, comm_recomputed)
+
+
+_LOOKS: Mapping[RecordKind, Callable[[Record, Path], Looks]] = {
+    "bench": _bench_looks,
+    "comm": _comm_looks,
+}
+"""Kind of record with samples -> what looks for faults in it."""
+
+
+def _faults(looks: Looks) -> list[str]:
+    """Return what is wrong with a measurement that is as it was sealed."""
     faults: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numpy, about samples that make no sense
-        for found in (contradictions(record, stored), _differences(stored)):
+        for found in looks:
             try:
                 faults += found
             except Exception as error:
@@ -127,12 +171,11 @@ def _faults(record: Record, stored: BenchResult) -> list[str]:
     return faults
 
 
-def _differences(stored: BenchResult) -> Iterator[str]:
+def _differences(stored: Result, again: Callable[[Result], Result]) -> Iterator[str]:
     """Yield what differs between the stored result and what its samples give."""
-    from crossgrade.measure.result import recomputed
     from crossgrade.records.alike import unlike
 
-    for difference in unlike(stored, recomputed(stored)):
+    for difference in unlike(stored, again(stored)):
         yield f"stored, and what the samples give: {difference}"
 
 

@@ -49,6 +49,5 @@ def show(files: tuple[Path, ...], as_json: bool) -> int:
     """
     from crossgrade import api
 
-    run = api.stored_bench(files)
-    click.echo(api.render_bench(run, as_json=as_json, **screen()), nl=False)
+    click.echo(api.render_stored(files, as_json=as_json, **screen()), nl=False)
     return 0
