@@ -261,6 +261,10 @@ class Collective:
         """Start one call; on the CPU it has run when this returns."""
         self._launch(*self._all, self._group.rank, self._group.ranks)
 
+    def read(self) -> float:
+        """Return one element of what this rank got, on the host."""
+        return float(self._all[1][0])
+
     def wrong(self) -> str:
         """Run it once and return what is wrong with what this rank got; empty: nothing.
 

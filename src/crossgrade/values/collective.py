@@ -38,14 +38,16 @@ MOST_RANKS: Final = 127
 
 CommReason = Literal[
     "wrong-result", "unsupported-operator", "unsupported-format", "too-large", "out-of-memory",
-    "error", "crashed", "timed-out", "no-samples",
+    "no-timer", "error", "crashed", "timed-out", "no-samples",
 ]  # fmt: skip
 """Why a collective of a size has no number; a closed list.
 
 wrong-result: a rank held other values than arithmetic gives. unsupported-operator: the backend has
 no such collective. unsupported-format: it does not take that dtype. too-large: its buffers exceed
-the memory that may be used. out-of-memory: the allocation failed. error: it raised. crashed: a rank
-died. timed-out: a rank gave no sign for longer than its limit. no-samples: no session has any.
+the memory that may be used. out-of-memory: the allocation failed. no-timer: the device's
+synchronisation returns before the collective has run, so nothing can be timed by it. error: it
+raised. crashed: a rank died. timed-out: a rank gave no sign for longer than its limit. no-samples:
+no session has any.
 """
 
 

@@ -15,18 +15,21 @@ from typing import Any, Protocol
 
 from crossgrade.measure.collectives.events import RankRequest
 from crossgrade.targets.protocol import Kernel
+from crossgrade.units import seconds
 from crossgrade.values.collective import CommCell, CommReason
 from crossgrade.values.operator_case import CannotRun
 
 MOST_CALLS = 1000
 """Calls of a block at most."""
 WORK_S = 12e-3
-"""Least length of a rank's own work, s: longer than a turn of a busy core, and what a barrier lets one
-rank go earlier than another is small against it."""
+"""Least length of a rank's own work, s: longer than a turn on a busy core, and long beside what a
+barrier lets one rank go earlier than another."""
 PAIR_CALLS = 4
 """Exchanges of a pair in a block."""
 MOST_PAIRED = 16
 """Ranks up to which every pair is timed: 120 pairs."""
+READ_NS = 1e6
+"""Time that reading an element may take in any case, ns."""
 _NS = 1e9
 _MOST_WARM = 3
 _TRIES = 3
@@ -40,6 +43,9 @@ class CollectiveLike(Protocol):
 
     def launch(self) -> None:
         """Start one call."""
+
+    def read(self) -> float:
+        """Return one element of the newest result on the host."""
 
     def wrong(self) -> str:
         """Run it once; return what is wrong with the result, or raise CannotRun."""
@@ -183,11 +189,35 @@ def _checked(member: _Member, cell: int, one: CollectiveLike) -> Iterator[dict[s
         if group.rank == 0:
             yield _absent(cell, told)
         return
-    one.refill()
-    least = min(_span(member, one, 1)[1] for _ in range(_TRIES))
-    took = max(1.0, *group.agree(f"took/{cell}", least))
+    span, late = _tried(member, one)
+    told = _first_trouble(group.agree(f"timer/{cell}", late))
+    if told is not None:
+        if group.rank == 0:
+            yield _absent(cell, told)
+        return
+    took = max(1.0, *group.agree(f"took/{cell}", span))
     member.calls[cell] = min(MOST_CALLS, math.ceil(plan.block_s * _NS / took))
     member.ready[cell] = one
+
+
+def _tried(member: _Member, one: CollectiveLike) -> tuple[float, tuple[CommReason, str] | None]:
+    """Return how long a call takes, ns, and whether synchronisation lies about it.
+
+    After an honest one the result is there, and reading an element of it costs next to nothing.
+    """
+    clock = member.group.clock_ns
+    spans, reads = [], []
+    for _ in range(_TRIES):
+        one.refill()
+        spans.append(_span(member, one, 1)[1])
+        start = clock()
+        one.read()
+        reads.append(float(clock() - start))
+    span, read = min(spans), min(reads)
+    if read <= max(READ_NS, span / 2):
+        return span, None
+    return span, ("no-timer", f"reading a result took {seconds(read / _NS)} after a synchronised "
+                  f"call of {seconds(span / _NS)}: synchronisation did not wait")  # fmt: skip
 
 
 def _reason(cannot: CannotRun) -> CommReason:

@@ -198,10 +198,8 @@ def test_a_rank_whose_core_is_taken_by_others_is_named(measure):
     assert slow.device == "cpu"
 
 
-def test_devices_that_are_not_here(groups, fate_file):
+def test_a_format_that_torch_does_not_have(groups, fate_file):
     fate_file.write_text("")
-    with pytest.raises(TargetAbsent, match="torch_npu"):
-        run_comm(dataclasses.replace(quick(2), target="npu"), groups)
     with pytest.raises(BadOption, match="no such format"):
         run_comm(dataclasses.replace(quick(2), dtype="tfloat32"), groups)
 
@@ -211,7 +209,7 @@ def test_backends_by_device_type():
 
     assert group_backend("cpu") == "gloo"
     assert group_devices("cpu", 5) == ("cpu",) * 5
-    with pytest.raises(UnknownTarget, match="no backend of torch.distributed is known for `mps`"):
+    with pytest.raises(UnknownTarget, match="is known for `mps`"):
         group_backend("mps")
     with pytest.raises(UnknownTarget, match="no device type"):
         group_devices("abc", 2)
