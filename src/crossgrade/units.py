@@ -27,6 +27,14 @@ def bytes_(value: float) -> str:
     return si(value, "B")
 
 
+def binary_bytes(value: int) -> str:
+    """Return a byte count that is whole in a binary unit as such, `64 KiB`; others in full."""
+    for scale, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if value >= scale and value % scale == 0:
+            return f"{count(value // scale)} {unit}"
+    return f"{count(value)} B"
+
+
 def seconds(value: float) -> str:
     """Return a time in the unit that reads best: `4.12 ms`, `1.2 s`, `850 µs`."""
     if math.isnan(value):

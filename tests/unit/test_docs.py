@@ -33,6 +33,19 @@ from crossgrade.values.bench import BenchPlan, BenchResult, BenchVerdict, Sessio
 from crossgrade.values.beside import BesideReason, Place
 from crossgrade.values.calibration import Ceiling, Ceilings, CeilingVerdict
 from crossgrade.values.capture import COLUMNS, ROLES, STAGES, TABLES
+from crossgrade.values.collective import (
+    OPS,
+    SIGNALS,
+    CommCell,
+    CommPlan,
+    CommReason,
+    CommResult,
+    CommRow,
+    CommSession,
+    RankReading,
+    SignalReason,
+    SlowRank,
+)
 from crossgrade.values.comparison import COMPARISON_VERDICTS
 from crossgrade.values.environment import DoctorVerdict, PackageStatus
 from crossgrade.values.finding import Severity
@@ -236,6 +249,27 @@ def test_words_beside_a_time_are_documented(word):
 def test_verdicts_of_a_calibration_are_documented():
     body = section(reference("cli.md"), "crossgrade calibrate")
     assert [v for v in get_args(CeilingVerdict) if f"| `{v}` |" not in body] == []
+
+
+@pytest.mark.parametrize(
+    "kind", [CommResult, CommPlan, CommCell, CommSession, CommRow, RankReading, SlowRank]
+)
+def test_fields_of_collectives_are_documented(kind):
+    body = section(reference("record.md"), "Collectives")
+    left_out = {"index"} if kind is CommSession else set()
+    assert [f.name for f in dataclasses.fields(kind)
+            if f.name not in left_out and not has(body, f.name)] == []  # fmt: skip
+
+
+@pytest.mark.parametrize("word", [*OPS, *SIGNALS, *get_args(CommReason), *get_args(SignalReason)])
+def test_words_of_collectives_are_documented(word):
+    assert has(section(reference("cli.md"), "crossgrade bench comm"), word)
+
+
+def test_backends_of_groups_are_documented():
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", section(reference("targets.md"), "Groups"),
+                           re.MULTILINE))  # fmt: skip
+    assert rows == {d.name: d.group_backend for d in TORCH_DEVICES if d.group_backend}
 
 
 @pytest.mark.parametrize("name", [*(t.name for t in SHIPPED), *(d.name for d in TORCH_DEVICES)])

@@ -21,7 +21,6 @@ from crossgrade.api.benching import shapes_from_json as shapes_from_json
 from crossgrade.api.calibrating import CalibrateOptions as CalibrateOptions
 from crossgrade.api.calibrating import calibrate as calibrate
 from crossgrade.api.calibrating import ceilings_for as ceilings_for
-from crossgrade.api.calibrating import stored_calibration as stored_calibration
 from crossgrade.api.catalog import chip as chip
 from crossgrade.api.catalog import chip_list as chip_list
 from crossgrade.api.catalog import chip_page as chip_page
@@ -31,6 +30,10 @@ from crossgrade.api.catalog import models as models
 from crossgrade.api.catalog import render_models as render_models
 from crossgrade.api.chip_rendering import render_chip_list as render_chip_list
 from crossgrade.api.chip_rendering import render_chip_pages as render_chip_pages
+from crossgrade.api.comm import CommOptions as CommOptions
+from crossgrade.api.comm import bench_comm as bench_comm
+from crossgrade.api.comm import comm_plan as comm_plan
+from crossgrade.api.comm import render_comm as render_comm
 from crossgrade.api.comparing import compare_runs as compare_runs
 from crossgrade.api.comparing import reproduce as reproduce
 from crossgrade.api.diagnosing import doctor as doctor
@@ -38,7 +41,6 @@ from crossgrade.api.diagnosing import render_doctor as render_doctor
 from crossgrade.api.explaining import explain as explain
 from crossgrade.api.explaining import render_pages as render_pages
 from crossgrade.api.files import write_text as write_text
-from crossgrade.api.keeping import kind_of_record as kind_of_record
 from crossgrade.api.keeping import load_record as load_record
 from crossgrade.api.keeping import verify_records as verify_records
 from crossgrade.api.operators import OperatorQuery as OperatorQuery
@@ -58,3 +60,4 @@ from crossgrade.api.reports import markdown_report as markdown_report
 from crossgrade.api.reports import number_named as number_named
 from crossgrade.api.reports import report as report
 from crossgrade.api.reports import sarif_report as sarif_report
+from crossgrade.api.showing import render_stored as render_stored

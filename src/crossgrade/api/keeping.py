@@ -6,15 +6,19 @@ Must not know how a record came to be.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from crossgrade.errors import BadRecord, ChangedRecord, FutureSchema
-from crossgrade.values.record import Record, Verification
+from crossgrade.values.record import Record, RecordKind, Verification
 
 if TYPE_CHECKING:
     from crossgrade.values.bench import BenchResult
+    from crossgrade.values.calibration import Ceilings
+    from crossgrade.values.collective import CommResult
+
+Result = TypeVar("Result")
 
 
 def verify_records(paths: Sequence[Path]) -> tuple[Verification, ...]:
@@ -65,17 +69,6 @@ def load_record(path: Path) -> Record:
     return load(path)
 
 
-def kind_of_record(path: Path) -> str:
-    """Return the kind of a record; of a folder with one record, that of it, else `bench`.
-
-    Raises:
-        BadRecord: the file is no record, or was changed.
-        FutureSchema: a newer crossgrade wrote it.
-    """
-    files = record_files([path])
-    return load_record(files[0]).kind if len(files) == 1 else "bench"
-
-
 def bench_result(record: Record, path: Path) -> BenchResult:
     """Return the measurement that a record holds.
 
@@ -88,6 +81,20 @@ def bench_result(record: Record, path: Path) -> BenchResult:
     if record.kind != "bench":
         raise BadRecord(f"'{path}' is no measurement: it is of kind {record.kind}")
     return from_json(BenchResult, record.data)
+
+
+def comm_result(record: Record, path: Path) -> CommResult:
+    """Return the collectives that a record holds.
+
+    Raises:
+        BadRecord: it holds none.
+    """
+    from crossgrade.records.typed import from_json
+    from crossgrade.values.collective import CommResult
+
+    if record.kind != "comm":
+        raise BadRecord(f"'{path}' has no collectives: it is of kind {record.kind}")
+    return from_json(CommResult, record.data)
 
 
 def _row(path: Path) -> Verification:
@@ -107,16 +114,12 @@ def _verified(path: Path) -> Verification:
                             faults=(error.message,))  # fmt: skip
     checks = ["its contents match its digest"]
     faults: list[str] = []
-    if record.kind == "bench":
-        faults = _faults(record, bench_result(record, path))
+    look = _LOOKS.get(record.kind)
+    if look is not None:
+        faults = _faults(look(record, path))
         if not faults:
             checks.append("its statistics follow from its samples")
             checks.append("its parts do not contradict each other")
-        checks.append(_code(record))
-    if record.kind == "calibration":
-        faults = list(_calibration_faults(record))
-        if not faults:
-            checks.append("its rates follow from its samples")
         checks.append(_code(record))
     return Verification(
         path=str(path),
@@ -127,14 +130,64 @@ def _verified(path: Path) -> Verification:
     )
 
 
-def _faults(record: Record, stored: BenchResult) -> list[str]:
-    """Return what is wrong with a measurement that is as it was sealed."""
+Looks = Sequence[Iterator[str]]
+
+
+def _bench_looks(record: Record, path: Path) -> Looks:
+    """Return what yields the faults of a measurement of cases."""
+    from crossgrade.measure.result import recomputed
     from crossgrade.records.contradictions import contradictions
 
+    stored = bench_result(record, path)
+    return contradictions(record, stored), _differences(stored, recomputed)
+
+
+def _comm_looks(record: Record, path: Path) -> Looks:
+    """Return what yields the faults of a measurement of collectives."""
+    from crossgrade.measure.collectives.result import comm_recomputed
+    from crossgrade.records.contradictions import comm_contradictions
+
+    stored = comm_result(record, path)
+    return comm_contradictions(record, stored), _differences(stored, comm_recomputed)
+
+
+def _calibration_looks(record: Record, path: Path) -> Looks:
+    """Return what yields the faults of a calibration: of every measurement, then of its rates."""
+    from crossgrade.measure.result import recomputed
+    from crossgrade.records.typed import from_json
+    from crossgrade.values.calibration import Ceilings
+
+    stored = from_json(Ceilings, record.data)
+    each = (_differences(measurement, recomputed) for measurement in stored.measurements)
+    return (*each, _rate_faults(record, stored))
+
+
+def _rate_faults(record: Record, stored: Ceilings) -> Iterator[str]:
+    """Yield what differs between the rates of a calibration and what its measurements give."""
+    from crossgrade.measure.ceilings import rates_of, verdict_of
+    from crossgrade.records.alike import unlike
+
+    for difference in unlike(stored.rates, rates_of(stored.measurements), "rates"):
+        yield f"stored, and what the measurements give: {difference}"
+    if not record.verdict == stored.verdict == verdict_of(stored.rates):
+        yield (f"the verdict of the record is {record.verdict}, its rates give "
+               f"{verdict_of(stored.rates)}")  # fmt: skip
+
+
+_LOOKS: Mapping[RecordKind, Callable[[Record, Path], Looks]] = {
+    "bench": _bench_looks,
+    "calibration": _calibration_looks,
+    "comm": _comm_looks,
+}
+"""Kind of record with samples -> what looks for faults in it."""
+
+
+def _faults(looks: Looks) -> list[str]:
+    """Return what is wrong with a measurement that is as it was sealed."""
     faults: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numpy, about samples that make no sense
-        for found in (contradictions(record, stored), _differences(stored)):
+        for found in looks:
             try:
                 faults += found
             except Exception as error:
@@ -143,37 +196,12 @@ def _faults(record: Record, stored: BenchResult) -> list[str]:
     return faults
 
 
-def _differences(stored: BenchResult) -> Iterator[str]:
+def _differences(stored: Result, again: Callable[[Result], Result]) -> Iterator[str]:
     """Yield what differs between the stored result and what its samples give."""
-    from crossgrade.measure.result import recomputed
     from crossgrade.records.alike import unlike
 
-    for difference in unlike(stored, recomputed(stored)):
+    for difference in unlike(stored, again(stored)):
         yield f"stored, and what the samples give: {difference}"
-
-
-def _calibration_faults(record: Record) -> Iterator[str]:
-    """Yield what differs between the rates of a calibration and what its samples give."""
-    from crossgrade.measure.ceilings import rates_of, verdict_of
-    from crossgrade.records.alike import unlike
-    from crossgrade.records.typed import from_json
-    from crossgrade.values.calibration import Ceilings
-
-    stored = from_json(Ceilings, record.data)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of numpy, about samples that make no sense
-        for index, measurement in enumerate(stored.measurements):
-            try:
-                for difference in _differences(measurement):
-                    yield f"measurement {index}: {difference}"
-            except Exception as error:
-                # Whatever samples that fit no plan make of arithmetic, it is a fault of the file.
-                yield f"its numbers cannot be worked out: {type(error).__name__}: {error}"
-    for difference in unlike(stored.rates, rates_of(stored.measurements), "rates"):
-        yield f"stored, and what the measurements give: {difference}"
-    if not record.verdict == stored.verdict == verdict_of(stored.rates):
-        yield (f"the verdict of the record is {record.verdict}, its rates give "
-               f"{verdict_of(stored.rates)}")  # fmt: skip
 
 
 def _code(record: Record) -> str:

@@ -9,6 +9,7 @@ import click
 SUBCOMMANDS = {
     "model": ("crossgrade.cli.bench_model", "phases of a model on several targets side by side"),
     "op": ("crossgrade.cli.bench_op", "operators, a suite of them, or those of a captured model"),
+    "comm": ("crossgrade.cli.bench_comm", "collectives of a group of ranks"),
     "targets": (
         "crossgrade.cli.bench_targets",
         "what can be measured on here, and what is missing",
@@ -37,7 +38,9 @@ class Kinds(click.Group):
             formatter.write_dl([(word, text) for word, (_, text) in SUBCOMMANDS.items()])
 
 
-@click.group("bench", cls=Kinds, short_help="measure operators and models, with an interval")
+@click.group(
+    "bench", cls=Kinds, short_help="measure operators, models or collectives, with an interval"
+)
 def command() -> None:
     """Measure on what is here: every number with its interval, its timer and its samples.
 

@@ -49,10 +49,5 @@ def show(files: tuple[Path, ...], as_json: bool) -> int:
     """
     from crossgrade import api
 
-    if len(files) == 1 and api.kind_of_record(files[0]) == "calibration":
-        found = api.stored_calibration(files[0])
-        click.echo(api.render_calibration(found, as_json=as_json, **screen()), nl=False)
-        return 0
-    run = api.stored_bench(files)
-    click.echo(api.render_bench(run, as_json=as_json, **screen()), nl=False)
+    click.echo(api.render_stored(files, as_json=as_json, **screen()), nl=False)
     return 0

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
 from crossgrade.measure.samples import Floats, SessionSamples, batch_medians
 from crossgrade.measure.student import quantile
-from crossgrade.values.bench import BenchPlan, Interval, Spread
+from crossgrade.values.bench import Interval, Spread
 
 ALPHA: Final = 0.05
 """Share of intervals that may miss, where the number of sessions is fixed beforehand."""
@@ -58,7 +58,19 @@ def series_of(
     return Series(batches=tuple(found[i] for i in kept), sessions=tuple(kept))
 
 
-def alpha_of(plan: BenchPlan) -> float:
+class PlansLooks(Protocol):
+    """A plan that may end at several looks."""
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Return the session counts after which it may stop."""
+
+    @property
+    def least_sessions(self) -> int:
+        """Return the sessions before which it does not stop as done."""
+
+
+def alpha_of(plan: PlansLooks) -> float:
     """Return the share of intervals that may miss, so that with all looks 95 % hold."""
     return ALPHA_LOOKS if sum(s >= plan.least_sessions for s in plan.looks) > 1 else ALPHA
 

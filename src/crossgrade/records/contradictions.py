@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crossgrade.values.bench import BenchResult, Session
+from crossgrade.values.collective import CommResult
 from crossgrade.values.record import Record
 
 
@@ -19,13 +20,34 @@ def contradictions(record: Record, result: BenchResult) -> Iterator[str]:
         record: the whole record.
         result: the measurement that it holds.
     """
+    yield from _frame(record, result)
+    yield from _timers(result)
+    for session in result.sessions:
+        yield from _censored(session)
+
+
+def comm_contradictions(record: Record, result: CommResult) -> Iterator[str]:
+    """Yield in words what cannot be true together in a record of collectives.
+
+    Args:
+        record: the whole record.
+        result: the measurement that it holds.
+    """
+    yield from _frame(record, result)
+    if result.ranks and len(result.ranks) != result.plan.ranks:
+        yield f"{len(result.ranks)} ranks took part, {result.plan.ranks} were planned"
+    for session in result.sessions:
+        for name, columns in (("spans_ns", session.spans_ns), ("started_ns", session.started_ns)):
+            if [len(c) for c in columns] != [len(session.order)] * result.plan.ranks:
+                yield f"{name} of session {session.index} does not fit its order and the ranks"
+
+
+def _frame(record: Record, result: BenchResult | CommResult) -> Iterator[str]:
+    """Yield where verdict and plan of the record are not those of its data."""
     if record.verdict != result.verdict:
         yield f"the verdict of the record is {record.verdict}, that of its data {result.verdict}"
     if record.resolved != record.data["plan"]:
         yield "what was resolved is not the plan of its data"
-    yield from _timers(result)
-    for session in result.sessions:
-        yield from _censored(session)
 
 
 def _timers(result: BenchResult) -> Iterator[str]:

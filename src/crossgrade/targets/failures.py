@@ -20,7 +20,7 @@ _NO_KERNEL = (
     "not implemented", "not_implemented", "could not run 'aten::", "not supported", "unsupported",
     "is not currently", "no kernel", "could not find an implementation", "no decompos",
     "does not support", "no conversion", "failed to export", "not been converted",
-    "type error: type",
+    "type error: type", "invalid scalar type",
 )  # fmt: skip
 _FORMAT = re.compile(
     r"'(?:Half|BFloat16|Float|Double|Bool|Byte|Char|Short|Int|Long|Complex\w+|Float[48]_\w+)'"

@@ -25,32 +25,41 @@ class TorchDevice:
     """Whether a torch built for it needs no extension, though an older one did."""
     install: str = _TORCH
     """How it comes onto a machine."""
+    group_backend: str = ""
+    """Backend of torch.distributed for groups of such devices; empty: there is none."""
+    group_extension: str = ""
+    """Module that registers the backend; empty: torch, or what registers the device, does so."""
 
 
 TORCH_DEVICES: tuple[TorchDevice, ...] = (
-    TorchDevice(name="cpu", what="this machine's CPU through torch"),
+    TorchDevice(name="cpu", what="this machine's CPU through torch", group_backend="gloo"),
     TorchDevice(
         name="cuda",
         what="NVIDIA GPUs, and AMD GPUs with torch for ROCm",
         install="install the torch wheel for your CUDA or ROCm release, see pytorch.org",
+        group_backend="nccl",  # on ROCm too: RCCL answers to that name
     ),
     TorchDevice(
         name="gcu",
         what="Enflame accelerators",
         extension="torch_gcu",
         install="torch_gcu comes with the vendor's image",
+        group_backend="eccl",
     ),
     TorchDevice(
         name="hpu",
         what="Intel Gaudi accelerators",
         extension="habana_frameworks.torch.core",
         install="habana-torch-plugin comes with the vendor's image",
+        group_backend="hccl",
+        group_extension="habana_frameworks.torch.distributed.hccl",
     ),
     TorchDevice(
         name="mlu",
         what="Cambricon MLUs",
         extension="torch_mlu",
         install="torch_mlu comes with the vendor's image",
+        group_backend="cncl",
     ),
     TorchDevice(
         name="mps",
@@ -62,6 +71,7 @@ TORCH_DEVICES: tuple[TorchDevice, ...] = (
         what="Moore Threads GPUs",
         extension="torch_musa",
         install="torch_musa comes with the vendor's image or release page",
+        group_backend="mccl",
     ),
     TorchDevice(
         name="npu",
@@ -69,12 +79,15 @@ TORCH_DEVICES: tuple[TorchDevice, ...] = (
         extension="torch_npu",
         install="pip install torch-npu of the release of your torch; needs the vendor's CANN, "
         "whose set_env.sh is to be sourced",
+        group_backend="hccl",
     ),
     TorchDevice(
         name="xla",
         what="XLA devices such as TPUs",
         extension="torch_xla",
         install="pip install torch-xla of the release of your torch",
+        group_backend="xla",
+        group_extension="torch_xla.distributed.xla_backend",
     ),
     TorchDevice(
         name="xpu",
@@ -82,6 +95,7 @@ TORCH_DEVICES: tuple[TorchDevice, ...] = (
         extension="intel_extension_for_pytorch",
         built_in=True,
         install="install the torch wheel for XPU, see pytorch.org",
+        group_backend="xccl",
     ),
 )
 """Sorted by name."""
