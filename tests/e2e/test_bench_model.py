@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -12,7 +13,7 @@ from tests.tiny_models import tiny_config
 from crossgrade.cli.main import cli, main
 from crossgrade.records.codec import load
 
-QUICK = ("--budget", "4", "--half-width", "0.5", "--sessions", "5", "--dtype", "fp32")
+QUICK = ("--budget", "40", "--half-width", "0.5", "--sessions", "5", "--dtype", "fp32")
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_two_phases_on_two_runtimes(model):
             assert seen["memory"]["peak_bytes"] > 0
             energy = seen["energy"]
             assert (energy["joules_per_call"] is None) == (energy["reason"] is not None)
-        record = load(row["record"])
+        record = load(Path(row["record"]))
         assert record.kind == "bench"
         assert record.data["observed"] == row["result"]["observed"]
 

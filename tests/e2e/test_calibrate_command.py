@@ -84,7 +84,7 @@ def test_its_record_is_verified_and_shown(cg):
     _, first, _ = cg("calibrate", "--on", "null", "--out", "made")
     code, out, _ = cg("records", "verify", "made")
     assert code == 0
-    assert "its rates follow from its samples" in out
+    assert "its statistics follow from its samples" in out
     code, out, _ = cg("records", "show", one_record("made"))
     assert code == 0
     assert out == first

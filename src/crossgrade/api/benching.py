@@ -25,6 +25,7 @@ from crossgrade.values.bench import (
     SessionStart,
     Variant,
 )
+from crossgrade.values.model_case import ModelCase
 from crossgrade.values.operator_case import CannotRun, OperatorCase
 from crossgrade.values.precision import DTYPES, USER_DTYPES
 
@@ -177,7 +178,8 @@ def measured(
     environment = fingerprint()
     with ExitStack() as stack:
         book = _book(options, plans, environment, stack) if record else None
-        source = source_of(options.on, options.memory_bytes, stack)
+        models = any(isinstance(v.case, ModelCase) for p in plans for v in p.plan.variants)
+        source = source_of(options.on, options.memory_bytes, stack, models=models)
         scratch = stack.enter_context(TemporaryDirectory(prefix="crossgrade-"))
         found = run(plans, source, store=book, seed=options.seed, scratch=scratch, narrate=narrate)
         rows = {row.key: row for row in _recorded(found, book, options)}
@@ -337,7 +339,13 @@ def _listed_cases(
     return suite.name, suite.cases, suite.notes
 
 
-def source_of(targets: Sequence[str], memory_bytes: float | None, stack: ExitStack) -> Source:
+def source_of(
+    targets: Sequence[str],
+    memory_bytes: float | None,
+    stack: ExitStack,
+    *,
+    models: bool = False,
+) -> Source:
     """Return what takes sessions: workers, or this process for targets with their own time.
 
     Raises:
@@ -345,6 +353,7 @@ def source_of(targets: Sequence[str], memory_bytes: float | None, stack: ExitSta
     """
     from crossgrade.measure.isolated import Isolated
     from crossgrade.measure.source import InProcess
+    from crossgrade.targets.protocol import MODEL_LIBRARIES
     from crossgrade.targets.registry import is_simulated, preload_of
 
     simulated = [is_simulated(spec) for spec in targets]
@@ -356,7 +365,11 @@ def source_of(targets: Sequence[str], memory_bytes: float | None, stack: ExitSta
             hint="measure them in two runs",
         )
     modules = dict.fromkeys(
-        ("crossgrade.measure.workers", *(m for spec in targets for m in preload_of(spec)))
+        (
+            "crossgrade.measure.workers",
+            *(m for spec in targets for m in preload_of(spec)),
+            *((MODEL_LIBRARIES,) if models else ()),
+        )
     )
     isolated = Isolated(preload=tuple(modules), memory_bytes=memory_bytes)
     return stack.enter_context(isolated)

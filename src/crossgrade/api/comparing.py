@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from crossgrade.errors import BadOption
 from crossgrade.values.bench import BenchPlan, BenchResult
+from crossgrade.values.model_case import ModelCase
 
 if TYPE_CHECKING:
     from crossgrade.measure.compare import RunPair, Wanted
@@ -165,11 +167,13 @@ def _measured(plan: BenchPlan, narrate: Callable[[str], None]) -> BenchResult:
     from crossgrade.measure.events import CasePlan
     from crossgrade.measure.harness import run
 
-    key = plan.variants[0].case.key
+    case = plan.variants[0].case
     with ExitStack() as stack:
-        source = source_of([v.target for v in plan.variants], None, stack)
-        ((_, result),) = run([CasePlan(key=key, plan=plan)], source, seed=plan.seed,
-                             narrate=narrate)  # fmt: skip
+        models = isinstance(case, ModelCase)
+        source = source_of([v.target for v in plan.variants], None, stack, models=models)
+        scratch = stack.enter_context(TemporaryDirectory(prefix="crossgrade-"))
+        ((_, result),) = run([CasePlan(key=case.key, plan=plan)], source, seed=plan.seed,
+                             scratch=scratch, narrate=narrate)  # fmt: skip
     return result
 
 

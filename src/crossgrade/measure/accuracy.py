@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from crossgrade.targets.protocol import Array
+from crossgrade.targets.arrays import Array
 from crossgrade.values.observation import Accuracy, OutputSample
 
 LAUNCHES: Final = 3

@@ -24,7 +24,14 @@ from crossgrade.measure.events import (
 from crossgrade.measure.memory_peak import PeakMemory
 from crossgrade.targets.energy.finding import meter_of
 from crossgrade.targets.energy.meter import NoMeter
-from crossgrade.targets.protocol import GivesOutput, Kernel, Opening, Target
+from crossgrade.targets.protocol import (
+    DEFAULT_ANCHOR,
+    GivesOutput,
+    Kernel,
+    Opening,
+    RunsModels,
+    Target,
+)
 from crossgrade.targets.registry import OpenTarget, open_target
 from crossgrade.values.model_case import ModelCase
 from crossgrade.values.observation import Energy, Observation, OutputSample
@@ -91,6 +98,7 @@ def observe(request: ObserveRequest, open_: OpenTarget = open_target) -> Iterato
     target = open_(variant.target, Opening(scratch=request.scratch))
     key = request.case.key
     try:
+        _load_code(target)
         memory = PeakMemory.start(target)
         kernel = prepared(target, variant.case)
         memory.ready()
@@ -107,6 +115,16 @@ def observe(request: ObserveRequest, open_: OpenTarget = open_target) -> Iterato
     if found.accuracy is not None and not found.accuracy.passed:
         detail = "; ".join(told(found.accuracy))
         yield Absent(key=key, variant=variant.name, reason="inaccurate", detail=detail)
+
+
+def _load_code(target: Target) -> None:
+    """Run something small, so that code which is loaded at first use is not the model's memory."""
+    if isinstance(target, RunsModels):
+        target.load_libraries()
+    kernel = target.prepare(DEFAULT_ANCHOR)
+    kernel.launch()
+    kernel.read()
+    kernel.close()
 
 
 def _observation(

@@ -134,7 +134,7 @@ def recomputed(result: BenchResult) -> BenchResult:
               if v.reason is not None and v.reason != "no-samples"}  # fmt: skip
     work = {v.name: (v.flop, v.bytes) for v in result.variants}
     again = result_of(result.plan, result.audits, result.sessions, absent, work, result.spent_s)
-    return replace(again, lost=result.lost, notes=result.notes)
+    return replace(again, lost=result.lost, notes=result.notes, observed=result.observed)
 
 
 def _counts(samples: Sequence[SessionSamples], variant: int) -> bool:

@@ -6,6 +6,7 @@ Must not know any runtime.
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import time
 from abc import ABC, abstractmethod
@@ -17,13 +18,14 @@ from typing import Any, ClassVar
 
 import torch
 
+from crossgrade.targets.arrays import Array
 from crossgrade.targets.energy.meter import EnergyDevice
 from crossgrade.targets.exported import blamed, built_for_export, quietly
 from crossgrade.targets.failures import failing_as_result, root_words
 from crossgrade.targets.host import flush_bytes, host, host_witness
 from crossgrade.targets.kept_graph import kept_graph
 from crossgrade.targets.process_memory import process_memory
-from crossgrade.targets.protocol import Array, Kernel, PeakCounter, Timer, Witness
+from crossgrade.targets.protocol import MODEL_LIBRARIES, Kernel, PeakCounter, Timer, Witness
 from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
 from crossgrade.targets.torch_kernel import Inputs, host_array
 from crossgrade.values.model_case import ModelCase
@@ -115,6 +117,10 @@ class GraphTarget(ABC):
         except CannotRun as refused:
             error = blamed(refused, case, lambda other: self._prepare(other, 1).close())
             raise error from refused
+
+    def load_libraries(self) -> None:
+        """Import what running a model takes."""
+        importlib.import_module(MODEL_LIBRARIES)
 
     def prepare_model(self, case: ModelCase, *, copies: int = 1) -> Kernel:
         """Return a phase of a model as a compiled graph that has run once per copy.

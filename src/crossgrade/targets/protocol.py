@@ -12,16 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from crossgrade.values.audit import TimerKind
 from crossgrade.values.model_case import ModelCase
 from crossgrade.values.operator_case import OperatorCase
 
-Array = npt.NDArray[np.floating[Any]]
+if TYPE_CHECKING:
+    from crossgrade.targets.arrays import Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +124,9 @@ class Target(Protocol):
 class RunsModels(Protocol):
     """A target that executes phases of whole models too."""
 
+    def load_libraries(self) -> None:
+        """Import what running a model takes, so that it is not counted as the model's memory."""
+
     def prepare_model(self, case: ModelCase, *, copies: int = 1) -> Kernel:
         """Return the execution as a kernel; weights and cache lie on the device.
 
@@ -218,6 +219,8 @@ class Simulated(Protocol):
         """Return True."""
 
 
+MODEL_LIBRARIES = "crossgrade.workloads.running.libraries"
+"""Module that imports what running a model takes; it may be preloaded for forked sessions."""
 DEFAULT_ANCHOR = OperatorCase(op="gemm", dtype="float32", arguments={"m": 256, "k": 256, "n": 256})
 """The anchor kernel of targets that name none: a third of a millisecond on a core of a CPU."""
 

@@ -30,7 +30,14 @@ from crossgrade.targets.host import (
     host_witness,
 )
 from crossgrade.targets.process_memory import process_memory
-from crossgrade.targets.protocol import DEFAULT_ANCHOR, Kernel, PeakCounter, Timer, Witness
+from crossgrade.targets.protocol import (
+    DEFAULT_ANCHOR,
+    MODEL_LIBRARIES,
+    Kernel,
+    PeakCounter,
+    Timer,
+    Witness,
+)
 from crossgrade.targets.timers import ReadTimer, SynchronizeTimer
 from crossgrade.targets.torch_kernel import Inputs, TorchKernel, Way, built_case
 from crossgrade.targets.torch_memory import torch_memory
@@ -130,6 +137,10 @@ class TorchTarget:
             copies=copies,
             wait=self.synchronize,
         )
+
+    def load_libraries(self) -> None:
+        """Import what running a model takes."""
+        importlib.import_module(MODEL_LIBRARIES)
 
     def prepare_model(self, case: ModelCase, *, copies: int = 1) -> Kernel:
         """Return a phase of a model as a kernel that has run once.

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from crossgrade.targets.arrays import Array
 from crossgrade.targets.failures import cannot_run
-from crossgrade.targets.protocol import Array
 from crossgrade.values.operator_case import CannotRun, OperatorCase
 from crossgrade.workloads.operators import BuiltOperator, build
 

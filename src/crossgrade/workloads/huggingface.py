@@ -39,7 +39,7 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
         BadModelFile: the class refuses the configuration.
         MissingExtra: torch or transformers is absent.
     """
-    transformers = _transformers()
+    transformers = load_transformers()
     notes: list[str] = []
     config = _without_code(config)
     _check_counts(config, name)
@@ -68,7 +68,7 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
     )
 
 
-def _transformers() -> Any:
+def load_transformers() -> Any:
     """Return the library, set to stay off the network."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

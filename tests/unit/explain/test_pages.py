@@ -18,6 +18,7 @@ from crossgrade.report.explanation import page_section
 from crossgrade.values.assessment import Verdict
 from crossgrade.values.bench import RunVerdict
 from crossgrade.values.beside import BesideReason, Place
+from crossgrade.values.collective import CommReason
 from crossgrade.values.comparison import COMPARISON_VERDICTS
 from crossgrade.values.evidence import NumberClass
 from crossgrade.values.finding import Severity
@@ -82,7 +83,7 @@ def test_every_verdict_of_measuring_is_explained():
     assert all(find_pages(word) for word in words)
     assert all(find_pages(word) for word in get_args(Place) if word != "inside")
     missing = {*get_args(EnergyReason), *get_args(MemoryReason)}
-    reasons = {*get_args(AbsentReason), *get_args(BesideReason), *missing}
+    reasons = {*get_args(AbsentReason), *get_args(BesideReason), *get_args(CommReason), *missing}
     assert missing <= codes("measurement") <= words | reasons | set(get_args(Place))
 
 

@@ -20,7 +20,7 @@ Fill = Callable[[tuple[int, ...], torch.Generator], torch.Tensor]
 """Makes the values of a shape on the CPU, in any format."""
 
 
-MOST_DRAWN = 1 << 22
+MOST_DRAWN = 1 << 21
 """Random numbers that are drawn for one input; what is larger repeats them. More of them cost
 minutes for the weights of a large model, in every session, and no time depends on them."""
 
@@ -37,7 +37,11 @@ def _repeated(
     count = math.prod(shape)
     if count <= MOST_DRAWN:
         return draw(shape)
-    return draw((MOST_DRAWN,)).repeat(-(-count // MOST_DRAWN))[:count].reshape(shape)
+    drawn = draw((MOST_DRAWN,))
+    whole = drawn.new_empty(count)
+    for start in range(0, count, MOST_DRAWN):
+        whole[start : start + MOST_DRAWN] = drawn[: count - start]
+    return whole.reshape(shape)
 
 
 def positive(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
