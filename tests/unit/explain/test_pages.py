@@ -17,6 +17,7 @@ from crossgrade.explain.pages import FOLDERS, find_pages, pages
 from crossgrade.report.explanation import page_section
 from crossgrade.values.assessment import Verdict
 from crossgrade.values.bench import RunVerdict
+from crossgrade.values.collective import CommReason
 from crossgrade.values.comparison import COMPARISON_VERDICTS
 from crossgrade.values.evidence import NumberClass
 from crossgrade.values.finding import Severity
@@ -78,7 +79,7 @@ def test_every_verdict_of_measuring_is_explained():
     words = {*get_args(RunVerdict), *COMPARISON_VERDICTS, *get_args(Reproduced),
              *get_args(RecordState)}  # fmt: skip
     assert all(find_pages(word) for word in words)
-    assert codes("measurement") <= words | set(get_args(AbsentReason))
+    assert codes("measurement") <= words | set(get_args(AbsentReason)) | set(get_args(CommReason))
 
 
 def test_every_kind_has_a_folder():
