@@ -234,7 +234,8 @@ class Buffers:
         return (place * 31 + rank * 57 + self._seed * 13) % _PERIOD % self._values
 
     def _sum(self) -> torch.Tensor:
-        return torch.stack([self._pattern(r) for r in range(self._group.ranks)]).sum(0)
+        patterns = [self._pattern(rank) for rank in range(self._group.ranks)]
+        return torch.stack(patterns).sum(0)
 
     def _tiled(self, period: torch.Tensor, start: int, count: int) -> torch.Tensor:
         """Return `count` elements of an endless repetition, from `start`, on the device."""

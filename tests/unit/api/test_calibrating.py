@@ -94,7 +94,7 @@ def test_a_file_that_cannot_be_read_is_told_and_hides_no_other(made, tmp_path):
 def test_a_record_follows_from_its_samples(made):
     (found,) = verify_records([Path(made[0].record)])
     assert (found.state, found.kind) == ("sound", "calibration")
-    assert "its rates follow from its samples" in found.checks
+    assert "its statistics follow from its samples" in found.checks
 
 
 @pytest.mark.parametrize("change", ["rate", "sample", "verdict"])

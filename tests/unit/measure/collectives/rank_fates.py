@@ -53,7 +53,26 @@ def _wrong(fate, message):
     process_group._LAUNCHES[fate["op"]] = corrupted
 
 
-def _slow(fate, message):
+def _extra(fate, message):
+    """Do the own work of this rank six times instead of once."""
+    if "rank" not in message:
+        return
+    from crossgrade.targets import process_group
+
+    sound = process_group.ProcessGroup.own_work
+
+    class Six:
+        def __init__(self, kernel):
+            self.kernel = kernel
+
+        def launch(self):
+            for _ in range(6):
+                self.kernel.launch()
+
+    process_group.ProcessGroup.own_work = lambda self: Six(sound(self))
+
+
+def _crowded(fate, message):
     """Share the core of this rank with three processes that are busy all the time."""
     if "rank" not in message:
         return
@@ -70,7 +89,7 @@ def _slow(fate, message):
 
 FATES = {
     "die": _die, "die-at-cell": _die_at_cell, "hang": _hang, "raise": _raise, "wrong": _wrong,
-    "slow": _slow,
+    "extra": _extra, "crowded": _crowded,
 }  # fmt: skip
 
 

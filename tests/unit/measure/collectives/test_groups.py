@@ -167,7 +167,7 @@ def test_no_process_is_left_behind(measure, monkeypatch):
         pids.extend(run.pid for run in self._runs)
 
     monkeypatch.setattr(RankProcesses, "__init__", noting)
-    measure(quick(2), rank=1, fate="slow")  # which starts three processes of its own
+    measure(quick(2), rank=1, fate="crowded")  # which starts three processes of its own
     assert len(pids) == 2
     deadline = time.monotonic() + 10
     while (left := _living(pids)) and time.monotonic() < deadline:
@@ -186,13 +186,13 @@ def _living(groups):
     return found & set(groups)
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one rank shares the only core anyway")
-def test_a_rank_whose_core_is_taken_by_others_is_named(measure):
-    asked = quick(2, looks=(5,), least_sessions=5, budget_s=30.0, rounds=12)
-    result = measure(asked, rank=1, fate="slow")
+def test_a_rank_with_more_work_than_the_others_is_named(measure):
+    """Six times as much and eight sessions: what a busy machine does to five is often more."""
+    asked = quick(3, looks=(8,), least_sessions=8, budget_s=120.0, rounds=7)
+    result = measure(asked, rank=1, fate="extra")
     assert [s.rank for s in result.slow] == [1], result.signals
     slow = result.slow[0]
-    assert set(slow.signals) & {"work", "arrival"}
+    assert "work" in slow.signals
     assert slow.ratio > slow.limit > 1.1
     assert slow.wait_share < 1.0
     assert slow.device == "cpu"
