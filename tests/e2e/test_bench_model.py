@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -118,3 +122,28 @@ def test_bad_input_is_refused_before_anything_is_built(model, capsys, arguments,
     code, error = refusal(capsys, *arguments)
     assert code == 2
     assert words in error["message"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="signals as Linux has them")
+def test_a_killed_run_is_taken_up_and_measures_nothing_twice(model):
+    command = ["bench", "model", model, "--phase", "decode", "--context", "8", "--dtype", "fp32",
+               "--budget", "60", "--half-width", "0.5", "--sessions", "12", "--out", "run",
+               "--json"]  # fmt: skip
+    journal = Path("run/journal.jsonl")
+    with subprocess.Popen([sys.executable, "-m", "crossgrade", *command],
+                          stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as process:  # fmt: skip
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if journal.exists() and journal.read_text().count('"Sampled"') >= 2:
+                break
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    kept = journal.read_text().count('"Sampled"')
+    assert 2 <= kept < 12
+    answer = json.loads(CliRunner().invoke(cli, command).stdout)["data"]
+    (row,) = answer["rows"]
+    assert answer["taken_up"] == kept
+    assert [s["index"] for s in row["result"]["sessions"]] == list(range(12))
+    assert len(row["result"]["observed"]) == 1
+    assert journal.read_text().count('"Observed"') == 1
