@@ -12,6 +12,7 @@ import datetime
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from crossgrade.api.benching import Measuring
 
 JOURNAL = "journal.jsonl"
+SCRATCH = "scratch"
 _PLANS, _ENVIRONMENT, _FINISHED = "plans", "environment", "finished"
 _OF_A_SESSION = ("Sampled", "Lost")
 """Events with which a session ends, by the name under which they are written."""
@@ -104,6 +106,17 @@ class Book:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    @property
+    def scratch(self) -> str:
+        """Return a folder for what takes long to make.
+
+        It goes when the run ends in order; one that a killed run left is used by the run that
+        takes it up.
+        """
+        folder = self.folder / SCRATCH
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        return str(folder)
 
     def _remove_if_empty(self) -> None:
         """Leave no folder of a run that was refused before it had kept anything."""

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from crossgrade.errors import BadOption, CrossgradeError
+from crossgrade.errors import BadOption
 from crossgrade.values.bench import BenchPlan, BenchRun, SessionStart, Variant
 from crossgrade.values.model_case import ModelCase
+from crossgrade.values.precision import RUN_DTYPES, USER_DTYPES
 from crossgrade.values.workload import OPTIMIZERS, PHASES, Optimizer, Phase, Workload
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from crossgrade.workloads.built import BuiltModel
     from crossgrade.workloads.resolve import FoundModel
 
-DTYPES: Final[Mapping[str, str]] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-"""User's name of a format -> torch's, of those in which models are run."""
 DEFAULT_TOKENS: Final[Mapping[Phase, int]] = {"prefill": 512, "decode": 1, "train": 128}
 """Tokens where the user and the model name none; fewer than `assess` takes, because they are
 run."""
@@ -87,8 +86,8 @@ class ModelOptions:
             raise BadOption(f"--phase names one twice: {', '.join(self.phases)}")
         if any(phase not in PHASES for phase in self.phases):
             raise BadOption(f"phases {self.phases!r}", hint=f"one or more of {', '.join(PHASES)}")
-        if self.dtype is not None and self.dtype not in DTYPES:
-            raise BadOption(f"--dtype {self.dtype}", hint=f"one of {', '.join(DTYPES)}")
+        if self.dtype is not None and self.dtype not in RUN_DTYPES:
+            raise BadOption(f"--dtype {self.dtype}", hint=f"one of {', '.join(RUN_DTYPES)}")
         if self.optimizer not in OPTIMIZERS:
             raise BadOption(f"--optimizer {self.optimizer}", hint=f"one of {', '.join(OPTIMIZERS)}")
         least = (("--batch", self.batch, 1), ("--tokens", self.tokens, 1),
@@ -127,6 +126,7 @@ def bench_model(
 
 def _planned(options: ModelOptions) -> tuple[str, tuple[CasePlan, ...], tuple[str, ...]]:
     """Return the name of the model, a plan per phase, and notes."""
+    from crossgrade.api.predicting import flop_of
     from crossgrade.api.sizing import default_phases
     from crossgrade.measure.events import CasePlan
     from crossgrade.workloads.resolve import find_model
@@ -141,8 +141,8 @@ def _planned(options: ModelOptions) -> tuple[str, tuple[CasePlan, ...], tuple[st
     notes += _format_notes(options, built)
     for phase in phases:
         case = _case(options, found, built, phases, phase)
-        flop, why = _flop(found, case, options)
-        notes += [why] if why else []
+        flop, why = flop_of(case)
+        notes += [f"operations of {phase} are not counted: {why}"] if why else []
         plans.append(CasePlan(key=case.key, plan=_plan(case, options), flop=flop))
     return found.ref.name, tuple(plans), tuple(dict.fromkeys(notes))
 
@@ -201,7 +201,7 @@ def _workload(
 
 def _dtype(options: ModelOptions, built: BuiltModel) -> str:
     if options.dtype:
-        return DTYPES[options.dtype]
+        return USER_DTYPES[options.dtype]
     return built.weights.base or "bfloat16"
 
 
@@ -211,19 +211,6 @@ def _format_notes(options: ModelOptions, built: BuiltModel) -> Iterator[str]:
                f"in {_dtype(options, built)}")  # fmt: skip
     if options.weights is None:
         yield "weights are random: times do not depend on them, routing of experts may"
-
-
-def _flop(found: FoundModel, case: ModelCase, options: ModelOptions) -> tuple[float | None, str]:
-    """Return the operations of one execution from a capture of it, and why there is no figure."""
-    try:
-        from crossgrade.capture.run import CaptureSession
-        from crossgrade.predict.phase import prepare
-
-        session = CaptureSession(found.build(options.dtype))
-        return prepare(session.capture(case.workload)).flops, ""
-    except (CrossgradeError, ImportError) as error:
-        words = error.message if isinstance(error, CrossgradeError) else str(error)
-        return None, f"operations of {case.phase} are not counted: {words}"
 
 
 def _plan(case: ModelCase, options: ModelOptions) -> BenchPlan:

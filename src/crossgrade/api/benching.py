@@ -180,7 +180,7 @@ def measured(
         book = _book(options, plans, environment, stack) if record else None
         models = any(isinstance(v.case, ModelCase) for p in plans for v in p.plan.variants)
         source = source_of(options.on, options.memory_bytes, stack, models=models)
-        scratch = stack.enter_context(TemporaryDirectory(prefix="crossgrade-"))
+        scratch = book.scratch if book else stack.enter_context(TemporaryDirectory())
         found = run(plans, source, store=book, seed=options.seed, scratch=scratch, narrate=narrate)
         rows = {row.key: row for row in _recorded(found, book, options)}
     run_ = BenchRun(

@@ -294,16 +294,19 @@ def ceilings_for(
             changed = _changed(record, now)
             ceilings = None if changed else _ceilings(record)
         except InputError as error:
-            told = f"{path.name}: {error.message}"
-            about = replace(about, unreadable=(*about.unreadable, told))
+            lost = (*about.unreadable, f"{path.name}: {error.message}")
+            about = replace(about, unreadable=lost)
             continue
         if ceilings is not None:
-            about = replace(about, digest=record.digest, path=str(path), created=record.created,
-                            stale=())  # fmt: skip
-            return FoundCeilings(used=about, ceilings=ceilings)
+            return FoundCeilings(used=_held(about, record, path), ceilings=ceilings)
         if not about.stale:
             about = replace(about, created=record.created, stale=changed)
     return FoundCeilings(used=about, ceilings=None)
+
+
+def _held(about: CeilingsUsed, record: Record, path: Path) -> CeilingsUsed:
+    """Return what is known of a calibration that holds."""
+    return replace(about, digest=record.digest, path=str(path), created=record.created, stale=())
 
 
 def _calibrations(folder: Path | None) -> list[Path]:

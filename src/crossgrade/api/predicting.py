@@ -6,7 +6,6 @@ Must not know measurements.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from crossgrade.errors import CrossgradeError
@@ -14,6 +13,7 @@ from crossgrade.values.beside import Predicted
 from crossgrade.values.layout import Layout
 from crossgrade.values.model_case import ModelCase
 from crossgrade.values.operator_case import CannotRun
+from crossgrade.values.precision import USER_NAMES
 
 if TYPE_CHECKING:
     from crossgrade.predict.phase import Prepared
@@ -52,6 +52,14 @@ def predicted_for(case: Case, chip: Chip | None) -> Predicted:
     return Predicted(chip=chip.name, band=found.time_s)
 
 
+def flop_of(case: ModelCase) -> tuple[float | None, str]:
+    """Return the operations of one execution (exact), and why there is no figure."""
+    try:
+        return _prepared_once(_Keyed(case)).flops, ""
+    except (CannotRun, CrossgradeError, ImportError) as error:
+        return None, _said(error)
+
+
 class _Keyed:
     """A case under its key: cases hold mappings, which cannot be hashed."""
 
@@ -80,16 +88,8 @@ def _prepared_once(keyed: _Keyed) -> Prepared:
 
     config = dict(case.config) or None
     found = FoundModel(ref=case.model, config=config, path=None)
-    built = found.build(_user_dtype(case.dtype))
+    built = found.build(USER_NAMES.get(case.dtype, case.dtype))
     return prepare(CaptureSession(built).capture(case.workload))
-
-
-def _user_dtype(name: str) -> str:
-    """Return the user's name of a format: weights lie on the device in the format of the case."""
-    from crossgrade.values.precision import USER_DTYPES
-
-    names: Mapping[str, str] = {torch_name: user for user, torch_name in USER_DTYPES.items()}
-    return names.get(name, name)
 
 
 def _said(error: Exception) -> str:

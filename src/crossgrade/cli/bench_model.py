@@ -10,6 +10,7 @@ import click
 from crossgrade.cli.progress import Narrator
 from crossgrade.cli.screen import screen
 from crossgrade.cli.sizes import sizes
+from crossgrade.values.precision import RUN_DTYPES
 from crossgrade.values.workload import OPTIMIZERS, PHASES
 
 
@@ -28,7 +29,7 @@ from crossgrade.values.workload import OPTIMIZERS, PHASES
               help="Tokens in the cache of a decode step.  [default: 512]")  # fmt: skip
 @click.option("--size", "sizes", multiple=True, metavar="NAME=VALUE", callback=sizes,
               help="A size that only this model has, such as image=224.")  # fmt: skip
-@click.option("--dtype", type=click.Choice(["fp32", "bf16", "fp16"]),
+@click.option("--dtype", type=click.Choice(RUN_DTYPES),
               help="Format of weights and arithmetic.  [default: the checkpoint's]")  # fmt: skip
 @click.option("--weights", type=click.Path(path_type=Path, exists=True, file_okay=False),
               metavar="DIR", help="Checkpoint (safetensors) whose values are used; without it "

@@ -121,12 +121,15 @@ class CaseState:
             tuple(a for a in audits if a.target in used),
             tuple(self.sessions),
             absent=self._reasons(),
-            work={n: (self.flop or r.flop, r.bytes) for n, r in self.ready.items()},
+            work={n: (self._flop_of(r), r.bytes) for n, r in self.ready.items()},
             spent_s=self.spent_s,
         )
         notes = {n: r.notes for n, r in self.ready.items() if r.notes}
         observed = {n: o.observation for n, o in self.observed.items()}
         return replace(result, lost=tuple(self.lost), notes=notes, observed=observed)
+
+    def _flop_of(self, ready: Ready) -> float | None:
+        return ready.flop if self.flop is None else self.flop
 
     def _reasons(self) -> dict[str, tuple[AbsentReason, str]]:
         """Return why variants have no number: of all, where every session was lost."""

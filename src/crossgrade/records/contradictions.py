@@ -22,6 +22,7 @@ def contradictions(record: Record, result: BenchResult) -> Iterator[str]:
     """
     yield from _frame(record, result)
     yield from _timers(result)
+    yield from _accuracy(result)
     for session in result.sessions:
         yield from _censored(session)
 
@@ -48,6 +49,20 @@ def _frame(record: Record, result: BenchResult | CommResult) -> Iterator[str]:
         yield f"the verdict of the record is {record.verdict}, that of its data {result.verdict}"
     if record.resolved != record.data["plan"]:
         yield "what was resolved is not the plan of its data"
+
+
+def _accuracy(result: BenchResult) -> Iterator[str]:
+    """Yield variants that pass with too large an error, or have a time without passing."""
+    for row in result.variants:
+        seen = result.observed.get(row.name)
+        accuracy = seen.accuracy if seen else None
+        if accuracy is None:
+            continue
+        if accuracy.passed != (accuracy.relative_error <= accuracy.limit):
+            yield (f"{row.name}: error {accuracy.relative_error:.2g}, allowed "
+                   f"{accuracy.limit:.2g}, and passed is {accuracy.passed}")  # fmt: skip
+        if row.status == "ok" and not accuracy.passed:
+            yield f"{row.name} has a number, and its output did not pass"
 
 
 def _timers(result: BenchResult) -> Iterator[str]:

@@ -24,6 +24,10 @@ def beside_blocks(run: BenchRun) -> Iterator[Block]:
         yield from _minded(run, [one for _, one in rows])
     for used in run.ceilings:
         yield from _origin(used)
+    if without := [used for used in run.ceilings if not used.digest and not used.stale]:
+        more = f"; of {', '.join(u.target for u in without[1:])} likewise" if without[1:] else ""
+        yield Line(text=f"no measured ceilings of this device: {without[0].command}{more}",
+                   tone="quiet")  # fmt: skip
 
 
 def _says(one: Beside) -> bool:
@@ -100,6 +104,5 @@ def _origin(used: CeilingsUsed) -> Iterator[Block]:
         more = f" and {len(used.stale) - 3} more" if len(used.stale) > 3 else ""
         yield Line(text=f"the calibration of {used.target} of {used.created[:10]} does not hold "
                    f"here ({changes}{more}): {used.command}{sheet}", tone="warning")  # fmt: skip
-    else:
-        yield Line(text=f"no measured ceilings of this device: {used.command}{sheet}",
-                   tone="quiet")  # fmt: skip
+    elif sheet:
+        yield Line(text=f"{used.target}{sheet}", tone="quiet")

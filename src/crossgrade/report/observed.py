@@ -66,7 +66,10 @@ def _bytes(memory: MemoryPeak, name: str) -> str:
 
 
 def _joules(energy: Energy) -> str:
-    return "unknown" if energy.joules_per_call is None else si(energy.joules_per_call, "J")
+    if energy.joules_per_call is None:
+        return "unknown"
+    doubt = energy.doubt_joules_per_call
+    return si(energy.joules_per_call, "J") + (f" ±{si(doubt, 'J')}" if doubt is not None else "")
 
 
 def _missing(found: Observation) -> Iterator[str]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from crossgrade.values.precision import USER_NAMES
 from crossgrade.values.workload import ModelRef, Optimizer, Phase, Workload
 
 
@@ -83,7 +84,7 @@ class ModelCase:
             batch=self.batch,
             tokens=self.tokens,
             context=self.context,
-            dtype=self.dtype,
+            dtype=USER_NAMES.get(self.dtype, self.dtype),
             sizes=tuple(self.sizes.items()),
             optimizer=self.optimizer,
         )

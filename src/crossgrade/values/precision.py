@@ -79,3 +79,7 @@ USER_DTYPES: dict[str, str] = {
     "fp8": "float8_e4m3fn", "int8": "int8", "fp4": "fp4", "int4": "int4",
 }  # fmt: skip
 """What `--dtype` takes -> storage format."""
+USER_NAMES: dict[str, str] = {storage: user for user, storage in USER_DTYPES.items()}
+"""Storage format -> what `--dtype` takes."""
+RUN_DTYPES = ("fp32", "bf16", "fp16")
+"""What `--dtype` takes of a model that is run."""

@@ -106,6 +106,11 @@ class BuiltModel:
         return any(part in self.cache_arguments for part in path.split("."))
 
 
+def routes(module: torch.nn.Module) -> bool:
+    """Return whether a model of transformers routes tokens to experts, and so may skip weights."""
+    return any("Experts" in type(m).__name__ for m in module.modules())
+
+
 def tensors_under(value: Any, name: str) -> Tensors:
     """Yield every tensor reachable through attributes, lists and dicts, with its path."""
     import torch

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crossgrade.errors import BadModelFile, MissingExtra, UnknownArchitecture
-from crossgrade.workloads.built import INSTALL_TORCH, BuiltModel
+from crossgrade.workloads.built import INSTALL_TORCH, BuiltModel, routes
 from crossgrade.workloads.checkpoint import CheckpointFormat, from_config, from_user
 from crossgrade.workloads.factory import scalar_loss
 from crossgrade.workloads.feeding import cache_of, feeding_of
@@ -213,8 +213,9 @@ def _instantiate(cls: Any, parsed: Any, weights: CheckpointFormat, name: str) ->
 
 def _experts(module: torch.nn.Module) -> str:
     """Return how transformers runs routed experts, empty for a model without any."""
-    routed = any("Experts" in type(m).__name__ for m in module.modules())
-    return str(getattr(module.config, "_experts_implementation", "") or "") if routed else ""
+    if not routes(module):
+        return ""
+    return str(getattr(module.config, "_experts_implementation", "") or "")
 
 
 def _left_out(config: Mapping[str, Any], module: torch.nn.Module, *, looks: bool) -> Iterator[str]:

@@ -182,3 +182,24 @@ def test_two_environments_are_not_mixed_in_a_folder_that_was_named(tmp_path):
     ):
         book.open(PLANS)
     assert (tmp_path / JOURNAL).read_bytes() == kept
+
+
+def test_what_takes_long_to_make_goes_when_a_run_ends_in_order(tmp_path):
+    with opened(tmp_path / "run") as book:
+        book.open(PLANS)
+        graph = Path(book.scratch) / "graph"
+        graph.parent.mkdir()
+        graph.write_text("large")
+        assert graph.is_relative_to(tmp_path / "run")
+    assert not graph.exists()
+    assert (tmp_path / "run" / JOURNAL).exists()
+
+
+def test_what_a_killed_run_has_left_of_it_is_used_and_goes_with_the_next(tmp_path):
+    left = tmp_path / "run" / "scratch" / "graph"
+    left.parent.mkdir(parents=True)
+    left.write_text("large")
+    with opened(tmp_path / "run") as book:
+        book.open(PLANS)
+        assert (Path(book.scratch) / "graph").read_text() == "large"
+    assert not left.exists()

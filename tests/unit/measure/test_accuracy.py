@@ -80,3 +80,11 @@ def test_rows_with_another_largest_element_are_told():
 
 def test_a_loss_has_no_rows():
     assert judged(3.0, 3.0).same_top is None
+
+
+@pytest.mark.parametrize("plain", [math.inf, math.nan])
+def test_nan_does_not_pass_because_plain_torch_gives_nan_too(plain):
+    judgement = judged([math.nan, 1.0], [1.0, 2.0], "float16", plain)
+    assert not judgement.passed
+    assert math.isfinite(judgement.limit)
+    assert judged([1.0, 2.0], [1.0, 2.0], "float16", plain).passed

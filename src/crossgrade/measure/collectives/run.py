@@ -167,17 +167,9 @@ def run_comm(
     for event in store.events() if store else ():
         state.apply(event)
 
-    def take_in(event: CommEvent) -> None:
-        if isinstance(event, Refused):
-            kind: type[errors.CrossgradeError] = getattr(errors, event.error)
-            raise kind(event.message, where=event.where, hint=event.hint)
-        if store is not None:
-            store.keep(event)
-        state.apply(event)
-
     if state.looked is None:
         narrate(f"looking for {things(plan.ranks, 'rank')} on {plan.target}")
-        take_in(source.look(plan))
+        _take_in(source.look(plan), state, store)
     while not state.done:
         assert state.looked is not None
         left = max(0.0, plan.budget_s - state.spent_s)
@@ -186,5 +178,15 @@ def run_comm(
         absent = frozenset(state.absent)
         for event in source.take(plan, state.looked, index=state.next_index, absent=absent,
                                  limit_s=state.limit_s):  # fmt: skip
-            take_in(event)
+            _take_in(event, state, store)
     return state.result()
+
+
+def _take_in(event: CommEvent, state: _State, store: EventStore | None) -> None:
+    """Keep an event and take it in; one that a process was refused for is raised."""
+    if isinstance(event, Refused):
+        kind: type[errors.CrossgradeError] = getattr(errors, event.error)
+        raise kind(event.message, where=event.where, hint=event.hint)
+    if store is not None:
+        store.keep(event)
+    state.apply(event)

@@ -17,6 +17,8 @@ import torch
 from crossgrade.errors import CrossgradeError
 from crossgrade.values.model_case import ModelCase
 from crossgrade.values.operator_case import CannotRun
+from crossgrade.values.precision import RUN_DTYPES, USER_NAMES
+from crossgrade.workloads.built import routes
 from crossgrade.workloads.factory import scalar_loss
 from crossgrade.workloads.feeding import Arguments, feeding_of
 from crossgrade.workloads.resolve import FoundModel
@@ -115,7 +117,7 @@ def execution_of(
         module=forward,
         inputs=inputs,
         held_bytes=held,
-        least_bytes=None if _routes(module) else held + _bytes(inputs[1:]),
+        least_bytes=None if routes(module) else held + _bytes(inputs[1:]),
         exportable=True,
     )
 
@@ -163,20 +165,17 @@ def _weighted(case: ModelCase, device: torch.device, room: Room) -> torch.nn.Mod
 def _made(case: ModelCase, device: torch.device, room: Room) -> torch.nn.Module:
     if not case.config or "crossgrade_model" in case.config:
         raise CannotRun("unsupported-operator", f"{case.model.name} is no model of transformers")
-    if case.dtype not in _USER_NAMES:
+    user = USER_NAMES.get(case.dtype)
+    if user not in RUN_DTYPES:
         raise CannotRun("unsupported-format", f"models are not run in {case.dtype}")
     found = FoundModel(ref=case.model, config=dict(case.config), path=None)
     # Built in its format, not converted: some buffers stay in float32 whatever the format.
-    built = found.build(_USER_NAMES[case.dtype])
+    built = found.build(user)
     copies = 4 if case.phase == "train" else 1
     width = getattr(torch, case.compute or case.dtype).itemsize
     room(copies * width * sum(p.numel() for p in built.module.parameters()))
     module = materialised(built, seed=case.seed, folder=case.weights)
     return (module.to(getattr(torch, case.compute)) if case.compute else module).to(device)
-
-
-_USER_NAMES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-"""Format of torch -> the user's name of it, of those in which models are run."""
 
 
 def _arguments(case: ModelCase, module: torch.nn.Module, device: torch.device) -> Arguments:
@@ -229,11 +228,6 @@ class _Drawn:
 def _vocabulary(module: Any) -> int:
     table = module.get_input_embeddings() if hasattr(module, "get_input_embeddings") else None
     return int(getattr(table, "num_embeddings", 0) or 2)
-
-
-def _routes(module: torch.nn.Module) -> bool:
-    """Return whether an execution may leave out some of the parameters."""
-    return any("Experts" in type(m).__name__ for m in module.modules())
 
 
 def _bytes(tensors: Iterable[torch.Tensor]) -> float:
