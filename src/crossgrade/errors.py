@@ -20,10 +20,12 @@ CrossgradeError                  exit 2
     CannotWrite       CG-E208
     BadSuite          CG-E209
       ChangedRecord   CG-E210
+    BadTrace          CG-E211
   EnvironmentError_   CG-E3xx    something is not installed here
     MissingExtra      CG-E301
     TargetAbsent      CG-E302    exit 3: the target is known, and is not here
     TargetBroken      CG-E303
+    EndpointAbsent    CG-E304    exit 3: nothing that serves a model answers at the address
   CaptureError        CG-E4xx    exit 3: the model was built, and could not be traced
     CaptureFailed     CG-E401
 
@@ -174,6 +176,12 @@ class ChangedRecord(BadRecord):
     code = "CG-E210"
 
 
+class BadTrace(InputError):
+    """A trace of requests cannot be read."""
+
+    code = "CG-E211"
+
+
 class EnvironmentError_(CrossgradeError):
     """Something that the command needs is not installed here."""
 
@@ -198,6 +206,13 @@ class TargetBroken(EnvironmentError_):
     """The target's runtime is here, and its process dies before anything is measured."""
 
     code = "CG-E303"
+
+
+class EndpointAbsent(EnvironmentError_):
+    """Nothing that serves a model by OpenAI's protocol answers at the address."""
+
+    code = "CG-E304"
+    exit_code = 3
 
 
 class CaptureError(CrossgradeError):
