@@ -75,6 +75,11 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
               help="Number of chips; auto: as many as the memory needs.")  # fmt: skip
 @click.option("--price", "prices", multiple=True, callback=_prices, metavar="CHIP=AMOUNT/h",
               help="Price of one chip per hour, any currency.")  # fmt: skip
+@click.option("--measured", "measured_in", multiple=True, metavar="DIR",
+              help="Folder with records of `bench model`, beside those of your own; "
+              "repeatable.")  # fmt: skip
+@click.option("--no-measured", "measured", is_flag=True, flag_value=False, default=True,
+              help="Predictions alone; do not look for measured times.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--all", "everything", is_flag=True, help="List every finding.")
 @click.option(

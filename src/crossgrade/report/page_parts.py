@@ -23,6 +23,7 @@ from crossgrade.report.charts import (
     stacks_chart,
     timeline_chart,
 )
+from crossgrade.report.measured import PLACES
 from crossgrade.report.merged import MergedFinding, merged_findings
 from crossgrade.report.verdict import verdict_parts as verdict_parts
 from crossgrade.units import bytes_, count, seconds, things
@@ -31,6 +32,7 @@ from crossgrade.values.assessment import (
     ChipAssessment,
     ClaimComparison,
     ConstantFigure,
+    MeasuredTime,
     PhaseAssessment,
     SpeedFigures,
 )
@@ -347,3 +349,8 @@ def unknowns(a: Assessment) -> list[str]:
             said += [f"{chip.chip} {p.phase}: claim not compared: {c.remark}" for c in p.claims
                      if c.predicted is None]  # fmt: skip
     return said
+
+
+def place(one: MeasuredTime) -> str:
+    """Return where a measured time lies in the predicted band, in words."""
+    return PLACES[one.place]
