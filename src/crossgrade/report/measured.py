@@ -29,9 +29,10 @@ def measured_blocks(rows: Rows) -> Iterator[Block]:
         item = rows[0][1].item
         yield Table(
             title="speed (measured; the band beside it is predicted)",
-            columns=("chip", "on", "time", "95 %", "sessions", f"{item}/s", "predicted", "verdict"),
+            columns=("chip", "on", "time (95 %)", "sessions", f"{item}/s", "predicted", "verdict"),
             rows=tuple(_row(chip, p, one) for chip, p, one in found),
-            right=frozenset({2, 3, 4, 5}),
+            right=frozenset({2, 3, 4}),
+            whole=frozenset({2}),
         )
         yield from (_origin(one) for _, _, one in found)
     for chip, p in rows:
@@ -50,8 +51,7 @@ def _row(chip: ChipAssessment, p: PhaseAssessment, one: MeasuredTime) -> tuple[s
     return (
         chip.chip,
         one.target,
-        seconds(one.time_s.value),
-        f"±{percent(one.time_s.half_width)}",
+        f"{seconds(one.time_s.value)} ±{percent(one.time_s.half_width)}",
         str(one.sessions),
         figure(one.tokens_per_s.value),
         f"{seconds(band.low)} to {seconds(band.high)}" if band else "-",

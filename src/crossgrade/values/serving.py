@@ -72,7 +72,9 @@ class Load:
     concurrency: int | None = None
     """Users of a closed loop; most requests at once elsewhere, None without limit."""
     trace: str = ""
-    """Name of the trace."""
+    """Name of the trace: one that is shipped, or of a file without its ending."""
+    trace_digest: str = ""
+    """First 12 characters of the SHA-256 over the requests of the trace."""
     pace: float = 1.0
     """How many times as fast as recorded a trace is replayed."""
     requests: int = 100
@@ -87,11 +89,11 @@ class Load:
 
     @property
     def key(self) -> str:
-        """Return it as one word, such as `rate-2.5`, `users-8` or `trace-azure-conv`."""
+        """Return it as one word, such as `rate-2.5`, `concurrency-8` or `trace-azure-conv`."""
         if self.kind == "open-loop":
             return f"rate-{self.rate_per_s:g}"
         if self.kind == "closed-loop":
-            return f"users-{self.concurrency}"
+            return f"concurrency-{self.concurrency}"
         return f"trace-{self.trace}" + ("" if self.pace == 1 else f"-x{self.pace:g}")
 
 
@@ -120,6 +122,8 @@ class ServePlan:
     """Interface that is spoken."""
     loads: tuple[Load, ...]
     """Loads, each once per session, in random order."""
+    server: Mapping[str, str] = field(default_factory=dict)
+    """What a server that is started for the run is started with; empty for an address."""
     limits: Limits = field(default_factory=Limits)
     """What counts as good."""
     half_width: float = 0.05
