@@ -60,7 +60,8 @@ def read_address(address: str, key: str | None) -> Address:
     try:
         parts = urlsplit(address.strip())
         host, port = parts.hostname, parts.port
-    except ValueError:
+        (host or "").encode("idna")  # as the resolver will; refuses empty and long labels
+    except ValueError:  # UnicodeError is one
         raise BadOption("the endpoint's address is no URL", hint=_EXAMPLE) from None
     bare = parts.netloc.rpartition("@")[2]
     if parts.scheme not in ("http", "https") or not host or port == 0 or not _plain(bare):

@@ -17,10 +17,11 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-from crossgrade.errors import EndpointAbsent
+from crossgrade.errors import BadOption, EndpointAbsent
 from crossgrade.serving.address import Address, read_address
 from crossgrade.serving.prompts import Prompts
 from crossgrade.serving.sending import Sender, Sent, body_of, ending_of, open_session
+from crossgrade.serving.waiting import finished
 from crossgrade.values.serving import Api, Endpoint
 
 PROBE_WORDS: Final = (16, 144)
@@ -60,7 +61,7 @@ def look(
         EndpointAbsent: nothing serves that model there, or it must not be used with this key.
     """
     where = read_address(address, key)
-    return asyncio.run(_Look(where, api, timeout_s, clock).found(model))
+    return finished(lambda: _Look(where, api, timeout_s, clock).found(model))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +108,8 @@ class _Look:
                 body = await _limited(response.content)
                 server = response.headers.get("server", "")
                 return _Reply(status=response.status, server=server, said=_json(body))
+        except aiohttp.InvalidURL:
+            raise BadOption("the endpoint's address is no URL", where=self._where.base) from None
         except TimeoutError:
             return _Reply(why=f"no answer within {limit_s:g} s")
         except (aiohttp.ClientError, OSError) as error:

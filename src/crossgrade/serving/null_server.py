@@ -59,6 +59,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the connection."""
         assert isinstance(transport, asyncio.Transport)
+        # asyncio sets it on sockets of the protocol TCP alone; those of `create_server` say 0.
+        link = transport.get_extra_info("socket")
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:

@@ -17,6 +17,7 @@ from crossgrade.serving.prompts import Prompts, words_for
 from crossgrade.serving.running import Run, no_collection
 from crossgrade.serving.sending import Sender, Sent, body_of, open_session
 from crossgrade.serving.traces import Trace
+from crossgrade.serving.waiting import finished
 from crossgrade.values.serving import Api, Endpoint, Load, Requests, ServePlan, ServeSession
 
 NULL_PROMPTS = 64
@@ -76,7 +77,7 @@ def play(
         for number, (prompt, answer) in enumerate(asked)
     ]
     playing = _Playing(plan, load, where, schedule, bodies, requests, clock)
-    null_per_s, spent_s = asyncio.run(playing.played(f"{index}-{place}", limit_s))
+    null_per_s, spent_s = finished(lambda: playing.played(f"{index}-{place}", limit_s))
     return ServeSession(
         index=index,
         load=place,

@@ -100,7 +100,7 @@ class Run:
             self._failed = 0
             return
         self._failed += 1
-        if self._failed >= GIVE_UP:
+        if self._failed == GIVE_UP:
             self.why_stopped = (
                 f"not sent: {self._failed} requests in a row failed; {kept.outcome}: {kept.detail}"
             )

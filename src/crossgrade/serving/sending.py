@@ -107,7 +107,7 @@ def open_session(address: Address) -> aiohttp.ClientSession:
     """Return one pool of connections without a limit; the caller closes it.
 
     It follows no environment: no proxy and no password file stands between client and endpoint.
-    Connections have TCP_NODELAY, which asyncio sets.
+    Connections have TCP_NODELAY: aiohttp sets it.
     """
     trace = aiohttp.TraceConfig()
     trace.on_connection_reuseconn.append(_note_reuse)
@@ -183,8 +183,10 @@ class Sender:
         except TimeoutError:
             kept.outcome, kept.detail = "timed-out", watch.why()
         except (aiohttp.ClientError, OSError) as error:
-            kept.outcome, detail = ending_of(error)
-            kept.detail = self._address.shown(detail)
+            outcome, detail = ending_of(error)
+            if outcome == "cut-off" and kept.finished:  # nothing of the answer is lost
+                outcome, detail = "ok", ""
+            kept.outcome, kept.detail = outcome, self._address.shown(detail)
         finally:
             watch.end()
             if kept.ended_ns is None:
@@ -192,15 +194,17 @@ class Sender:
 
     async def _answered(self, kept: Sent, body: bytes, request_id: str, watch: _Watch) -> None:
         reused: list[bool] = []
-        try:
-            await self._exchange(kept, body, request_id, watch, reused)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            # The server closed an idle connection while the request was on its way to it. HTTP
-            # clients send again in that case (RFC 9110, 9.2.2, allows it where nothing was done);
-            # the time runs from the first try.
-            if not reused or watch.bytes_came:
-                raise
-            await self._exchange(kept, body, request_id, watch, reused)
+        while True:
+            reused.clear()
+            try:
+                await self._exchange(kept, body, request_id, watch, reused)
+                return
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                # The server closed an idle connection while the request was on its way to it. HTTP
+                # clients send again in that case (RFC 9112, 9.3.1, where nothing was answered);
+                # the time runs from the first try. A new connection that ends so is a failure.
+                if not reused or watch.bytes_came:
+                    raise
 
     async def _exchange(self, kept: Sent, body: bytes, request_id: str, watch: _Watch,
                         reused: list[bool]) -> None:  # fmt: skip
@@ -243,7 +247,8 @@ class Sender:
             if kept.chunks > most:
                 raise Failure(
                     "malformed",
-                    f"it does not stop: {kept.chunks} events with text, asked {kept.output_asked}",
+                    f"it does not stop: more than {most} events with text, and "
+                    f"{kept.output_asked} tokens were asked for",
                 )
         if DONE not in reader.close() and not kept.finished:
             raise Failure("cut-off", f"the connection ended after {kept.chunks} events with text")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -70,7 +71,7 @@ def read_trace(name_or_path: str) -> Trace:
         with source.open("rb") as file:
             return _read(file, name_or_path, shipped)
     path = Path(name_or_path)
-    if not path.exists():
+    if not os.path.exists(name_or_path):  # of a name that no file can have it says no as well
         raise BadOption(
             f"no trace or file is called '{name_or_path[:200]}'",
             hint=f"shipped traces: {', '.join(SHIPPED)}",
