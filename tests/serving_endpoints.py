@@ -34,6 +34,7 @@ Way = Literal[
     "html",  # a page with status 200
     "not-http",  # bytes of another protocol
     "cut-at-end",  # ends the connection after the event with finish_reason
+    "held-open",  # says [DONE], and keeps the body and the connection open
     "no-end",  # neither finish_reason nor [DONE], and ends the connection
 ]
 
@@ -275,6 +276,8 @@ class ScriptedEndpoint:
             writer.write(b"0\r\n\r\n")
         if script.way in ends:
             return False
+        if script.way == "held-open":
+            await asyncio.sleep(3600)
         writer.write(b"0\r\n\r\n")
         one.ended_ns = time.monotonic_ns()
         return True

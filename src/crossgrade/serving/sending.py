@@ -181,7 +181,8 @@ class Sender:
         except Failure as failure:
             kept.outcome, kept.detail = failure.outcome, self._address.shown(failure.detail)
         except TimeoutError:
-            kept.outcome, kept.detail = "timed-out", watch.why()
+            if kept.outcome != "ok":  # the answer is complete, its connection is not
+                kept.outcome, kept.detail = "timed-out", watch.why()
         except (aiohttp.ClientError, OSError) as error:
             outcome, detail = ending_of(error)
             if outcome == "cut-off" and kept.finished:  # nothing of the answer is lost
@@ -239,7 +240,7 @@ class Sender:
                 raise Failure("malformed", str(error)) from None
             chunks = kept.chunks
             if _taken(found, kept, now_ns):
-                kept.ended_ns = now_ns
+                kept.ended_ns, kept.outcome = now_ns, "ok"
                 await _drain(content)
                 return
             if kept.chunks > chunks:

@@ -25,7 +25,7 @@ def test_it_answers_as_many_tokens_as_are_asked_for(api):
         null_rate(bodies, tokens, api=api, clock=time.monotonic_ns, lasts_s=0.1)
     )  # None if any answer had another number of events
     assert rate is not None
-    assert rate > 1
+    assert rate > 0
 
 
 def test_a_check_that_fails_gives_nothing(monkeypatch):
