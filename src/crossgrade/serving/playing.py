@@ -53,7 +53,8 @@ def play(
         key: key for the Authorization header.
         index: number of the session.
         restarted: whether the server was started afresh for it.
-        limit_s: longest time of the load, s; requests that run then are `unfinished`.
+        limit_s: time for sending, s; no request is sent after it, and those that run then have the
+            plan's `timeout_s` to end, else they are `unfinished`.
         clock: monotonic ns.
         trace: what the load's `trace` names; None: it is read.
 
@@ -68,9 +69,8 @@ def play(
         load, seed=plan.seed, index=index, place=place, trace=trace,
         longest_tokens=longest_tokens(endpoint),
     )  # fmt: skip
-    bodies = _bodies(
-        schedule, endpoint, plan.api, Prompts(seed=plan.seed, index=index, place=place)
-    )
+    prompts = Prompts(seed=plan.seed, index=index, place=place, salt=endpoint.salt)
+    bodies = _bodies(schedule, endpoint, plan.api, prompts)
     asked = list(zip(schedule.input_tokens.tolist(), schedule.output_tokens.tolist(), strict=True))
     requests = [
         Sent(number=number, input_asked=prompt, output_asked=answer)
@@ -129,7 +129,8 @@ class _Playing:
                             timeout_s=self._plan.timeout_s, clock=self._clock)  # fmt: skip
             run = Run(sender, self._requests, self._bodies, name=name, clock=self._clock)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(limit_s):
+                async with asyncio.timeout(limit_s + self._plan.timeout_s):
+                    asyncio.get_running_loop().call_later(limit_s, run.stop)
                     if self._schedule.offsets_s is None:
                         await run.by_users(self._load.concurrency or 1)
                     else:

@@ -21,9 +21,9 @@ WORDS: Final = tuple(
 class Prompts:
     """Prompts of one load in one session, by number."""
 
-    def __init__(self, *, seed: int, index: int, place: int) -> None:
-        """Draw where the numbering begins from seed, session and place of the load."""
-        self._random = np.random.default_rng([abs(seed), index, place, 2])
+    def __init__(self, *, seed: int, index: int, place: int, salt: int = 0) -> None:
+        """Draw where the numbering begins from seed, salt, session and place of the load."""
+        self._random = np.random.default_rng([abs(seed), index, place, 2, salt])
         self._start = int(self._random.integers(len(WORDS)))
         self._end = (place, index)
 

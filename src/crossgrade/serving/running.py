@@ -52,6 +52,10 @@ class Run:
         self.why_stopped = ""
         """Why the rest was not sent; empty: nothing stopped it."""
 
+    def stop(self) -> None:
+        """Send none of the rest: the time for sending is over."""
+        self.why_stopped = self.why_stopped or "not sent: the time for sending was over"
+
     async def by_users(self, users: int) -> None:
         """Send with so many users, each of whom sends when the last answer has ended."""
         rest = iter(self._requests)

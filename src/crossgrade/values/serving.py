@@ -217,6 +217,9 @@ class Endpoint:
     """Tokens of a prompt beyond its words, as the endpoint reports them: a chat template."""
     input_per_word: float = 1.0
     """Tokens per word of a prompt, as the endpoint reports them; 1 where it reports none."""
+    salt: int = 0
+    """Drawn when it was looked at, and part of the seed of prompts: a server that stays up shall
+    not find the prompts of an earlier run in its cache."""
     notes: tuple[str, ...] = ()
     """What it did not take of a request, such as `ignore_eos`."""
 
