@@ -16,6 +16,8 @@ from crossgrade.values.record import Record
 from crossgrade.values.serving import Requests, ServeSession, ServingResult
 
 _ROUNDING_NS = 1.0
+_EARLY_NS = 1e6
+"""How much earlier than due a request may be sent: a timer may fire a tick too soon."""
 
 
 def serving_contradictions(record: Record, result: ServingResult) -> Iterator[str]:
@@ -66,7 +68,7 @@ def _request(made: Requests, place: int) -> Iterator[str]:
     times = [t for t in (made.due_ns[place], sent, first, last, ended) if t is not None]
     if not all(map(math.isfinite, times)):
         yield "a time is no number"
-    elif times != sorted(times):
+    elif times[1:] != sorted(times[1:]) or (sent is not None and sent < times[0] - _EARLY_NS):
         yield "it was not due, sent, answered and ended in this order"
     if (sent is None) != (ended is None):
         yield "it was sent and did not end, or the other way round"

@@ -25,7 +25,7 @@ from crossgrade.serving.rates import (
 from crossgrade.serving.saturation import saturation_of
 from crossgrade.serving.selfcheck import client_check
 from crossgrade.serving.verdicts import DECIDING, is_narrow, load_verdict, worst_of
-from crossgrade.units import things
+from crossgrade.units import figure, things
 from crossgrade.values.bench import LostSession
 from crossgrade.values.serving import (
     OUTCOMES,
@@ -175,8 +175,8 @@ def _token_remarks(endpoint: Endpoint, sessions: Sequence[Columns]) -> Iterator[
     events = [e for s in sessions for e, there in zip(s.raw.chunks, s.answered, strict=True)
               if there]  # fmt: skip
     if events and tokens >= _PACKED * sum(events):
-        yield (f"an event has {tokens / sum(events):.2g} tokens on average: itl is the gap between "
-               "events, and tpot the fairer figure")  # fmt: skip
+        yield (f"an event has {figure(tokens / sum(events))} tokens on average: itl is the gap "
+               "between events, and tpot the fairer figure")  # fmt: skip
     whole = sum(int((s.answered & (s.tokens > 1)).sum()) for s in sessions)
     alone = sum(int((s.answered & (s.tokens > 1) & ([c == 1 for c in s.raw.chunks])).sum())
                 for s in sessions)  # fmt: skip

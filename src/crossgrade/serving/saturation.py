@@ -122,7 +122,7 @@ def _signs(columns: Columns) -> _Signs | None:
     if known.sum() < 2:
         return None
     begin = _begin(columns)
-    horizon = min(np.nanmax(begin), float(np.nanmax(columns.ended_s)))
+    horizon = min(float(np.nanmax(begin)), float(np.nanmax(columns.ended_s)))
     first = float(columns.start_s[columns.counted].min())
     span = horizon - first
     latency = columns.last_s - columns.start_s

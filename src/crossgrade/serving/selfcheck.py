@@ -10,7 +10,7 @@ import numpy as np
 
 from crossgrade.serving.columns import Columns, latencies_s
 from crossgrade.serving.rates import requests_per_s
-from crossgrade.units import percent
+from crossgrade.units import figure, percent
 from crossgrade.values.serving import ClientCheck, Load
 
 HEADROOM: Final = 5.0
@@ -25,19 +25,19 @@ def client_check(load: Load, sessions: Sequence[Columns]) -> ClientCheck:
     headroom, late = _headroom(sessions), _late_share(load, sessions)
     answered = any(s.answered.any() for s in sessions)
     capped = load.concurrency is not None  # then requests wait in the client, as was asked
+    reached = "" if headroom is None else f"{figure(headroom)} times the rate of the load"
     if answered and headroom is None:
         bound, why = True, "the self-check of the client failed, so nothing says that it kept up"
     elif headroom is not None and headroom < HEADROOM:
         bound = True
-        why = (f"with a server that answers at once the client reaches only {headroom:.3g} times "
-               f"the rate of the load; {HEADROOM:g} are wanted")  # fmt: skip
+        why = (f"with a server that answers at once the client reaches only {reached}; "
+               f"{HEADROOM:g} are wanted")  # fmt: skip
     elif late is not None and late > LATE_SHARE and not capped:
         bound = True
         why = (f"1 request in 20 was sent late by {percent(late)} of the median TTFT or more; "
                f"{percent(LATE_SHARE)} are allowed")  # fmt: skip
     else:
-        bound = False
-        why = f"it reaches {headroom:.3g} times the rate of the load" if headroom else "not needed"
+        bound, why = False, f"it reaches {reached}" if reached else "nothing was answered"
     return ClientCheck(bound=bound, headroom=headroom, late_share=late, why=why)
 
 

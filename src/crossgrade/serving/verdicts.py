@@ -51,7 +51,7 @@ def load_verdict(
         share = percent(sum(failed.values()) / tried)
         return worst, f"{share} of the requests failed, most as {worst}: {_DO[worst]}"
     if found.requests_per_s is None:
-        why = "no request was answered in the time given: give more budget, or ask for less load"
+        why = "no request was answered in the time given: give more --budget, or ask for less load"
         return "unmeasured", why
     if found.counting.faults:
         return "miscounting", f"{'; '.join(found.counting.faults)}; no figure per token holds"
@@ -64,7 +64,7 @@ def load_verdict(
     late = unsent + sent.get("unfinished", 0)
     if late > FAILURES * (tried + unsent):
         return "noisy", (f"{things(late, 'request')} had no answer when the time was over: give "
-                         "more budget")  # fmt: skip
+                         "more --budget")  # fmt: skip
     wide = _wide(plan, found)
     return ("noisy", wide) if wide else ("measured", "")
 
@@ -73,12 +73,12 @@ def _wide(plan: ServePlan, found: LoadResult) -> str:
     """Return what is known less well than was asked; empty where nothing is."""
     if found.sessions < plan.least_sessions:
         there = things(found.sessions, "session")
-        return f"{there} of {plan.least_sessions} that it takes: give more budget"
+        return f"{there} of {plan.least_sessions} that it takes: give more --budget"
     for metric in found.metrics:
         if metric.name in DECIDING and not is_narrow(metric.median_s, plan):
             known = f"±{percent(metric.median_s.half_width)}" if metric.median_s else "no interval"
             return (f"the median {metric.name} is known to {known}, ±{percent(plan.half_width)} "
-                    "was asked: give more budget, or ask for less")  # fmt: skip
+                    "was asked: give more --budget, or a wider --half-width")  # fmt: skip
     return ""
 
 

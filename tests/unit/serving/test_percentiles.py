@@ -99,7 +99,7 @@ def test_tpot_is_per_token_after_the_first():
                       output_asked=(31,) * 108)  # fmt: skip
     found = result(packed)
     assert at(found, "tpot", 0.5).value_s == pytest.approx(0.01)
-    assert any("an event has 7.8 tokens" in r for r in found.loads[0].remarks)
+    assert any("an event has 7.75 tokens" in r for r in found.loads[0].remarks)
     unknown = requests(DUE, 0.1, 0.4, tokens=4, output_reported=(-1,) * 108)
     assert at(result(unknown), "tpot", 0.5).value_s == pytest.approx(0.1)
 
