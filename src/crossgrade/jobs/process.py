@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 TAIL_BYTES: Final = 4096
 """How much of what a process printed is kept."""
@@ -44,6 +44,14 @@ class Process(Protocol):
 
     def wait(self, timeout_s: float) -> Exit | None:
         """Return how it ended; None: it is still there."""
+
+
+@runtime_checkable
+class EndsWhenAsked(Protocol):
+    """A process that can be asked to end before it is killed."""
+
+    def ask_to_end(self) -> None:
+        """Send it SIGTERM; without effect after its end."""
 
 
 OnExit = Callable[[], None]
@@ -176,6 +184,16 @@ class FreshProcess:
                 self._process.kill()
             else:
                 kill_group(self.pid)
+
+    def ask_to_end(self) -> None:
+        """Send it SIGTERM; on Windows, which has none, it is killed."""
+        with self._lock, contextlib.suppress(ProcessLookupError):  # not reaped under the lock
+            if self._gone.is_set():
+                return
+            if sys.platform == "linux":
+                os.kill(self.pid, signal.SIGTERM)
+            else:
+                self._process.terminate()
 
     def wait(self, timeout_s: float) -> Exit | None:
         """Return how it ended; None: it is still there."""

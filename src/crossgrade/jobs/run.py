@@ -18,7 +18,15 @@ from crossgrade.jobs import ending, memory, wire
 from crossgrade.jobs.ending import Ended
 from crossgrade.jobs.forking import ForkedProcess, Nursery, NurseryFailed
 from crossgrade.jobs.inbox import Inbox, Over
-from crossgrade.jobs.process import Exit, FreshProcess, Pipes, Process, Tail, search_path
+from crossgrade.jobs.process import (
+    EndsWhenAsked,
+    Exit,
+    FreshProcess,
+    Pipes,
+    Process,
+    Tail,
+    search_path,
+)
 
 JobStart = Literal["fresh", "forked"]
 """fresh: a new interpreter. forked: from a nursery."""
@@ -92,6 +100,21 @@ class JobRun:
         if self._stop.alive:
             self._stop()
             self._process.wait(_GRACE_S)
+
+    def end(self, grace_s: float) -> None:
+        """Ask the process to end, and kill it where it is still there after `grace_s` s.
+
+        A job that serves ends in order so; its last messages are not read.
+        """
+        if self._stop.alive and isinstance(self._process, EndsWhenAsked):
+            self._process.ask_to_end()
+            self._process.wait(grace_s)
+        self.close()
+
+    @property
+    def alive(self) -> bool:
+        """Return whether the process is there."""
+        return self._process.wait(0.0) is None
 
     def __enter__(self) -> JobRun:
         return self
