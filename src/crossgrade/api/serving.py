@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, Unpack
 
 from crossgrade.api.texts import Screen, json_text, screen_text
-from crossgrade.errors import BadOption, MissingExtra
+from crossgrade.errors import BadOption
 from crossgrade.serving.address import read_address
 from crossgrade.serving.traces import read_trace
 from crossgrade.values.serving import (
+    SESSIONS,
     Api,
     Limits,
     Load,
@@ -131,10 +133,9 @@ class ServeOptions:
                 raise BadOption(f"{name} must be above 0")
         if not 1e-3 <= self.half_width <= 0.5:
             raise BadOption(f"--half-width {self.half_width:g}", hint="a share, 0.001 to 0.5")
-        looks = ServePlan.__dataclass_fields__["looks"].default
-        if self.least_sessions not in looks:
+        if self.least_sessions not in SESSIONS:
             raise BadOption(f"--sessions {self.least_sessions}",
-                            hint="one of " + ", ".join(map(str, looks)))  # fmt: skip
+                            hint="one of " + ", ".join(map(str, SESSIONS)))  # fmt: skip
 
 
 def serve_plan(options: ServeOptions) -> ServePlan:
@@ -172,7 +173,6 @@ def _server(options: ServeOptions) -> dict[str, str]:
 
 def _loads(options: ServeOptions) -> Iterator[Load]:
     """Yield the loads that are named, else two closed loops."""
-    tokens = {"input_tokens": options.input_tokens, "output_tokens": options.output_tokens}
     users = options.users
     if not (options.rates or users or options.traces):
         users = DEFAULT_USERS
@@ -181,11 +181,13 @@ def _loads(options: ServeOptions) -> Iterator[Load]:
     for rate in options.rates:
         yield Load(kind="open-loop", rate_per_s=rate, concurrency=most,
                    requests=_arrivals(options, rate, count), warmups=_warmups(options, 8),
-                   **tokens)  # fmt: skip
+                   input_tokens=options.input_tokens,
+                   output_tokens=options.output_tokens)  # fmt: skip
     for each in users:
         yield Load(kind="closed-loop", concurrency=each,
                    requests=options.requests or DEFAULT_REQUESTS,
-                   warmups=_warmups(options, each), **tokens)  # fmt: skip
+                   warmups=_warmups(options, each), input_tokens=options.input_tokens,
+                   output_tokens=options.output_tokens)  # fmt: skip
     for name in options.traces:
         yield _of_trace(options, name)
 
@@ -241,14 +243,14 @@ def bench_serve(
         FolderInUse: another run is writing there.
     """
     from crossgrade.environment.fingerprint import fingerprint
+    from crossgrade.serving.run import run_serving
 
     plan = serve_plan(options)
     environment = fingerprint()
     with ExitStack() as stack:
-        source = _source(options)
         book = _book(options, plan, environment, stack) if record else None
-        from crossgrade.serving.run import run_serving
-
+        logs = book.folder if book else Path(stack.enter_context(TemporaryDirectory()))
+        source = _source(options, logs, stack)
         found = run_serving(plan, source, store=book, narrate=narrate)
         result = replace(found, notes=tuple(_notes(found, options)))
         path = _written(result, book, options, environment) if book else ""
@@ -261,20 +263,25 @@ def bench_serve(
     )
 
 
-def _source(options: ServeOptions) -> ServingSource:
+def _source(options: ServeOptions, logs: Path, stack: ExitStack) -> ServingSource:
     """Return where the endpoint comes from."""
-    try:
-        from crossgrade.serving.sources import LocalSource, RemoteSource
-    except ImportError as error:
-        raise MissingExtra(f"requests need aiohttp: {error}",
-                           hint="pip install 'crossgrade[serve]'") from None  # fmt: skip
+    from crossgrade.serving.sources import LocalSource, RemoteSource
+
     traces = {trace.name: trace for trace in map(read_trace, options.traces)}
     if options.url:
         return RemoteSource(address=options.url, key=_key(options), traces=traces)
-    return LocalSource(
-        model=options.local, dtype=options.dtype, weights=options.weights, device=options.device,
-        threads=options.threads, slots=options.slots, seed=options.seed, traces=traces,
-    )  # fmt: skip
+    from crossgrade.serving.local import LocalOptions
+
+    served = LocalOptions(
+        model=options.local,
+        weights=str(options.weights) if options.weights else "",
+        seed=options.seed,
+        dtype=options.dtype,
+        device=options.device,
+        threads=options.threads,
+        most_at_once=options.slots,
+    )
+    return stack.enter_context(LocalSource(served, logs=logs, traces=traces))
 
 
 def _key(options: ServeOptions) -> str:

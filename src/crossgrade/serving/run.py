@@ -77,7 +77,7 @@ def serve_event_of(message: Any) -> ServeEvent:
     return from_json(kind, fields)
 
 
-class Serving(Protocol):
+class Reached(Protocol):
     """An endpoint during one session."""
 
     def play(
@@ -92,7 +92,7 @@ class ServingSource(Protocol):
     def look(self, plan: ServePlan) -> Endpoint:
         """Return what the endpoint is; EndpointAbsent where there is none."""
 
-    def session(self, index: int) -> contextlib.AbstractContextManager[Serving]:
+    def session(self, index: int) -> contextlib.AbstractContextManager[Reached]:
         """Return the endpoint for the loads of one session."""
 
 

@@ -53,6 +53,8 @@ SERVING_VERDICTS: Final[tuple[ServingVerdict, ...]] = (
     "client-bound", "saturated", "noisy", "measured",
 )  # fmt: skip
 """The worst first."""
+SESSIONS: Final = (3, 5, 8, 12, 18, 27, 40)
+"""Session counts after which a run may stop."""
 MetricName = Literal["ttft", "tpot", "itl", "e2e"]
 """ttft: from sending a request to its first token. tpot: (last token - first token) / (tokens - 1).
 itl: each gap between arrivals of text. e2e: from sending a request to its last token. Under an open
@@ -128,7 +130,7 @@ class ServePlan:
     """What counts as good."""
     half_width: float = 0.05
     """Wanted half width of the 95 % interval of the median latencies, as a share."""
-    looks: tuple[int, ...] = (3, 5, 8, 12, 18, 27, 40)
+    looks: tuple[int, ...] = SESSIONS
     """Session counts after which it may stop."""
     least_sessions: int = 3
     """It does not stop as done before that many."""
