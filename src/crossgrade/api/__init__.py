@@ -60,4 +60,8 @@ from crossgrade.api.reports import markdown_report as markdown_report
 from crossgrade.api.reports import number_named as number_named
 from crossgrade.api.reports import report as report
 from crossgrade.api.reports import sarif_report as sarif_report
+from crossgrade.api.serving import ServeOptions as ServeOptions
+from crossgrade.api.serving import bench_serve as bench_serve
+from crossgrade.api.serving import render_serving as render_serving
+from crossgrade.api.serving import serve_plan as serve_plan
 from crossgrade.api.showing import render_stored as render_stored

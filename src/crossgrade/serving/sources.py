@@ -30,10 +30,9 @@ class _Reached:
         self, plan: ServePlan, place: int, endpoint: Endpoint, *, index: int, limit_s: float
     ) -> ServeSession:
         """Put a load on it and return every request."""
-        return play(
-            plan, place, endpoint, address=self.address, key=self.key, index=index,
-            restarted=self.restarted, limit_s=limit_s, trace=self.traces.get(plan.loads[place].trace),
-        )  # fmt: skip
+        trace = self.traces.get(plan.loads[place].trace)
+        return play(plan, place, endpoint, address=self.address, key=self.key, index=index,
+                    restarted=self.restarted, limit_s=limit_s, trace=trace)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
