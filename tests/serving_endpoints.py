@@ -93,6 +93,8 @@ class Script:
     """Key without which it answers 401."""
     fails_first: int = 0
     """So many POSTs get the way `status` before the others are answered as the script says."""
+    fails_after: int | None = None
+    """POSTs after so many get the way `status`; None: never."""
     keep_alive_requests: int | None = None
     """Ends the connection without a word when a request after so many comes on it."""
 
@@ -244,7 +246,9 @@ class ScriptedEndpoint:
         if refused:
             message = f"unknown field `{refused[0]}`"
             return _whole(writer, 400, json.dumps({"error": {"message": message}}))
-        if script.way == "status" or self._posts <= script.fails_first:
+        last = script.fails_after
+        fails = self._posts <= script.fails_first or (last is not None and self._posts > last)
+        if script.way == "status" or fails:
             return _whole(writer, script.status, script.body)
         if script.way == "silent":
             await asyncio.sleep(3600)

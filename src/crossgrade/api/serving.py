@@ -217,8 +217,6 @@ def _of_trace(options: ServeOptions, name: str) -> Load:
         pace=options.pace,
         requests=min(asked, len(trace.offsets_s) - warmups),
         warmups=warmups,
-        input_tokens=0,
-        output_tokens=0,
     )
 
 
