@@ -114,7 +114,7 @@ def _cells(
     if several:
         yield _ratio(variant.per_baseline) if variant.per_baseline else "1"
     if items:
-        yield _items(row, time)
+        yield items_text(row, time)
     yield _ratio(variant.per_anchor) if variant.per_anchor else ""
     yield str(len(row.result.sessions))
     if rates:
@@ -122,7 +122,7 @@ def _cells(
         yield _rate(variant.bytes, time, "B/s")
 
 
-def _items(row: BenchRow, time: Interval | None) -> str:
+def items_text(row: BenchRow, time: Interval | None) -> str:
     """Return tokens per second of a phase of a model, or what else its rates count."""
     case = row.result.plan.variants[0].case
     if not isinstance(case, ModelCase) or not time or time.value <= 0:

@@ -156,7 +156,7 @@ def ratios_chart(key: str, title: str, rows: Sequence[RatioRow], margin: float) 
     a, b = x.at(1 / (1 + margin)), x.at(1 + margin)
     marks = [element("rect", x=round(a, 1), y=0, width=max(round(b - a, 1), 1), height=bottom,
                      class_="margin")]  # fmt: skip
-    ticks = [t for t in _ratio_ticks(x) if t == 1 or abs(x.at(t) - x.at(1)) > 30]
+    ticks = _ratio_ticks(x)
     marks.append(element("path", class_="grid",
                          d="".join(f"M{x.at(t):.1f} 0V{bottom}" for t in ticks)))  # fmt: skip
     marks.append(element("path", d=f"M{x.at(1):.1f} 0V{bottom}", class_="dash"))
@@ -191,15 +191,15 @@ def _ratio_axis(rows: Sequence[RatioRow], margin: float) -> Scale:
 
 
 def _ratio_ticks(x: Scale) -> list[float]:
-    wide = x.high / x.low
-    if wide > 30:
-        return [t for t in sorted({*x.ticks(), 1.0}) if x.low <= t <= x.high]
+    """Return round ratios on the axis, with room for their labels."""
     near = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0, 1.02, 1.05, 1.1, 1.25, 1.5, 2.0)
-    far = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
-    found = [t for t in (near if wide < 4 else far) if x.low <= t <= x.high]
+    far = [m * 10.0**n for n in range(-6, 7) for m in (1, 2, 5)]
+    wanted = near if x.high / x.low < 4 else far
+    found = [t for t in wanted if x.low <= t <= x.high]
     kept: list[float] = []
-    for tick in found:  # labels need some room
-        if tick == 1 or not kept or x.at(tick) - x.at(kept[-1]) > 36:
+    for tick in found:  # labels need some room, and 1 is always there
+        apart = not kept or x.at(tick) - x.at(kept[-1]) > 40
+        if tick == 1 or (apart and abs(x.at(tick) - x.at(1)) > 40):
             kept.append(tick)
     return kept
 

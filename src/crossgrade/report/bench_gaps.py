@@ -105,7 +105,7 @@ def _unread(case: CaseEntry) -> Iterator[_Missing]:
     for session in case.row.result.sessions:
         seen.update(session.unread.items())
     for name, why in seen:
-        yield _Missing(what=f"reading {name}", reason="", detail=why)
+        yield _Missing(what=f"reading {name}", reason="unread", detail=why)
 
 
 def _beside(case: CaseEntry) -> Iterator[_Missing]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from crossgrade.report.bench import items_text
 from crossgrade.report.bench_page import BenchPage, CaseEntry
 from crossgrade.report.comparison import ratio_text
 from crossgrade.units import percent, seconds, things
@@ -128,7 +129,8 @@ def _cells(case: CaseEntry, targets: Sequence[str]) -> Iterator[Cell]:
 def _cell(case: CaseEntry, found: VariantResult, is_baseline: bool, sessions: int) -> Cell:
     if found.status == "absent":
         return Cell(kind="absent", head=found.reason or "error", more="", order=math.inf)
-    known = things(sessions, "session")
+    rate = items_text(case.row, found.time_s)
+    known = things(sessions, "session") + (f", {rate} tokens/s" if rate else "")
     time = found.time_s.value if found.time_s else math.inf
     if is_baseline:
         return Cell(kind="baseline", head=time_text(found.time_s), more=known, order=time)

@@ -60,9 +60,20 @@ def _environment() -> Environment:
     environment.filters.update(
         bytes=bytes_, figure=figure, seconds=seconds, percent=percent, count=count, si=si,
         things=things, id=page_parts.anchor, inert=page_parts.inert,
-        sentence=page_parts.sentence, raw=Markup,
+        sentence=page_parts.sentence, raw=Markup, coded=_coded,
     )  # fmt: skip
     return environment
+
+
+def _coded(text: str) -> str:
+    """Return text in which what stands between backticks is set as code."""
+    from markupsafe import Markup, escape
+
+    parts = [escape(page_parts.inert(part)) for part in text.split("`")]
+    if len(parts) % 2 == 0:
+        return page_parts.inert(text)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part
+                           for n, part in enumerate(parts))  # fmt: skip
 
 
 def _finalized(value: Any) -> Any:

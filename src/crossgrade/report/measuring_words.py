@@ -58,9 +58,12 @@ _OWN: Final[Mapping[str, tuple[str, str]]] = {
                   "Fix the clock, or quiet the machine."),
     "not-positive": ("the timer gave zero or less, or nothing finite",
                      "Longer blocks; if it stays, report it to the runtime."),
+    "unread": ("the platform does not give that reading",
+               "A host that lets a process read it, with no container around it."),
     "inside": ("the time lies in the predicted band", ""),
 }  # fmt: skip
 """Word without a page -> what it means, and what would help."""
+_SEE = re.compile(r":\s+\[[^\]]+\]\([^)]*\)")
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 
 
@@ -87,8 +90,8 @@ def _paged() -> Mapping[str, Word]:
 
 
 def _plain(markdown: str) -> str:
-    """Return a text of a page without its links, in one line."""
-    return " ".join(_LINK.sub(r"\1", markdown).split())
+    """Return a text of a page in one line, without its links: a page by itself has none."""
+    return " ".join(_LINK.sub(r"\1", _SEE.sub("", markdown)).split())
 
 
 def _lowered(text: str) -> str:
