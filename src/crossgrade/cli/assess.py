@@ -156,8 +156,8 @@ def command(model: str, as_json: bool, everything: bool, out: Path | None, no_re
     }
     if not no_record:
         tasks = {"record": partial(api.write_record, model, options, assessment, out), **tasks}
-    written = [written(*task) for task in tasks.items()]
-    return assessment.exit_code if all(written) else 2
+    done = [written(*task) for task in tasks.items()]
+    return assessment.exit_code if all(done) else 2
 
 
 def _files(**given: Path | None) -> dict[str, Path]:

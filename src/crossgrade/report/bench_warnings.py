@@ -116,7 +116,7 @@ def _noisy(page: BenchPage) -> Iterator[Warned]:
         yield Warned(severity="warning", details=tuple(details),
                      text=f"noisy: {things(len(details), 'case')} with an interval wider than "
                      "asked, or with fewer sessions",
-                     hint="quiet the machine, give more --budget, or ask for less")  # fmt: skip
+                     hint="quiet the machine, give more `--budget`, or ask for less")  # fmt: skip
 
 
 def _remarks(page: BenchPage) -> Iterator[Warned]:
@@ -133,11 +133,13 @@ def _remarks(page: BenchPage) -> Iterator[Warned]:
 def _stale(page: BenchPage) -> Iterator[Warned]:
     for used in page.run.ceilings:
         if used.stale and not used.digest:
-            yield Warned(severity="warning", details=used.stale, hint=used.command,
+            yield Warned(severity="warning", details=used.stale,
+                         hint=f"measure them again: `{used.command}`",
                          text=f"the calibration of {used.target} of {used.created[:10]} does not "
                          "hold here, so there is no share of measured ceilings")  # fmt: skip
         if used.unreadable:
-            yield Warned(severity="warning", details=used.unreadable, hint=used.command,
+            yield Warned(severity="warning", details=used.unreadable,
+                         hint=f"measure them again: `{used.command}`",
                          text=f"calibrations that cannot be read: {used.target}")  # fmt: skip
 
 
@@ -151,10 +153,6 @@ def _notes(page: BenchPage) -> Iterator[Warned]:
     for (name, note), titles in about.items():
         yield Warned(severity="note", text=f"{name}: {note}", details=tuple(titles))
     yield from (Warned(severity="note", text=note) for note in page.run.notes)
-    if any((s.bandwidth or 0) > 1 for c in page.cases for b in c.row.beside
-           for s in (b.ceiling, b.sheet)):  # fmt: skip
-        yield Warned(severity="note", text="more than 100 % of bandwidth: caches serve a part of "
-                     "it, the rate is that of memory", hint="--cache cold clears them")  # fmt: skip
     if page.run.taken_up:
         yield Warned(severity="note", text=f"{count(page.run.taken_up)} of the sessions are of an "
                      "earlier run that was interrupted")  # fmt: skip
