@@ -111,13 +111,15 @@ def _outcomes(result: ServingResult, place: int) -> Iterator[str]:
     found = result.loads[place]
     told = ", ".join(f"{number} {outcome}" for outcome, number in found.outcomes.items())
     yield f"requests: {told or 'none'}"
+    rows = [session.requests for session in result.sessions if session.load == place]
+    # Where no request that counts was sent, the warm-ups tell why.
+    sent = any(t is not None for row in rows for t in row.sent_ns[row.warmups :])
     said = Counter(
         (outcome, detail)
-        for session in result.sessions
-        if session.load == place
-        for outcome, detail in list(
-            zip(session.requests.outcomes, session.requests.details, strict=True)
-        )[session.requests.warmups :]
+        for row in rows
+        for outcome, detail in list(zip(row.outcomes, row.details, strict=True))[
+            row.warmups if sent else 0 :
+        ]
         if outcome != "ok" and detail
     )
     for (outcome, detail), number in said.most_common(_DETAILS):

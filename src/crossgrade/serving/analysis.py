@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from crossgrade.measure.statistics import alpha_of
 from crossgrade.serving.binomial import values_needed
-from crossgrade.serving.columns import Columns, columns_of
+from crossgrade.serving.columns import Columns, Flags, columns_of
 from crossgrade.serving.counting import counting_of, unseen_tokens
 from crossgrade.serving.percentiles import metrics_of
 from crossgrade.serving.rates import (
@@ -126,7 +128,7 @@ def _load_result(
         verdict="measured",
         why="",
         sessions=len(sessions),
-        outcomes=_outcomes(sessions),
+        outcomes=_outcomes(sessions, [s.counted for s in sessions]),
         metrics=metrics,
         requests_per_s=rate_over(sessions, requests_per_s, alpha),
         output_tokens_per_s=rate_over(sessions, tokens_per_s, alpha),
@@ -137,16 +139,19 @@ def _load_result(
         counting=counting_of(endpoint, sessions),
         remarks=tuple(_remarks(endpoint, sessions, metrics, unsent)),
     )
-    verdict, why = load_verdict(plan, found, _outcomes(sessions, sent=True), unsent)
+    sent = _outcomes(sessions, [s.tried for s in sessions])
+    if not sent:  # then the warm-ups say what hindered the rest
+        sent = _outcomes(sessions, [~np.isnan(s.sent_s) for s in sessions])
+    verdict, why = load_verdict(plan, found, sent, unsent)
     return replace(found, verdict=verdict, why=why)
 
 
-def _outcomes(sessions: Sequence[Columns], *, sent: bool = False) -> dict[Outcome, int]:
-    """Return counted requests by outcome, in the order of the list; of those sent alone if so."""
+def _outcomes(sessions: Sequence[Columns], which: Sequence[Flags]) -> dict[Outcome, int]:
+    """Return some requests by outcome, in the order of the list."""
     found = Counter(
         outcome
-        for s in sessions
-        for outcome, counts in zip(s.raw.outcomes, s.tried if sent else s.counted, strict=True)
+        for s, chosen in zip(sessions, which, strict=True)
+        for outcome, counts in zip(s.raw.outcomes, chosen, strict=True)
         if counts
     )
     return {outcome: found[outcome] for outcome in OUTCOMES if found[outcome]}

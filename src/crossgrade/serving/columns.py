@@ -119,15 +119,16 @@ def per_request_s(columns: Columns, name: PerRequest) -> Floats:
     return np.where(columns.answered, values, math.inf)
 
 
-def in_flight(columns: Columns, begin_s: Floats, at_s: Floats) -> Floats:
-    """Return how many requests, warm-ups too, were in flight at some times.
+def in_flight(begin_s: Floats, ended_s: Floats, at_s: Floats) -> Floats:
+    """Return how many requests were in flight at some times.
 
     Args:
-        columns: requests.
-        begin_s: [requests] from when on each is in flight; NaN leaves it out.
+        begin_s: [requests] from when on each is, s; NaN leaves it out.
+        ended_s: [requests] until when, s; NaN: for ever.
         at_s: times, s.
     """
-    begun = np.sort(begin_s[~np.isnan(begin_s)])
-    ended = np.sort(columns.ended_s[~np.isnan(begin_s) & ~np.isnan(columns.ended_s)])
+    there = ~np.isnan(begin_s)
+    begun = np.sort(begin_s[there])
+    ended = np.sort(ended_s[there & ~np.isnan(ended_s)])
     inside = np.searchsorted(begun, at_s, side="right") - np.searchsorted(ended, at_s, side="right")
     return np.asarray(inside, dtype=np.float64)

@@ -75,7 +75,7 @@ def _concurrency(columns: Columns) -> float | None:
     if not len(sent):
         return None
     at = np.linspace(sent.min(), sent.max(), _GRID)
-    return float(in_flight(columns, columns.sent_s, at).mean())
+    return float(in_flight(columns.sent_s, columns.ended_s, at).mean())
 
 
 def good_share(sessions: Sequence[Columns], limits: Limits) -> Share | None:

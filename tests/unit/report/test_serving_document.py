@@ -48,6 +48,11 @@ def test_of_warm_ups_nothing_is_told():
     assert "it said no" not in texts(result(failing(steady(), range(8))))[0]
 
 
+def test_where_only_warm_ups_were_sent_it_is():
+    hung = unsent(failing(steady(), range(8), "timed-out"), range(8, 108))
+    assert "8 times timed-out: it said no" in texts(result(hung))[0]
+
+
 def test_an_endpoint_cannot_drive_the_screen_or_the_page():
     nasty = "\x1b[31m<script>|](x)\r\n@all"
     endpoint = Endpoint(address="http://a/v1", model=nasty, facts={nasty: nasty}, notes=(nasty,))

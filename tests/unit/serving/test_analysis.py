@@ -67,6 +67,13 @@ def test_a_dead_endpoint_is_refused_and_not_just_unmeasured():
     assert load_of(result(gone)).verdict == "refused"
 
 
+def test_where_only_warm_ups_were_sent_they_say_why():
+    hung = unsent(failing(steady(), range(8), "timed-out"), range(8, 108))
+    found = load_of(result(hung))
+    assert found.verdict == "timed-out"
+    assert found.outcomes == {"unfinished": 100}
+
+
 def test_nothing_answered_is_unmeasured():
     assert load_of(result(failing(steady(), range(108), "unfinished"))).verdict == "unmeasured"
     assert load_of(result()).verdict == "unmeasured"

@@ -143,7 +143,7 @@ def test_a_median_is_the_geometric_mean_of_those_of_sessions():
 def test_requests_in_flight_are_those_begun_and_not_ended():
     made = columns_of(OPEN, session(requests([0.0, 1.0, 2.0], 0.5, 1.5, warmups=0)))
     times = np.array([-0.1, 0.5, 1.2, 2.2, 9.0])
-    assert in_flight(made, made.sent_s, times).tolist() == [0, 1, 2, 2, 0]
+    assert in_flight(made.sent_s, made.ended_s, times).tolist() == [0, 1, 2, 2, 0]
 
 
 def test_a_shift_of_the_clock_changes_nothing():

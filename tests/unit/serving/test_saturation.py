@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -103,6 +104,15 @@ def test_requests_that_were_cut_or_wait_in_the_client_are_a_backlog():
     assert result(stuck).loads[0].verdict == "saturated"
     waiting = unsent(requests(due, 0.1, 0.5), range(60, 107))
     assert saturation_of(OPEN, [columns_of(OPEN, session(waiting))]).saturated
+
+
+def test_a_wait_in_the_client_is_seen_in_a_load_that_is_short_beside_its_latency():
+    """Two at once at most, 16 per s, while 60 per s are due; a third is never sent."""
+    capped = dataclasses.replace(OPEN, rate_per_s=60.0, concurrency=2, requests=60)
+    due = np.arange(68) / 60
+    waits = np.maximum(0, np.arange(68) / 16 - due)
+    made = unsent(requests(due, waits + 0.05, waits + 0.12, late=waits), range(46, 68))
+    assert result(made, load=capped).loads[0].verdict == "saturated"
 
 
 def test_a_load_that_was_broken_off_has_no_backlog():
