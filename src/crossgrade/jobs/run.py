@@ -111,10 +111,9 @@ class JobRun:
             self._process.wait(grace_s)
         self.close()
 
-    @property
-    def alive(self) -> bool:
-        """Return whether the process is there."""
-        return self._process.wait(0.0) is None
+    def gone_within(self, limit_s: float) -> bool:
+        """Return whether the process has ended, or does within the limit."""
+        return self._process.wait(limit_s) is not None
 
     def __enter__(self) -> JobRun:
         return self

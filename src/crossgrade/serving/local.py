@@ -113,9 +113,13 @@ class LocalServer:
         """Return the number of its process; 0 before it is started."""
         return self._run.pid if self._run else 0
 
-    def died(self) -> str:
-        """Return how it died, for a person; empty while it lives, and before it is started."""
-        if self._run is None or self._run.alive:
+    def died(self, limit_s: float = 0.0) -> str:
+        """Return how it died, for a person; empty while it lives, and before it is started.
+
+        Args:
+            limit_s: how long to wait for its death; connections fail a moment before it is known.
+        """
+        if self._run is None or not self._run.gone_within(limit_s):
             return ""
         for _ in self._messages:
             pass

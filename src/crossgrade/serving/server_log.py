@@ -39,9 +39,10 @@ class LogLine:
     status: int
     """HTTP status that was sent."""
     first_step: int | None
-    """Number of the model's execution, counted from the start, that gave the first token."""
+    """Executions of the model, counted from the start, when the first token reached the part that
+    sends it; the next may have begun by then."""
     last_step: int | None
-    """Number of the one that gave the last; executions are shared by requests that run at once."""
+    """The same of the last token; executions are shared by requests that run at once."""
 
     def as_json(self) -> str:
         """Return it as one line."""

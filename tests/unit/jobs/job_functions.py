@@ -194,3 +194,21 @@ def no_generator():
 
 
 not_callable = 3
+
+
+def tidies_up(path):
+    """Wait; write a file when asked to end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield "ready"
+        time.sleep(60)
+    finally:
+        with open(path, "w") as file:
+            file.write("tidy")
+
+
+def does_not_listen():
+    """Wait, whatever is asked."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    yield "ready"
+    time.sleep(60)

@@ -307,6 +307,36 @@ def test_no_descriptor_is_left_open(parent):
     assert open_descriptors() <= before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
+def test_a_job_that_is_asked_to_end_tidies_up(tmp_path):
+    running = run(job("tidies_up", path=str(tmp_path / "file")))
+    messages = iter(running)
+    assert next(messages) == "ready"
+    assert not running.gone_within(0.0)
+    running.end(30.0)
+    assert running.gone_within(0.0)
+    assert (tmp_path / "file").read_text() == "tidy"
+    running.end(30.0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
+def test_a_job_that_does_not_listen_is_killed():
+    running = run(job("does_not_listen"))
+    messages = iter(running)
+    assert next(messages) == "ready"
+    running.end(0.1)
+    assert gone(running.pid)
+
+
+def test_a_forked_job_ends_at_once(nursery):
+    """Nobody can ask it: its number is known to the nursery alone."""
+    running = run(job("does_not_listen"), nursery=nursery)
+    messages = iter(running)
+    assert next(messages) == "ready"
+    running.end(30.0)
+    assert gone(running.pid)
+
+
 def test_arguments_that_are_no_json_are_refused_before_the_start():
     with pytest.raises(TypeError):
         run(job("echo", a=object()))

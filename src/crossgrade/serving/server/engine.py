@@ -175,6 +175,7 @@ class Engine:
 
         Raises:
             EngineGone: the model failed; its text is the library's.
+            MemoryError: there is no room for the cache.
         """
         names = [next(self._names) for _ in requests]
         for name, asked in zip(names, requests, strict=True):
@@ -183,7 +184,11 @@ class Engine:
         while len(found) < len(names):
             output = self._manager.get_result(timeout=timeout_s)
             if output is None or output.error is not None:
-                why = output.error if output else self._manager.background_thread_status.fatal_error
+                self.stop()  # the cause is known for sure only after its end
+                cause = self._manager.background_thread_status.fatal_error
+                if isinstance(cause, MemoryError):
+                    raise cause
+                why = output.error if output else cause
                 raise EngineGone(why or f"no answer within {timeout_s:g} s")
             found[output.request_id] = output.generated_tokens
         return [found[name] for name in names]

@@ -110,6 +110,9 @@ class Exchange:
                 await wire.fail(failed)
         except (ClientGone, OSError):
             pass
+        except Exception:
+            finish = "error"
+            raise
         finally:
             if watching is not None:
                 watching.cancel()

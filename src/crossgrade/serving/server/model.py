@@ -108,12 +108,12 @@ def _check_kept(module: Any, name: str) -> None:
     config = module.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ())
     other = sorted(kinds - _KEPT_LAYERS)
-    if other:
+    if module.get_output_embeddings() is None:
+        what = "it has no language head"
+    elif other:
         what = f"it has layers of the kind {', '.join(other)}"
     elif getattr(module, "_is_stateful", False):
         what = "it keeps a recurrent state"
-    elif module.get_output_embeddings() is None:
-        what = "it has no language head"
     else:
         return
     raise BadOption(

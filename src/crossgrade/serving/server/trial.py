@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import torch
 
-from crossgrade.errors import TargetBroken
+from crossgrade.errors import BadOption, TargetBroken
 from crossgrade.serving.server.asking import Asked
 from crossgrade.serving.server.engine import Engine, EngineGone
 
@@ -26,11 +26,17 @@ def try_out(engine: Engine, name: str, timeout_s: float) -> None:
     """Run two requests at once and check their tokens; it warms up as well.
 
     Raises:
+        BadOption: there is no room for the cache.
         TargetBroken: the engine fails with this model, or gives tokens that the model does not.
     """
     prompts = [_prompt(length, engine.model.vocabulary) for length in _LENGTHS]
     try:
         answers = engine.together([_asked(p) for p in prompts], timeout_s)
+    except MemoryError as error:
+        raise BadOption(
+            f"no room for the cache of {name}: {error}",
+            hint="serve fewer requests at once, or fewer tokens per request",
+        ) from error
     except EngineGone as error:
         raise TargetBroken(
             f"transformers' continuous batching does not run {name}: {error}",
