@@ -31,6 +31,29 @@ def chromium():
         browser.close()
 
 
+@pytest.fixture
+def open_page(chromium):
+    """Return a function that opens a file and collects what goes wrong on it."""
+    contexts = []
+
+    def opened(path, *, fragment="", width=1280, **context):
+        made = chromium.new_context(viewport={"width": width, "height": 900}, **context)
+        contexts.append(made)
+        page = made.new_page()
+        page.wrong = []
+        page.on("console", lambda m: page.wrong.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda e: page.wrong.append(str(e)))
+        page.on("dialog", lambda d: page.wrong.append(d.message) or d.dismiss())
+        page.on("request", lambda r: page.wrong.append(r.url)
+                if not r.url.startswith((path.as_uri(), "blob:")) else None)  # fmt: skip
+        page.goto(path.as_uri() + fragment)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
 CHIPS = ("ascend-950dt", "ascend-910b2", "h200", "gaudi3", "mi308x")
 """mi308x has no published bandwidth, so no time."""
 

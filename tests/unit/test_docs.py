@@ -53,6 +53,24 @@ from crossgrade.values.operator_case import AbsentReason
 from crossgrade.values.precision import USER_DTYPES
 from crossgrade.values.preset import PresetSummary
 from crossgrade.values.record import Record, RecordState
+from crossgrade.values.serving import (
+    METRICS,
+    SERVING_VERDICTS,
+    ClientCheck,
+    Counting,
+    Endpoint,
+    Limits,
+    Load,
+    LoadResult,
+    Metric,
+    Percentile,
+    Requests,
+    Saturation,
+    ServePlan,
+    ServeSession,
+    ServingResult,
+    Share,
+)
 from crossgrade.values.support import SupportLevel
 from crossgrade.values.workload import PHASES
 
@@ -259,6 +277,22 @@ def test_fields_of_collectives_are_documented(kind):
     left_out = {"index"} if kind is CommSession else set()
     assert [f.name for f in dataclasses.fields(kind)
             if f.name not in left_out and not has(body, f.name)] == []  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [ServingResult, ServePlan, Load, Limits, Endpoint, ServeSession, Requests, LoadResult, Metric,
+     Percentile, Share, Saturation, ClientCheck, Counting],
+)  # fmt: skip
+def test_fields_of_a_load_on_a_served_model_are_documented(kind):
+    body = section(reference("record.md"), "Load on a served model")
+    assert [f.name for f in dataclasses.fields(kind) if not has(body, f.name)] == []
+
+
+@pytest.mark.parametrize("word", [*SERVING_VERDICTS, *METRICS])
+def test_words_of_a_load_are_explained(word):
+    body = text_of(DOCS / "explanation" / "serving.md")
+    assert has(body, word) or f"| {word.upper()} |" in body or f"| {word} |" in body
 
 
 @pytest.mark.parametrize("word", [*OPS, *SIGNALS, *get_args(CommReason), *get_args(SignalReason)])

@@ -6,6 +6,11 @@ Nothing heavy is imported until a function needs it.
 from crossgrade.api.assessing import assess as assess
 from crossgrade.api.bench_models import ModelOptions as ModelOptions
 from crossgrade.api.bench_models import bench_model as bench_model
+from crossgrade.api.bench_pages import bench_command as bench_command
+from crossgrade.api.bench_pages import bench_html as bench_html
+from crossgrade.api.bench_pages import comparison_html as comparison_html
+from crossgrade.api.bench_pages import measuring_command as measuring_command
+from crossgrade.api.bench_pages import stored_bench_html as stored_bench_html
 from crossgrade.api.bench_rendering import render_bench as render_bench
 from crossgrade.api.bench_rendering import render_calibration as render_calibration
 from crossgrade.api.bench_rendering import render_comparison as render_comparison
@@ -60,4 +65,8 @@ from crossgrade.api.reports import markdown_report as markdown_report
 from crossgrade.api.reports import number_named as number_named
 from crossgrade.api.reports import report as report
 from crossgrade.api.reports import sarif_report as sarif_report
+from crossgrade.api.serving import ServeOptions as ServeOptions
+from crossgrade.api.serving import bench_serve as bench_serve
+from crossgrade.api.serving import render_serving as render_serving
+from crossgrade.api.serving import serve_plan as serve_plan
 from crossgrade.api.showing import render_stored as render_stored

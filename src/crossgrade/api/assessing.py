@@ -24,18 +24,21 @@ from crossgrade.values.assessment import (
     ChipAssessment,
     ClaimComparison,
     ConstantFigure,
+    MeasuredTime,
     PhaseAssessment,
     worst,
 )
 from crossgrade.values.workload import Phase, Workload
 
 if TYPE_CHECKING:
+    from crossgrade.api.measurements import Measurements
     from crossgrade.capture.run import CaptureSession
     from crossgrade.predict.phase import Prepared
     from crossgrade.values.capture import Capture
     from crossgrade.values.chip import Chip
     from crossgrade.values.evidence import Constant
     from crossgrade.workloads.built import BuiltModel
+    from crossgrade.workloads.resolve import FoundModel
 
 Narrate = Callable[[str], None]
 
@@ -61,6 +64,9 @@ def assess(
     options.check()
     described = chosen_chips(options.on, options.chip_files, chip)
     _check_prices(options, described)
+    for folder in options.measured_in:
+        if not Path(folder).is_dir():
+            raise BadOption(f"--measured '{folder}' is no folder")
     with contextlib.redirect_stdout(sys.stderr):
         # Results alone go to stdout; the user's factory may print.
         return _assess(model, options, described, narrate, save_captures)
@@ -92,6 +98,7 @@ def _assess(
         narrate=narrate,
         folder=save_captures,
         phases=phases,
+        measurements=_measurements(found, built, options),
     )
     prepared = desk.prepared()
     assessed = tuple(desk.chip(passed, described_chip) for passed, described_chip in described)
@@ -100,11 +107,32 @@ def _assess(
         parameters=prepared[0].memory.parameters,
         weights_format=f"{built.weights.title} ({built.weights.origin})",
         environment=prepared[0].capture.environment,
-        notes=built.notes,
+        notes=(*built.notes, *desk.unreadable()),
         assumptions=_assumptions(),
         timelines=tuple(memory_timeline(p.capture, p.memory) for p in prepared),
         chips=assessed,
         verdict=worst(tuple(entry.verdict for entry in assessed)),
+    )
+
+
+def _measurements(
+    found: FoundModel, built: BuiltModel, options: AssessOptions
+) -> Measurements | None:
+    """Return where measured times of the model are looked for; None: nowhere."""
+    if not options.measured:
+        return None
+    from crossgrade.api.measurements import Measurements
+    from crossgrade.environment.fingerprint import fingerprint
+    from crossgrade.records.store import default_folder
+    from crossgrade.values.precision import USER_NAMES
+
+    stored = built.weights.base or "bfloat16"
+    quantised = bool(built.weights.rules) and options.dtype is None
+    return Measurements(
+        config=found.config,
+        dtype=None if quantised else options.dtype or USER_NAMES.get(stored, stored),
+        folders=(default_folder(), *map(Path, options.measured_in)),
+        environment=fingerprint(),
     )
 
 
@@ -144,6 +172,7 @@ class _Desk:
     narrate: Narrate
     folder: Path | None
     phases: tuple[Phase, ...] = ()
+    measurements: Measurements | None = None
     _prepared: dict[Workload, Prepared] = field(default_factory=dict)
 
     def workload(self, phase: Phase) -> Workload:
@@ -226,8 +255,6 @@ class _Desk:
         from crossgrade.check.assess import assess_phase
 
         price = self.options.prices.get(passed, self.options.prices.get(described.name))
-        from crossgrade.capture.codec import digest
-
         result = assess_phase(
             prepared,
             described,
@@ -237,13 +264,34 @@ class _Desk:
             weights_format=self.session.built.weights.title,
             shard=self.options.shard,
         )
+        return self._completed(result, prepared, described)
+
+    def _completed(
+        self, result: PhaseAssessment, prepared: Prepared, described: Chip
+    ) -> PhaseAssessment:
+        """Return a phase with what stands beside its prediction: records and claims."""
+        from crossgrade.capture.codec import digest
+
+        workload = prepared.capture.workload
+        times: tuple[MeasuredTime, ...] = ()
+        near: tuple[str, ...] = ()
+        if self.measurements is not None:
+            single = result.layout.chips == 1
+            times, near = self.measurements.beside(result, workload, described.name, single=single)
         return dataclasses.replace(
             result,
             capture_digest=digest(prepared.capture),
-            sizes=dict(prepared.capture.workload.sizes),
-            inputs=in_words(self.session.built, prepared.capture.workload),
-            claims=self._claims(prepared.capture.workload, described),
+            sizes=dict(workload.sizes),
+            inputs=in_words(self.session.built, workload),
+            claims=self._claims(workload, described),
+            measured=times,
+            measured_near=near,
         )
+
+    def unreadable(self) -> tuple[str, ...]:
+        """Return which records could not be read."""
+        lost = self.measurements.unreadable if self.measurements else []
+        return tuple(f"a record could not be read: {one}" for one in lost)
 
     def _claims(self, workload: Workload, described: Chip) -> tuple[ClaimComparison, ...]:
         """Return the published result whose conditions are nearest, beside our band for them."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crossgrade.values.bench import BenchResult
     from crossgrade.values.calibration import Ceilings
     from crossgrade.values.collective import CommResult
+    from crossgrade.values.serving import ServingResult
 
 Result = TypeVar("Result")
 
@@ -97,6 +98,20 @@ def comm_result(record: Record, path: Path) -> CommResult:
     return from_json(CommResult, record.data)
 
 
+def serving_result(record: Record, path: Path) -> ServingResult:
+    """Return the load on a served model that a record holds.
+
+    Raises:
+        BadRecord: it holds none.
+    """
+    from crossgrade.records.typed import from_json
+    from crossgrade.values.serving import ServingResult
+
+    if record.kind != "serving":
+        raise BadRecord(f"'{path}' has no load on a served model: it is of kind {record.kind}")
+    return from_json(ServingResult, record.data)
+
+
 def _row(path: Path) -> Verification:
     """Return what is found of one file among several."""
     try:
@@ -151,6 +166,15 @@ def _comm_looks(record: Record, path: Path) -> Looks:
     return comm_contradictions(record, stored), _differences(stored, comm_recomputed)
 
 
+def _serving_looks(record: Record, path: Path) -> Looks:
+    """Return what yields the faults of a load on a served model."""
+    from crossgrade.records.contradictions_serving import serving_contradictions
+    from crossgrade.serving.analysis import serving_recomputed
+
+    stored = serving_result(record, path)
+    return serving_contradictions(record, stored), _differences(stored, serving_recomputed)
+
+
 def _calibration_looks(record: Record, path: Path) -> Looks:
     """Return what yields the faults of a calibration: of every measurement, then of its rates."""
     from crossgrade.measure.result import recomputed
@@ -178,6 +202,7 @@ _LOOKS: Mapping[RecordKind, Callable[[Record, Path], Looks]] = {
     "bench": _bench_looks,
     "calibration": _calibration_looks,
     "comm": _comm_looks,
+    "serving": _serving_looks,
 }
 """Kind of record with samples -> what looks for faults in it."""
 

@@ -45,6 +45,10 @@ class AssessOptions:
     """Chip -> price of one chip per hour, in the user's currency."""
     chip_files: tuple[str, ...] = ()
     """Chip descriptions of the user; a chip that `on` does not name comes after the others."""
+    measured_in: tuple[str, ...] = ()
+    """Folders with records of `bench model`, beside the user's own records."""
+    measured: bool = True
+    """Whether measured times are looked for at all."""
 
     def check(self) -> None:
         """Refuse values that make no sense.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossgrade.api.options import AssessOptions
 from crossgrade.errors import BadRecord
 
 if TYPE_CHECKING:
-    from crossgrade.api.options import AssessOptions
     from crossgrade.values.assessment import Assessment
     from crossgrade.values.change import Changes
     from crossgrade.values.derivation import Derivation
@@ -19,29 +19,23 @@ if TYPE_CHECKING:
 
 def command_line(model: str, options: AssessOptions) -> str:
     """Return the command that asks the same."""
+    repeated: tuple[tuple[str, Iterable[str]], ...] = (
+        ("--on", options.on),
+        ("--chip-file", map(str, options.chip_files)),
+        ("--phase", options.phases),
+        ("--size", (f"{size}={number}" for size, number in options.sizes.items())),
+        ("--lora-targets", filter(None, [",".join(options.lora_targets)])),
+        ("--price", (f"{chip}={price:g}/h" for chip, price in options.prices.items())),
+        ("--measured", options.measured_in),
+    )
     words = ["crossgrade", "assess", model]
-    for chip in options.on:
-        words += ["--on", chip]
-    for file in options.chip_files:
-        words += ["--chip-file", str(file)]
-    for phase in options.phases:
-        words += ["--phase", phase]
-    for name in ("batch", "tokens", "context", "dtype", "chips"):
+    words += [word for name, values in repeated for value in values for word in (name, value)]
+    usual = AssessOptions(on=())
+    for name in ("batch", "tokens", "context", "dtype", "chips", "optimizer", "lora_rank", "shard"):
         value = getattr(options, name)
-        if value is not None:
-            words += [f"--{name}", str(value)]
-    for size, number in options.sizes.items():
-        words += ["--size", f"{size}={number}"]
-    if options.optimizer != "adamw":
-        words += ["--optimizer", options.optimizer]
-    if options.lora_rank is not None:
-        words += ["--lora-rank", str(options.lora_rank)]
-    for target in options.lora_targets:
-        words += ["--lora-targets", target]
-    if options.shard != "none":
-        words += ["--shard", options.shard]
-    for chip, price in options.prices.items():
-        words += ["--price", f"{chip}={price:g}/h"]
+        if value != getattr(usual, name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    words += [] if options.measured else ["--no-measured"]
     return shlex.join(words)
 
 

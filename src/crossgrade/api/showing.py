@@ -13,6 +13,7 @@ from crossgrade.api.bench_rendering import render_bench, render_calibration, sto
 from crossgrade.api.calibrating import stored_calibration
 from crossgrade.api.comm import render_comm, stored_comm
 from crossgrade.api.keeping import load_record, record_files
+from crossgrade.api.serving import render_serving, stored_serving
 from crossgrade.api.texts import Screen
 from crossgrade.errors import BadRecord
 from crossgrade.values.record import RecordKind
@@ -47,6 +48,11 @@ def _calibration(paths: Sequence[Path], as_json: bool, screen: Screen) -> str:
     return render_calibration(found, as_json=as_json, **screen)
 
 
+def _serving(paths: Sequence[Path], as_json: bool, screen: Screen) -> str:
+    file = _alone(paths, "endpoints")
+    return render_serving(stored_serving(file, load_record(file)), as_json=as_json, **screen)
+
+
 def _alone(paths: Sequence[Path], what: str) -> Path:
     """Return the only file.
 
@@ -64,5 +70,6 @@ _SHOWN: Mapping[RecordKind, Callable[[Sequence[Path], bool, Screen], str]] = {
     "bench": _bench,
     "calibration": _calibration,
     "comm": _comm,
+    "serving": _serving,
 }
 """Kind of record -> what shows files of it; the first refuses what is no measurement."""

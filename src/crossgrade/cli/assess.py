@@ -13,7 +13,8 @@ import click
 from crossgrade.cli.complete import complete_chips, complete_models
 from crossgrade.cli.screen import screen
 from crossgrade.cli.sizes import sizes
-from crossgrade.errors import BadOption, CrossgradeError
+from crossgrade.cli.written import narrate, written
+from crossgrade.errors import BadOption
 
 
 def _chips(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
@@ -75,6 +76,11 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
               help="Number of chips; auto: as many as the memory needs.")  # fmt: skip
 @click.option("--price", "prices", multiple=True, callback=_prices, metavar="CHIP=AMOUNT/h",
               help="Price of one chip per hour, any currency.")  # fmt: skip
+@click.option("--measured", "measured_in", multiple=True, metavar="DIR",
+              help="Folder with records of `bench model`, beside those of your own; "
+              "repeatable.")  # fmt: skip
+@click.option("--no-measured", "measured", is_flag=True, flag_value=False, default=True,
+              help="Predictions alone; do not look for measured times.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--all", "everything", is_flag=True, help="List every finding.")
 @click.option(
@@ -135,7 +141,7 @@ def command(model: str, as_json: bool, everything: bool, out: Path | None, no_re
     files = _files(html=html, markdown=markdown, sarif=sarif)
     earlier = api.earlier_record(compare) if compare else None
     options = api.AssessOptions(**asked)
-    assessment = api.assess(model, options, narrate=_narrate, save_captures=save_captures)
+    assessment = api.assess(model, options, narrate=narrate, save_captures=save_captures)
     changes = api.compare(assessment, earlier) if earlier else None
     derivations = api.derivations(assessment, explain) if explain else ()
     text = api.render(
@@ -155,8 +161,8 @@ def command(model: str, as_json: bool, everything: bool, out: Path | None, no_re
     }
     if not no_record:
         tasks = {"record": partial(api.write_record, model, options, assessment, out), **tasks}
-    written = [_written(*task) for task in tasks.items()]
-    return assessment.exit_code if all(written) else 2
+    done = [written(*task) for task in tasks.items()]
+    return assessment.exit_code if all(done) else 2
 
 
 def _files(**given: Path | None) -> dict[str, Path]:
@@ -175,18 +181,3 @@ def _report(kind: str, path: Path, assessment: Any, line: str, changes: Any) -> 
 
     api.write_text(path, api.report(kind, assessment, line, changes))
     return path
-
-
-def _written(what: str, write: Callable[[], Path]) -> bool:
-    """Write a file after the answer and say where it is, or why it is not."""
-    try:
-        _narrate(f"{what}: {write()}")
-    except CrossgradeError as error:
-        # On stderr under --json too: stdout has its one document already.
-        _narrate(" ".join(str(error).split()))
-        return False
-    return True
-
-
-def _narrate(text: str) -> None:
-    click.echo(text, err=True)

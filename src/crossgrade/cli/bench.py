@@ -10,6 +10,7 @@ SUBCOMMANDS = {
     "model": ("crossgrade.cli.bench_model", "phases of a model on several targets side by side"),
     "op": ("crossgrade.cli.bench_op", "operators, a suite of them, or those of a captured model"),
     "comm": ("crossgrade.cli.bench_comm", "collectives of a group of ranks"),
+    "serve": ("crossgrade.cli.bench_serve", "load on a served model"),
     "targets": (
         "crossgrade.cli.bench_targets",
         "what can be measured on here, and what is missing",
@@ -39,7 +40,7 @@ class Kinds(click.Group):
 
 
 @click.group(
-    "bench", cls=Kinds, short_help="measure operators, models or collectives, with an interval"
+    "bench", cls=Kinds, short_help="measure operators, models, collectives or a served model"
 )
 def command() -> None:
     """Measure on what is here: every number with its interval, its timer and its samples.

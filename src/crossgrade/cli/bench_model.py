@@ -10,6 +10,7 @@ import click
 from crossgrade.cli.progress import Narrator
 from crossgrade.cli.screen import screen
 from crossgrade.cli.sizes import sizes
+from crossgrade.cli.written import check_file, html_option, page_written
 from crossgrade.values.precision import RUN_DTYPES
 from crossgrade.values.workload import OPTIMIZERS, PHASES
 
@@ -53,9 +54,10 @@ from crossgrade.values.workload import OPTIMIZERS, PHASES
 @click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Records and the journal; an interrupted run there is taken up.")  # fmt: skip
 @click.option("--no-record", is_flag=True, help="Write nothing; an interrupted run is lost.")
+@html_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(fresh: bool, memory_gb: float | None, no_record: bool, as_json: bool,
-            **given: Any) -> int:  # fmt: skip
+            html: Path | None, **given: Any) -> int:  # fmt: skip
     """Measure phases of MODEL: a preset, a config.json, or the folder of a checkpoint.
 
     Weights are random unless --weights names a checkpoint. Before it is timed every target runs the
@@ -76,7 +78,11 @@ def command(fresh: bool, memory_gb: float | None, no_record: bool, as_json: bool
     memory_bytes = None if memory_gb is None else memory_gb * 1e9
     options = api.ModelOptions(start="fresh" if fresh else "forked", memory_bytes=memory_bytes,
                                **given)  # fmt: skip
+    check_file(html)
     with Narrator() as narrate:
         run = api.bench_model(options, record=not no_record, narrate=narrate)
     click.echo(api.render_bench(run, as_json=as_json, command="bench model", **screen()), nl=False)
-    return run.exit_code
+    written = page_written(
+        html, lambda: api.bench_html(run, command=api.measuring_command(options))
+    )
+    return run.exit_code if written else 2

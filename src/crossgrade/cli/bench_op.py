@@ -9,6 +9,7 @@ import click
 
 from crossgrade.cli.progress import Narrator
 from crossgrade.cli.screen import screen
+from crossgrade.cli.written import check_file, html_option, page_written
 
 if TYPE_CHECKING:
     from crossgrade.api import BenchOptions
@@ -51,9 +52,11 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Records and the journal; an interrupted run there is taken up.")  # fmt: skip
 @click.option("--no-record", is_flag=True, help="Write nothing; an interrupted run is lost.")
+@html_option
 @click.option("--list", "listing", is_flag=True, help="Print the operators and end.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def command(name: str, no_record: bool, listing: bool, as_json: bool, **given: Any) -> int:
+def command(name: str, no_record: bool, listing: bool, as_json: bool, html: Path | None,
+            **given: Any) -> int:  # fmt: skip
     """Measure the operator NAME, each operator of a suite, or those of a captured model.
 
     NAME may be a glob over the catalogue: '*' is every operator in the catalogue's own sizes.
@@ -74,10 +77,14 @@ def command(name: str, no_record: bool, listing: bool, as_json: bool, **given: A
         click.echo(api.render_operator_list(as_json=as_json, pattern=name, **screen()), nl=False)
         return 0
     options = _options(name, **given)
+    check_file(html)
     with Narrator() as narrate:
         run = api.bench(options, record=not no_record, narrate=narrate)
     click.echo(api.render_bench(run, as_json=as_json, **screen()), nl=False)
-    return run.exit_code
+    written = page_written(
+        html, lambda: api.bench_html(run, command=api.measuring_command(options))
+    )
+    return run.exit_code if written else 2
 
 
 def _options(name: str, *, on: tuple[str, ...], m: int | None, n: int | None, k: int | None,

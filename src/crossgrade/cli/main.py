@@ -27,7 +27,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 COMMANDS = {
     "assess": "what a model needs, and how it would run, on chips that need not be here",
-    "bench": "measure operators, models or collectives on what is here, with an interval",
+    "bench": "measure operators, models, collectives or a served model, with an interval",
     "calibrate": "measure what a device can reach: copies, and products in each format",
     "chips": "list the described chips, or show one with its sources",
     "compare": "two measured runs: faster, slower, the same, or not to be told",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from crossgrade.cli.screen import screen
+from crossgrade.cli.written import check_file, html_option, page_written
 
 _FILES = click.argument("files", nargs=-1, required=True, metavar="FILE...",
                         type=click.Path(path_type=Path))  # fmt: skip
@@ -41,13 +42,17 @@ def verify(files: tuple[Path, ...], as_json: bool) -> int:
 
 @command.command("show")
 @_FILES
+@html_option
 @_JSON
-def show(files: tuple[Path, ...], as_json: bool) -> int:
+def show(files: tuple[Path, ...], html: Path | None, as_json: bool) -> int:
     """Print what records of measurements say, as `bench` or `calibrate` printed it.
+
+    --html writes the page that `bench op --html` and `bench model --html` write.
 
     Exit codes: 0; 2 a file is no record, was changed, or a newer crossgrade wrote it.
     """
     from crossgrade import api
 
+    check_file(html)
     click.echo(api.render_stored(files, as_json=as_json, **screen()), nl=False)
-    return 0
+    return 0 if page_written(html, lambda: api.stored_bench_html(files)) else 2

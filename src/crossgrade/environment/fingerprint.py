@@ -29,7 +29,7 @@ DRIVERS = {
     "nvidia_driver": "sys/module/nvidia/version",
 }
 """Fact -> file with the version of a kernel driver; one that comes with the kernel has none."""
-MEASURING = ("measure", "targets", "jobs", "workloads/operators", "values")
+MEASURING = ("measure", "targets", "jobs", "workloads/operators", "serving", "values")
 """Folders of ours whose code decides a number."""
 
 

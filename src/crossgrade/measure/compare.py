@@ -9,7 +9,7 @@ way round it says the same. Must not know renderers.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -140,6 +140,25 @@ def compare_variants_of_all(results: Sequence[BenchResult], *, margin: float = 0
     cases = [_by_round(a, b, margin) for a, b in pairs if not _excuse(a, b)]
     return Comparison(margin=margin, false_discovery=FALSE_DISCOVERY, environment=(),
                       cases=_discovered(cases), remarks=tuple(_excused(pairs)))  # fmt: skip
+
+
+def judged_variants(
+    results: Sequence[BenchResult], *, margin: float = 0.02
+) -> tuple[Mapping[str, CaseComparison], ...]:
+    """Return per run: variant -> how it differs from the baseline, as `compare_variants_of_all`.
+
+    The baseline itself, and what has no number on either side for a reason that stays, is not in
+    it.
+    """
+    check_margin(margin)
+    sides = [[Side(result=r, variant=v) for v in range(len(r.plan.variants))] for r in results]
+    asked = [(place, base, other) for place, (base, *others) in enumerate(sides)
+             for other in others if not _excuse(base, other)]  # fmt: skip
+    cases = _discovered([_by_round(base, other, margin) for _, base, other in asked])
+    found: list[dict[str, CaseComparison]] = [{} for _ in results]
+    for (place, _, other), case in zip(asked, cases, strict=True):
+        found[place][other.result.plan.variants[other.variant].name] = case
+    return tuple(found)
 
 
 def pairs_of(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from crossgrade.values.bench import BenchResult, Session
 from crossgrade.values.collective import CommResult
 from crossgrade.values.record import Record
+from crossgrade.values.serving import ServingResult
 
 
 def contradictions(record: Record, result: BenchResult) -> Iterator[str]:
@@ -20,7 +21,7 @@ def contradictions(record: Record, result: BenchResult) -> Iterator[str]:
         record: the whole record.
         result: the measurement that it holds.
     """
-    yield from _frame(record, result)
+    yield from frame_contradictions(record, result)
     yield from _timers(result)
     yield from _accuracy(result)
     for session in result.sessions:
@@ -34,7 +35,7 @@ def comm_contradictions(record: Record, result: CommResult) -> Iterator[str]:
         record: the whole record.
         result: the measurement that it holds.
     """
-    yield from _frame(record, result)
+    yield from frame_contradictions(record, result)
     if result.ranks and len(result.ranks) != result.plan.ranks:
         yield f"{len(result.ranks)} ranks took part, {result.plan.ranks} were planned"
     for session in result.sessions:
@@ -43,7 +44,9 @@ def comm_contradictions(record: Record, result: CommResult) -> Iterator[str]:
                 yield f"{name} of session {session.index} does not fit its order and the ranks"
 
 
-def _frame(record: Record, result: BenchResult | CommResult) -> Iterator[str]:
+def frame_contradictions(
+    record: Record, result: BenchResult | CommResult | ServingResult
+) -> Iterator[str]:
     """Yield where verdict and plan of the record are not those of its data."""
     if record.verdict != result.verdict:
         yield f"the verdict of the record is {record.verdict}, that of its data {result.verdict}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from crossgrade.report.changes import changes_blocks
 from crossgrade.report.document import Block, Document, Entry, Heading, Line, Table, Tone
+from crossgrade.report.measured import measured_blocks
 from crossgrade.report.merged import merged_findings
 from crossgrade.units import bytes_, count, figure, percent, seconds, si, things
 from crossgrade.values.assessment import (
@@ -71,6 +72,7 @@ def _blocks(a: Assessment, everything: bool, changes: Changes | None) -> Iterato
                 tone="quiet",
             )
         yield _memory_table(rows)
+        yield from measured_blocks(rows)
         yield _speed_table(rows)
         yield _operator_table(rows)
         yield from _claims(rows)

@@ -24,12 +24,13 @@ _BROAD = 0.2
 """Half width above which an interval is shown by its ends."""
 _FEW = 3
 """Cases of which each is told why its interval is wide."""
-_TONES: dict[str, Tone] = {
+TONES: dict[str, Tone] = {
     "measured": "good",
     "noisy": "warning",
     "incomplete": "bad",
     "unmeasured": "bad",
 }
+"""Verdict of a run -> how it is meant."""
 
 
 def bench_document(run: BenchRun, *, width: int | None = None) -> Document:
@@ -45,13 +46,13 @@ def bench_document(run: BenchRun, *, width: int | None = None) -> Document:
 def _blocks(run: BenchRun, width: int | None) -> Iterator[Block]:
     name = _title(run.rows[0]) if len(run.rows) == 1 else run.name
     yield Heading(text=f"{name}: {run.verdict}")
-    yield Line(text=_summary(run), tone=_TONES[run.verdict])
+    yield Line(text=run_summary(run), tone=TONES[run.verdict])
     present = [r for r in run.rows if any(_counts(v) for v in r.result.variants)]
     if present:
         yield _table(present, alone=len(run.rows) == 1, rates=width is None or width >= _WIDE)
     yield from beside_blocks(run)
     if weights := [r for r in present if r.result.plan.variants[0].case.calls > 1]:
-        yield from _weighted(weights)
+        yield weighted(weights)
     yield from observed_blocks(present)
     yield from _absent(run)
     yield from _wide(run)
@@ -62,7 +63,8 @@ def _blocks(run: BenchRun, width: int | None) -> Iterator[Block]:
     yield from _kept(run)
 
 
-def _summary(run: BenchRun) -> str:
+def run_summary(run: BenchRun) -> str:
+    """Return how many cases are known how well, in one line."""
     counts = {v: sum(r.result.verdict == v for r in run.rows)
               for v in ("measured", "noisy", "unmeasured")}  # fmt: skip
     told = {"measured": "with an interval as narrow as asked",
@@ -112,7 +114,7 @@ def _cells(
     if several:
         yield _ratio(variant.per_baseline) if variant.per_baseline else "1"
     if items:
-        yield _items(row, time)
+        yield items_text(row, time)
     yield _ratio(variant.per_anchor) if variant.per_anchor else ""
     yield str(len(row.result.sessions))
     if rates:
@@ -120,7 +122,7 @@ def _cells(
         yield _rate(variant.bytes, time, "B/s")
 
 
-def _items(row: BenchRow, time: Interval | None) -> str:
+def items_text(row: BenchRow, time: Interval | None) -> str:
     """Return tokens per second of a phase of a model, or what else its rates count."""
     case = row.result.plan.variants[0].case
     if not isinstance(case, ModelCase) or not time or time.value <= 0:
@@ -150,8 +152,8 @@ def _rate(amount: float | None, time: Interval | None, unit: str) -> str:
     return si(amount / time.value, unit) if amount and time and time.value > 0 else ""
 
 
-def _weighted(rows: list[BenchRow]) -> Iterator[Block]:
-    """Yield what the calls of a model take together, by operator."""
+def weighted(rows: list[BenchRow]) -> Table:
+    """Return what the calls of a model take together, by operator."""
     totals: dict[tuple[str, str], float] = {}
     for row in rows:
         case = row.result.plan.variants[0].case
@@ -163,7 +165,7 @@ def _weighted(rows: list[BenchRow]) -> Iterator[Block]:
     for (_, name), value in totals.items():
         whole[name] = whole.get(name, 0.0) + value
     ordered = sorted(totals.items(), key=lambda item: -item[1])
-    yield Table(
+    return Table(
         columns=("operator", "on", "all calls", "share"),
         rows=tuple((op, name, seconds(value), percent(value / whole[name]))
                    for (op, name), value in ordered),

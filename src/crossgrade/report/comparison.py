@@ -22,9 +22,10 @@ from crossgrade.values.comparison import (
 )
 
 T = TypeVar("T")
-_TONES: Final[dict[ComparisonVerdict, Tone]] = {
+TONES: Final[dict[ComparisonVerdict, Tone]] = {
     "SLOWER": "bad", "INCONCLUSIVE": "warning", "FASTER": "good", "SAME": "plain",
 }  # fmt: skip
+"""Verdict -> how it is meant."""
 _COLUMNS: Final = ("verdict", "case", "variant", "first", "second", "ratio", "ratio of")
 _RIGHT: Final = frozenset({3, 4, 5})
 _ROOM: Final = 16_000
@@ -43,7 +44,7 @@ def comparison_pull_request(comparison: Comparison, *, command: str = "") -> str
         comparison: what it shows.
         command: the command line that gives it again; empty leaves it out.
     """
-    cases = _sorted(comparison)
+    cases = sorted_cases(comparison)
     changed = [c for c in cases if c.verdict != "SAME"]
     same = [c for c in cases if c.verdict == "SAME"]
     parts = [f"## {summary(comparison)}\n"]
@@ -64,7 +65,7 @@ def comparison_pull_request(comparison: Comparison, *, command: str = "") -> str
         table = _fitting(comparison.environment, _environment, "fact")
         parts.append(folded_markdown("What else is not the same", table))
     again = f" Again: `{command.replace('`', '')}`" if command else ""
-    parts.append(f"\n<sub>Measured. {_controlled(comparison)}{again}</sub>\n")
+    parts.append(f"\n<sub>Measured. {promise_of(comparison)}{again}</sub>\n")
     return "".join(parts)
 
 
@@ -89,19 +90,19 @@ def ratio_text(ratio: Interval | None) -> str:
 def _blocks(comparison: Comparison) -> Iterator[Block]:
     found = [v for v in COMPARISON_VERDICTS if comparison.count(v)]
     yield Heading(text="comparison of measurements")
-    yield Line(text=summary(comparison), tone=_TONES[found[0]] if found else "warning")
+    yield Line(text=summary(comparison), tone=TONES[found[0]] if found else "warning")
     if comparison.environment:
         yield _environment(comparison.environment)
-    cases = _sorted(comparison)
+    cases = sorted_cases(comparison)
     if cases:
         yield _table(cases)
     yield from (entry for entry in map(_entry, cases) if entry.details)
     for remark in comparison.remarks:
         yield Line(text=f"mind: {remark}", tone="warning")
-    yield Line(text=_controlled(comparison), tone="quiet")
+    yield Line(text=promise_of(comparison), tone="quiet")
 
 
-def _sorted(comparison: Comparison) -> list[CaseComparison]:
+def sorted_cases(comparison: Comparison) -> list[CaseComparison]:
     """Return the cases, what wants attention first, then by how far they moved."""
     return sorted(comparison.cases, key=lambda c: (COMPARISON_VERDICTS.index(c.verdict),
                                                    -_moved(c.ratio)))  # fmt: skip
@@ -134,17 +135,22 @@ def _row(case: CaseComparison) -> tuple[str, ...]:
     return (case.verdict, case.title, variant, *times, ratio_text(case.ratio), case.basis or "")
 
 
-def _entry(case: CaseComparison) -> Entry:
-    """Return what to mind about a case; without details there is nothing."""
+def minded(case: CaseComparison) -> tuple[str, ...]:
+    """Return what to mind about a case."""
     details = list(case.remarks)
     if case.absolute and case.ratio and _apart(case.absolute, case.ratio):
         details.append(f"times as they are: {ratio_text(case.absolute)}")
     if case.sessions_needed is not None:
         details.append(f"about {things(case.sessions_needed, 'more session')} of each would "
                        "probably settle it")  # fmt: skip
+    return tuple(details)
+
+
+def _entry(case: CaseComparison) -> Entry:
+    """Return what to mind about a case; without details there is nothing."""
     variant = f" ({case.after})" if case.after != case.before else ""
-    return Entry(text=f"{case.verdict} {case.title}{variant}", details=tuple(details),
-                 tone=_TONES[case.verdict])  # fmt: skip
+    return Entry(text=f"{case.verdict} {case.title}{variant}", details=minded(case),
+                 tone=TONES[case.verdict])  # fmt: skip
 
 
 def _apart(a: Interval, b: Interval) -> bool:
@@ -152,7 +158,7 @@ def _apart(a: Interval, b: Interval) -> bool:
     return a.low > b.high or b.low > a.high
 
 
-def _controlled(comparison: Comparison) -> str:
+def promise_of(comparison: Comparison) -> str:
     """Return what the verdicts promise."""
     tested = sum(c.p_value is not None for c in comparison.cases)
     return (

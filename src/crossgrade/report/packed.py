@@ -8,6 +8,7 @@ but for numbers, which keep six digits. Must not know what it packs.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 DIGITS = 6
 _LONG = 12
 """JSON characters from which on something is worth a place in the table."""
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def pack(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +38,8 @@ def script_json(document: Mapping[str, Any]) -> str:
     text = json.dumps(pack(document), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
+    # Half a surrogate pair is fine in JSON and cannot be written to a file.
+    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def _key(value: Any) -> str | None:

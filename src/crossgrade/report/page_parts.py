@@ -23,6 +23,8 @@ from crossgrade.report.charts import (
     stacks_chart,
     timeline_chart,
 )
+from crossgrade.report.inert import inert as inert
+from crossgrade.report.measured import PLACES
 from crossgrade.report.merged import MergedFinding, merged_findings
 from crossgrade.report.verdict import verdict_parts as verdict_parts
 from crossgrade.units import bytes_, count, seconds, things
@@ -31,6 +33,7 @@ from crossgrade.values.assessment import (
     ChipAssessment,
     ClaimComparison,
     ConstantFigure,
+    MeasuredTime,
     PhaseAssessment,
     SpeedFigures,
 )
@@ -39,7 +42,6 @@ from crossgrade.values.evidence import NumberClass
 from crossgrade.values.number_kinds import NUMBER_KINDS, NumberKind
 from crossgrade.values.support import SupportLevel
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _RANK: tuple[SupportLevel, ...] = ("native", "composite", "dtype-limited", "unverified", "conflict",
                                    "unknown", "cpu-fallback", "missing")  # fmt: skip
 Rows = Sequence[tuple[ChipAssessment, PhaseAssessment]]
@@ -84,11 +86,6 @@ def sentence(text: str) -> str:
 def anchor(*parts: str) -> str:
     """Return an id for a part of the page, of letters, digits and hyphens."""
     return "-".join(re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-") or "x" for part in parts)
-
-
-def inert(text: str) -> str:
-    """Return text in which nothing turns or hides: control and direction characters become `?`."""
-    return _CONTROL.sub("?", text)
 
 
 def phase_rows(a: Assessment, index: int) -> Rows:
@@ -347,3 +344,8 @@ def unknowns(a: Assessment) -> list[str]:
             said += [f"{chip.chip} {p.phase}: claim not compared: {c.remark}" for c in p.claims
                      if c.predicted is None]  # fmt: skip
     return said
+
+
+def place(one: MeasuredTime) -> str:
+    """Return where a measured time lies in the predicted band, in words."""
+    return PLACES[one.place]

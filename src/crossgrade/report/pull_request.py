@@ -75,6 +75,11 @@ def _head(a: Assessment) -> Iterator[str]:
 def _row(chip: ChipAssessment) -> tuple[str, ...]:
     times, rates = [], []
     for p in chip.phases:
+        if p.measured:
+            best = p.measured[0]
+            times.append(f"{seconds(best.time_s.value)} (measured, {best.target})")
+            rates.append(figure(best.tokens_per_s.value))
+            continue
         if p.speed is None:
             times.append("unknown")
             rates.append("unknown")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from crossgrade.report.inert import inert
+
 
 def element(name: str, *children: str, **attributes: str | float) -> Markup:
     """Return an element. `class_` becomes `class`, `_` in a name becomes `-`."""
@@ -31,7 +33,7 @@ def text(x: float, y: float, words: str, anchor: str = "start", class_: str = ""
     """Return words at a place; `anchor` is `start`, `middle` or `end`."""
     more = {"class_": class_} if class_ else {}
     anchored = {} if anchor == "start" else {"text_anchor": anchor}
-    return element("text", escape(words), x=round(x, 1), y=round(y, 1), **anchored, **more)
+    return element("text", escape(inert(words)), x=round(x, 1), y=round(y, 1), **anchored, **more)
 
 
 def chart(
@@ -40,8 +42,8 @@ def chart(
     """Return a drawing that a screen reader announces by its title and description."""
     return element(
         "svg",
-        element("title", escape(title), id=f"{key}-t"),
-        element("desc", escape(description), id=f"{key}-d"),
+        element("title", escape(inert(title)), id=f"{key}-t"),
+        element("desc", escape(inert(description)), id=f"{key}-d"),
         *children,
         viewBox=f"0 0 {width:g} {height:g}",
         width=width,

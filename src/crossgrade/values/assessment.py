@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from crossgrade.values.bench import BenchVerdict, Interval
+from crossgrade.values.beside import Place
 from crossgrade.values.breakdown import EndBreakdown, MemoryTimeline, ModuleTime
 from crossgrade.values.claim import Claim
 from crossgrade.values.evidence import Band, NumberClass
@@ -157,6 +159,36 @@ class ClaimComparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredTime:
+    """A time that a record has for the same phase, sizes and format on such a device."""
+
+    kind: NumberClass = "measured"
+    """How it is known."""
+    target: str
+    """Runtime and device that it was measured on, such as `compile:cpu`."""
+    device: str
+    """Name of the device, as its runtime gives it."""
+    time_s: Interval
+    """One execution on one device, s, with its 95 % interval."""
+    tokens_per_s: Interval
+    """Units of `item` of the phase per s."""
+    verdict: BenchVerdict
+    """How the measurement ended: `measured` or `noisy`."""
+    sessions: int
+    """Sessions behind it."""
+    place: Place | None
+    """Where it lies in the predicted band; None without a band for one chip."""
+    created: str
+    """When it was measured."""
+    record: str
+    """Folder and file of the record."""
+    digest: str
+    """Digest of the record."""
+    remarks: tuple[str, ...] = ()
+    """What a reader should know, such as another version of the runtime than is here now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseAssessment:
     """One phase on one chip."""
 
@@ -192,6 +224,11 @@ class PhaseAssessment:
     """What to act on, the worst first."""
     claims: tuple[ClaimComparison, ...]
     """Published results."""
+    measured: tuple[MeasuredTime, ...] = ()
+    """Times from records, the fastest first; where there are any, they are the answer, and `speed`
+    stands beside them."""
+    measured_near: tuple[str, ...] = ()
+    """Sizes of the same phase and format that records do have, where none has these."""
     capture_digest: str
     """SHA-256 of the capture's columns."""
     sizes: Mapping[str, int] = field(default_factory=dict)

@@ -12,9 +12,10 @@ from typing import Any, Final, Literal
 RECORD_SCHEMA: Final = 5
 """Version of the record layout; part of the file format, as is the order of the fields."""
 
-RecordKind = Literal["assessment", "bench", "comm", "calibration"]
+RecordKind = Literal["assessment", "bench", "comm", "calibration", "serving"]
 """assessment: what `assess` answers. bench: one measured case, of an operator or of a model, with
 all its samples. comm: collectives of a group of ranks. calibration: measured ceilings of a device.
+serving: load on a served model, with every request.
 """
 
 

@@ -53,6 +53,8 @@ SERVING_VERDICTS: Final[tuple[ServingVerdict, ...]] = (
     "client-bound", "saturated", "noisy", "measured",
 )  # fmt: skip
 """The worst first."""
+SESSIONS: Final = (3, 5, 8, 12, 18, 27, 40)
+"""Session counts after which a run may stop."""
 MetricName = Literal["ttft", "tpot", "itl", "e2e"]
 """ttft: from sending a request to its first token. tpot: (last token - first token) / (tokens - 1).
 itl: each gap between arrivals of text. e2e: from sending a request to its last token. Under an open
@@ -72,7 +74,9 @@ class Load:
     concurrency: int | None = None
     """Users of a closed loop; most requests at once elsewhere, None without limit."""
     trace: str = ""
-    """Name of the trace."""
+    """Name of the trace: one that is shipped, or of a file without its ending."""
+    trace_digest: str = ""
+    """First 12 characters of the SHA-256 over the requests of the trace."""
     pace: float = 1.0
     """How many times as fast as recorded a trace is replayed."""
     requests: int = 100
@@ -87,11 +91,11 @@ class Load:
 
     @property
     def key(self) -> str:
-        """Return it as one word, such as `rate-2.5`, `users-8` or `trace-azure-conv`."""
+        """Return it as one word, such as `rate-2.5`, `concurrency-8` or `trace-azure-conv`."""
         if self.kind == "open-loop":
             return f"rate-{self.rate_per_s:g}"
         if self.kind == "closed-loop":
-            return f"users-{self.concurrency}"
+            return f"concurrency-{self.concurrency}"
         return f"trace-{self.trace}" + ("" if self.pace == 1 else f"-x{self.pace:g}")
 
 
@@ -120,11 +124,13 @@ class ServePlan:
     """Interface that is spoken."""
     loads: tuple[Load, ...]
     """Loads, each once per session, in random order."""
+    server: Mapping[str, str] = field(default_factory=dict)
+    """What a server that is started for the run is started with; empty for an address."""
     limits: Limits = field(default_factory=Limits)
     """What counts as good."""
     half_width: float = 0.05
     """Wanted half width of the 95 % interval of the median latencies, as a share."""
-    looks: tuple[int, ...] = (3, 5, 8, 12, 18, 27, 40)
+    looks: tuple[int, ...] = SESSIONS
     """Session counts after which it may stop."""
     least_sessions: int = 3
     """It does not stop as done before that many."""
@@ -213,6 +219,9 @@ class Endpoint:
     """Tokens of a prompt beyond its words, as the endpoint reports them: a chat template."""
     input_per_word: float = 1.0
     """Tokens per word of a prompt, as the endpoint reports them; 1 where it reports none."""
+    salt: int = 0
+    """Drawn when it was looked at, and part of the seed of prompts: a server that stays up shall
+    not find the prompts of an earlier run in its cache."""
     notes: tuple[str, ...] = ()
     """What it did not take of a request, such as `ignore_eos`."""
 

@@ -192,7 +192,6 @@ def test_what_takes_long_to_make_goes_when_a_run_ends_in_order(tmp_path):
         graph.write_text("large")
         assert graph.is_relative_to(tmp_path / "run")
     assert not graph.exists()
-    assert (tmp_path / "run" / JOURNAL).exists()
 
 
 def test_what_a_killed_run_has_left_of_it_is_used_and_goes_with_the_next(tmp_path):

@@ -26,6 +26,7 @@ from crossgrade.values.observation import EnergyReason, MemoryReason
 from crossgrade.values.operator_case import AbsentReason
 from crossgrade.values.page import PageKind
 from crossgrade.values.record import RecordState
+from crossgrade.values.serving import OUTCOMES, SERVING_VERDICTS
 from crossgrade.values.support import SupportLevel
 
 SOURCE = Path(errors.__file__).parent
@@ -79,7 +80,7 @@ def test_every_word_of_a_closed_list_has_a_page(kind, vocabulary):
 
 def test_every_verdict_of_measuring_is_explained():
     words = {*get_args(RunVerdict), *COMPARISON_VERDICTS, *get_args(Reproduced),
-             *get_args(RecordState)}  # fmt: skip
+             *get_args(RecordState), *SERVING_VERDICTS, *OUTCOMES} - {"ok"}  # fmt: skip
     assert all(find_pages(word) for word in words)
     assert all(find_pages(word) for word in get_args(Place) if word != "inside")
     missing = {*get_args(EnergyReason), *get_args(MemoryReason)}

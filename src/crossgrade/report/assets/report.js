@@ -179,7 +179,7 @@
     const now = getComputedStyle(root);
     const names = [...new Set(document.getElementById("style").textContent.match(/--[a-z]+\d?(?=:)/g))];
     style.textContent = `svg{${names.map((n) => `${n}:${now.getPropertyValue(n)}`).join(";")};background:var(--bg)}`
-      + document.getElementById("style").textContent.split("\n").filter((l) => /^(svg|\.grid|\.claim|\.s1)/.test(l)).join("");
+      + document.getElementById("style").textContent.split("\n").filter((l) => /^(svg|\.grid|\.claim|\.s1|\.p95|\.f-)/.test(l)).join("");
     copy.prepend(style);
     copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
     return new XMLSerializer().serializeToString(copy);
