@@ -52,7 +52,9 @@ class LogLine:
 def read_log(path: Path) -> tuple[LogLine, ...]:
     """Return the lines of a log in the order in which requests ended.
 
-    A last line that is cut, as a killed server may leave it, is left out.
+    A line is written just after the last byte of its answer was sent: of requests that ended a
+    moment ago it may still be to come. A last line that is cut, as a killed server may leave it, is
+    left out.
 
     Raises:
         BadRecord: the file cannot be read, or a line is not one of a log.

@@ -48,16 +48,24 @@ def serve(
         yield {"refused": {"class": type(error).__name__, "message": error.message,
                            "where": error.where, "hint": error.hint}}  # fmt: skip
         return
-    listening = socket.create_server((_HOST, 0), backlog=_BACKLOG)
-    # Accepted sockets inherit it, and asyncio does not set it on those: without it every second
-    # event waits 40 ms for an acknowledgement.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listening = listener()
     yield {"port": listening.getsockname()[1], "facts": dict(endpoints.facts)}
     try:
         _run(endpoints, listening)
     finally:
         endpoints.engine.stop()
         file.close()
+
+
+def listener() -> socket.socket:
+    """Return a socket that listens on a free port of the loopback interface."""
+    # asyncio sends at once only on sockets that name their protocol; on others a first token waits
+    # up to 40 ms for an acknowledgement of the head (Nagle's algorithm).
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listening.bind((_HOST, 0))
+    listening.listen(_BACKLOG)
+    return listening
 
 
 def _check_installed() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -74,6 +75,14 @@ def at_once(server, asked: list[dict]) -> list[Reply]:
     """Return the answers to requests that are all sent at the same time."""
     with ThreadPoolExecutor(len(asked)) as pool:
         return list(pool.map(lambda fields: ask(server, **fields), asked))
+
+
+def eventually(holds: Callable[[], bool], limit_s: float = 30) -> bool:
+    """Return whether something comes to hold within the limit."""
+    end = time.monotonic() + limit_s
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.01)
+    return holds()
 
 
 def prompts(count: int) -> Iterator[list[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 
 import pytest
@@ -12,14 +13,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 uvicorn = pytest.importorskip("uvicorn")
 
-from talk import COMPLETIONS, ask, call  # noqa: E402
+from talk import COMPLETIONS, ask, call, eventually  # noqa: E402
 from tests.tiny_models import tiny_config  # noqa: E402
 
 from crossgrade.errors import BadModelFile, BadOption, TargetAbsent, TargetBroken  # noqa: E402
 from crossgrade.serving.server.asking import Asked  # noqa: E402
 from crossgrade.serving.server.drawing import SeededDraw  # noqa: E402
 from crossgrade.serving.server.engine import Engine, Sizes  # noqa: E402
-from crossgrade.serving.server.job import serve  # noqa: E402
+from crossgrade.serving.server.job import listener, serve  # noqa: E402
 from crossgrade.serving.server.model import ModelSpec, loaded  # noqa: E402
 from crossgrade.serving.server.starting import started  # noqa: E402
 from crossgrade.serving.server.trial import try_out  # noqa: E402
@@ -106,6 +107,28 @@ def test_a_log_that_cannot_be_written_is_told(tmp_path):
     assert said["refused"]["class"] == "CannotWrite"
 
 
+def test_what_is_sent_does_not_wait_for_an_acknowledgement():
+    """Asked of a connection as asyncio hands it to a server."""
+
+    async def connected() -> int:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def client(_, writer) -> None:
+            there = writer.get_extra_info("socket")
+            found.set_result(there.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with listener() as listening:
+            there = await asyncio.start_server(client, sock=listening)
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            set_there = await found
+            writer.close()
+            there.close()
+        return set_there
+
+    assert asyncio.run(connected())
+
+
 class _Wrong(Engine):
     def together(self, requests, timeout_s):
         return [[(t + 1) % 256 for t in a] for a in super().together(requests, timeout_s)]
@@ -171,7 +194,8 @@ def test_a_model_that_fails_is_an_error_in_the_stream_and_then_of_health():
         events = ask(running, stream=True, max_tokens=50).events
         assert events[-1] == "[DONE]"
         assert events[-2]["error"]["message"] == "the chip caught fire"
-        assert lines[-1]["finish"] == "error"
+        # The server writes the line once the last byte is sent.
+        assert eventually(lambda: lines[-1]["finish"] == "error")
         assert 0 < lines[-1]["output_tokens"] < 50
         assert call(running, "GET", "/health").status == 503
         refused = call(running, "POST", COMPLETIONS, {"prompt": "a"})

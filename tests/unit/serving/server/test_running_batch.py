@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import time
 
-from talk import COMPLETIONS, ask, at_once, call, connection, prompts
+from talk import COMPLETIONS, ask, at_once, call, connection, eventually, prompts
 
 from crossgrade.serving.server_log import read_log
 
 
 def _lines(server, *names):
     """Return the lines of the named requests, once all are written."""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        found = {line.id: line for line in read_log(server.log)}
-        if found.keys() >= set(names):
-            return [found[name] for name in names]
-        time.sleep(0.01)
-    raise AssertionError(f"the log lacks one of {names}")
+    assert eventually(lambda: {line.id for line in read_log(server.log)} >= set(names))
+    found = {line.id: line for line in read_log(server.log)}
+    return [found[name] for name in names]
 
 
 def test_greedy_answers_do_not_depend_on_what_runs_beside_them(server):
