@@ -70,7 +70,9 @@ class _Local(_Reached):
             TargetBroken: the server died under it.
         """
         session = _Reached.play(self, plan, place, endpoint, index=index, limit_s=limit_s)
-        if why := self.server.died():
+        failed = any(outcome != "ok" for outcome in session.requests.outcomes)
+        # Connections fail a moment before the death is known.
+        if why := self.server.died(limit_s=1.0 if failed else 0.0):
             raise TargetBroken(f"the local server died under {plan.loads[place].key}: {why}")
         return session
 
