@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,6 +162,7 @@ CLIENTS: dict[str, Callable[[Asked, int], Told]] = {
 
 def logged(log: Path, before: int, requests: int) -> Told:
     """Return what the server wrote of the last requests of a client: those that count."""
+    time.sleep(0.5)  # a line is written after the last byte has been sent
     rows = [json.loads(line) for line in log.read_text().splitlines()[before:]]
     rows = [row for row in rows if row["output_tokens"] == OUTPUT][-requests:]
     return Told(ttft_s=[(row["first_ns"] - row["received_ns"]) / 1e9 for row in rows],
