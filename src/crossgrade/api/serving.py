@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ from crossgrade.api.texts import Screen, json_text, screen_text
 from crossgrade.errors import BadOption
 from crossgrade.serving.address import read_address
 from crossgrade.serving.traces import read_trace
+from crossgrade.units import things
 from crossgrade.values.serving import (
     SESSIONS,
     Api,
@@ -32,15 +34,29 @@ from crossgrade.values.serving import (
 if TYPE_CHECKING:
     from crossgrade.api.bench_book import Book
     from crossgrade.serving.run import ServingSource
+    from crossgrade.serving.traces import Trace
     from crossgrade.values.record import Record
 
 Narrate = Callable[[str], None]
 DEFAULT_USERS: Final = (1, 8)
 """Closed loops where no load is named."""
 DEFAULT_REQUESTS: Final = 100
+_WARMUPS = 8
 LOCAL: Final = "local"
 """Address, in a plan, of a server that is started for the run."""
 _MOST = 1_000_000
+_LONGEST = 1e7
+_OPTION: Final = {
+    "dtype": "--dtype", "weights": "--weights", "device": "--device", "threads": "--threads",
+    "slots": "--slots", "key_env": "--key-env", "model": "--model", "pace": "--pace",
+    "most_in_flight": "--max-concurrency",
+}  # fmt: skip
+"""Field -> option."""
+_SENDING = 0.7
+"""Share of a load's time that its arrivals take on average; a Poisson process may need more."""
+_LEAST_ARRIVALS = 10
+_PER_USER = 4
+"""Requests per user and session below which a closed loop mostly begins and ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +93,12 @@ class ServeOptions:
     """What counts as good."""
     half_width: float = 0.05
     """Wanted half width of the 95 % interval of median latencies, as a share."""
-    least_sessions: int = 3
-    """Sessions without which nothing counts as measured; 3 or more."""
+    least_sessions: int = 5
+    """Sessions without which nothing counts as measured; 5 or more."""
     budget_s: float = 300.0
     """Time for all of it, s."""
     timeout_s: float = 60.0
-    """Longest time without a byte of an answer, s."""
+    """Longest time without text of an answer, s."""
     key_env: str = ""
     """Environment variable that holds the key; empty: none is sent."""
     seed: int = 0
@@ -104,15 +120,32 @@ class ServeOptions:
         """Refuse what makes no sense; BadOption."""
         if bool(self.url) == bool(self.local):
             raise BadOption("name one endpoint", hint="--url http://HOST:PORT/v1, or --local MODEL")
-        of_local = {"--dtype": self.dtype, "--weights": self.weights, "--threads": self.threads}
-        for name, value in of_local.items():
-            if self.url and value is not None:
-                raise BadOption(f"{name} is for --local; the server at --url has its own")
+        usual = ServeOptions()
+        for name, (asked, needs, there) in self._conditional().items():
+            if asked != getattr(usual, name) and not there:
+                raise BadOption(f"{_OPTION.get(name, name)} is for {needs}")
         for name, numbers in (("--rate", self.rates), ("--concurrency", self.users),
                               ("--trace", self.traces)):  # fmt: skip
             if len(set(numbers)) < len(numbers):
                 raise BadOption(f"{name} is given twice with one value")
         self._check_numbers()
+
+    def _conditional(self) -> dict[str, tuple[object, str, bool]]:
+        """Return options that mean something only beside another: value, what it is for, whether
+        that is there."""
+        local, remote = bool(self.local), bool(self.url)
+        open_ = bool(self.rates or self.traces)
+        return {
+            "dtype": (self.dtype, "--local; the server at --url has its own", local),
+            "weights": (self.weights, "--local; the server at --url has its own", local),
+            "device": (self.device, "--local; the server at --url has its own", local),
+            "threads": (self.threads, "--local; the server at --url has its own", local),
+            "slots": (self.slots, "--local; the server at --url has its own", local),
+            "key_env": (self.key_env, "--url", remote),
+            "model": (self.model, "--url", remote),
+            "pace": (self.pace, "--trace", bool(self.traces)),
+            "most_in_flight": (self.most_in_flight, "--rate and --trace", open_),
+        }
 
     def _check_numbers(self) -> None:
         whole = (("--concurrency", self.users), ("--max-concurrency", (self.most_in_flight,)),
@@ -120,8 +153,9 @@ class ServeOptions:
                  ("--output-tokens", (self.output_tokens,)), ("--slots", (self.slots,)),
                  ("--threads", (self.threads,)))  # fmt: skip
         for name, numbers in whole:
-            if any(n is not None and not 1 <= n <= _MOST for n in numbers):
-                raise BadOption(f"{name} {numbers[0]}", hint=f"1 to {_MOST}")
+            for n in numbers:
+                if n is not None and not 1 <= n <= _MOST:
+                    raise BadOption(f"{name} {n}", hint=f"1 to {_MOST}")
         if self.warmups is not None and not 0 <= self.warmups <= _MOST:
             raise BadOption(f"--warmups {self.warmups}", hint=f"0 to {_MOST}")
         limits = (self.limits.ttft_s, self.limits.tpot_s, self.limits.e2e_s)
@@ -129,8 +163,9 @@ class ServeOptions:
                     ("--budget", (self.budget_s,)), ("--timeout", (self.timeout_s,)),
                     ("--good", limits))  # fmt: skip
         for name, values in positive:
-            if any(v is not None and not 0 < v < 1e7 for v in values):
-                raise BadOption(f"{name} must be above 0")
+            for v in values:
+                if v is not None and not 0 < v < _LONGEST:
+                    raise BadOption(f"{name} {v:g}", hint=f"above 0, below {_LONGEST:g}")
         if not 1e-3 <= self.half_width <= 0.5:
             raise BadOption(f"--half-width {self.half_width:g}", hint="a share, 0.001 to 0.5")
         if self.least_sessions not in SESSIONS:
@@ -146,12 +181,16 @@ def serve_plan(options: ServeOptions) -> ServePlan:
         BadTrace: a trace cannot be read.
     """
     options.check()
+    loads = tuple(_loads(options))
+    keys = [load.key for load in loads]
+    if twice := next((key for key in keys if keys.count(key) > 1), ""):
+        raise BadOption(f"two loads are called {twice}", hint="name one of them otherwise")
     return ServePlan(
         endpoint=read_address(options.url, None).base if options.url else LOCAL,
         model=options.model,
         api=options.api,
         server=_server(options) if options.local else {},
-        loads=tuple(_loads(options)),
+        loads=loads,
         limits=options.limits,
         half_width=options.half_width,
         least_sessions=options.least_sessions,
@@ -162,13 +201,31 @@ def serve_plan(options: ServeOptions) -> ServePlan:
 
 
 def _server(options: ServeOptions) -> dict[str, str]:
-    """Return what a local server is started with, as far as it decides a time."""
+    """Return what a local server is started with, as far as it decides a time.
+
+    A configuration and weights are named by what is in them, not by where they lie.
+    """
+    from crossgrade.workloads.resolve import find_model
+
+    found = find_model(options.local)
     given = {
-        "model": Path(options.local).name, "dtype": options.dtype, "device": options.device,
-        "weights": options.weights.name if options.weights else None, "threads": options.threads,
-        "slots": options.slots,
+        "model": found.ref.name, "config": _digest(found.config), "dtype": options.dtype,
+        "device": options.device, "weights": _weights(options.weights),
+        "threads": options.threads, "slots": options.slots,
     }  # fmt: skip
     return {name: str(value) for name, value in given.items() if value is not None}
+
+
+def _weights(folder: Path | None) -> str | None:
+    """Return the name of a checkpoint's folder and a digest of the names and sizes of its files."""
+    if folder is None:
+        return None
+    files = sorted((f.name, f.stat().st_size) for f in folder.iterdir() if f.is_file())
+    return f"{folder.resolve().name} {_digest(files)}"
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _loads(options: ServeOptions) -> Iterator[Load]:
@@ -177,47 +234,61 @@ def _loads(options: ServeOptions) -> Iterator[Load]:
     if not (options.rates or users or options.traces):
         users = DEFAULT_USERS
     count = len(options.rates) + len(users) + len(options.traces)
-    most = options.most_in_flight
     for rate in options.rates:
-        yield Load(kind="open-loop", rate_per_s=rate, concurrency=most,
-                   requests=_arrivals(options, rate, count), warmups=_warmups(options, 8),
-                   input_tokens=options.input_tokens,
-                   output_tokens=options.output_tokens)  # fmt: skip
+        yield _open_loop(options, rate, count)
     for each in users:
-        yield Load(kind="closed-loop", concurrency=each,
-                   requests=options.requests or DEFAULT_REQUESTS,
-                   warmups=_warmups(options, each), input_tokens=options.input_tokens,
+        warmups = max(each, _WARMUPS if options.warmups is None else options.warmups)
+        requests = options.requests or max(DEFAULT_REQUESTS, _PER_USER * each)
+        yield Load(kind="closed-loop", concurrency=each, requests=requests, warmups=warmups,
+                   input_tokens=options.input_tokens,
                    output_tokens=options.output_tokens)  # fmt: skip
     for name in options.traces:
         yield _of_trace(options, name)
 
 
-def _warmups(options: ServeOptions, in_flight: int) -> int:
-    return max(in_flight, 8) if options.warmups is None else options.warmups
+def _open_loop(options: ServeOptions, rate: float, loads: int) -> Load:
+    """Return an open loop, of as many requests as its share of the budget has time for.
 
-
-def _arrivals(options: ServeOptions, rate: float, loads: int) -> int:
-    """Return the requests of an open loop: as many as its share of the budget has time for."""
-    if options.requests is not None:
-        return options.requests
-    time_s = 0.7 * options.budget_s / (loads * options.least_sessions)
-    return max(10, min(DEFAULT_REQUESTS, int(rate * time_s)))
+    Raises:
+        BadOption: that is fewer than tell anything.
+    """
+    warmups = _WARMUPS if options.warmups is None else options.warmups
+    requests = options.requests
+    if requests is None:
+        sessions = loads * options.least_sessions
+        arrivals = rate * _SENDING * options.budget_s / sessions
+        fits = int(arrivals - 2 * math.sqrt(arrivals)) - warmups
+        if fits < _LEAST_ARRIVALS:
+            least = warmups + _LEAST_ARRIVALS
+            wanted = (math.sqrt(least + 1) + 1) ** 2 / rate / _SENDING * sessions
+            raise BadOption(
+                f"--rate {rate:g} is too seldom for --budget {options.budget_s:g}",
+                hint=f"--budget {math.ceil(wanted)}, fewer loads, or --requests",
+            )
+        requests = min(DEFAULT_REQUESTS, fits)
+    return Load(kind="open-loop", rate_per_s=rate, concurrency=options.most_in_flight,
+                requests=requests, warmups=warmups, input_tokens=options.input_tokens,
+                output_tokens=options.output_tokens)  # fmt: skip
 
 
 def _of_trace(options: ServeOptions, name: str) -> Load:
     trace = read_trace(name)
-    columns = json.dumps([trace.offsets_s, trace.input_tokens, trace.output_tokens])
+    warmups = _WARMUPS if options.warmups is None else options.warmups
+    warmups = min(warmups, len(trace.offsets_s) - 1)
     asked = options.requests or DEFAULT_REQUESTS
-    warmups = min(_warmups(options, 8), len(trace.offsets_s) - 1)
     return Load(
         kind="trace",
         concurrency=options.most_in_flight,
         trace=trace.name,
-        trace_digest=hashlib.sha256(columns.encode()).hexdigest()[:12],
+        trace_digest=_trace_digest(trace),
         pace=options.pace,
         requests=min(asked, len(trace.offsets_s) - warmups),
         warmups=warmups,
     )
+
+
+def _trace_digest(trace: Trace) -> str:
+    return _digest([trace.offsets_s, trace.input_tokens, trace.output_tokens])
 
 
 def bench_serve(
@@ -265,7 +336,7 @@ def _source(options: ServeOptions, logs: Path, stack: ExitStack) -> ServingSourc
     """Return where the endpoint comes from."""
     from crossgrade.serving.sources import LocalSource, RemoteSource
 
-    traces = {trace.name: trace for trace in map(read_trace, options.traces)}
+    traces = {_trace_digest(trace): trace for trace in map(read_trace, options.traces)}
     if options.url:
         return RemoteSource(address=options.url, key=_key(options), traces=traces)
     from crossgrade.serving.local import LocalOptions
@@ -321,8 +392,22 @@ def _notes(result: ServingResult, options: ServeOptions) -> Iterator[str]:
                "every session")  # fmt: skip
     else:
         yield "the server was not started afresh: sessions do not show what differs between starts"
+    for load in result.plan.loads:
+        users = load.concurrency or 0
+        if load.kind == "closed-loop" and load.requests < _PER_USER * users:
+            yield (f"{load.key}: {load.requests} requests are fewer than {_PER_USER} per user, so "
+                   "much of the time fewer users wait")  # fmt: skip
+        if left_out := _left_out(load, result):
+            yield f"{load.key}: {things(left_out, 'request')} longer than the model takes, left out"
     if not result.endpoint.ignores_eos:
         yield "the endpoint does not take `ignore_eos`: answers may be shorter than was asked"
+
+
+def _left_out(load: Load, result: ServingResult) -> int:
+    """Return how many requests of a trace the model could not take."""
+    sent = max((len(s.requests.due_ns) for s in result.sessions
+                if result.plan.loads[s.load] == load), default=0)  # fmt: skip
+    return load.warmups + load.requests - sent if load.kind == "trace" and sent else 0
 
 
 def serving_record(
@@ -337,6 +422,7 @@ def serving_record(
 
     passed = passed_of(options)
     passed["url"] = result.plan.endpoint if options.url else ""
+    passed["local"] = result.plan.server.get("model", "")
     passed["traces"] = [load.trace for load in result.plan.loads if load.trace]
     facts = {f"endpoint {name}": value for name, value in result.endpoint.facts.items()}
     return seal(

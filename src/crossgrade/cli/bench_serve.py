@@ -37,25 +37,25 @@ from crossgrade.cli.screen import screen
 @click.option("--max-concurrency", "most_in_flight", type=int, metavar="N",
               help="Most requests at once of --rate and --trace.  [default: no limit]")  # fmt: skip
 @click.option("--requests", type=int, metavar="N",
-              help="Requests per load and session.  [default: 100; of a --rate what the budget "
-                   "has time for]")  # fmt: skip
+              help="Requests per load and session.  [default: 100, of --concurrency 4 per user "
+                   "at least, of a --rate what the budget has time for]")  # fmt: skip
 @click.option("--input-tokens", type=int, default=128, show_default=True, metavar="N",
               help="Tokens of a prompt.")  # fmt: skip
 @click.option("--output-tokens", type=int, default=64, show_default=True, metavar="N",
               help="Tokens of an answer.")  # fmt: skip
 @click.option("--warmups", type=int, metavar="N",
-              help="Requests before, not counted.  [default: as many as are in flight, 8 at "
-                   "least]")  # fmt: skip
+              help="Requests before, not counted.  [default: 8; of --concurrency as many as "
+                   "users, 8 at least]")  # fmt: skip
 @click.option("--good", "limits", multiple=True, metavar="NAME=SECONDS", callback=limits,
               help="What counts as good: ttft=, tpot=, e2e=; repeatable.")  # fmt: skip
 @click.option("--budget", "budget_s", type=float, default=300.0, show_default=True,
               metavar="SECONDS", help="Time for all of it.")  # fmt: skip
 @click.option("--half-width", type=float, default=0.05, show_default=True, metavar="SHARE",
               help="Wanted half width of the 95 % interval of median latencies.")  # fmt: skip
-@click.option("--sessions", "least_sessions", type=int, default=3, show_default=True,
-              help="Least sessions: 3, 5, 8, 12, 18, 27 or 40.")  # fmt: skip
+@click.option("--sessions", "least_sessions", type=int, default=5, show_default=True,
+              help="Least sessions: 5, 8, 12, 18, 27 or 40.")  # fmt: skip
 @click.option("--timeout", "timeout_s", type=float, default=60.0, show_default=True,
-              metavar="SECONDS", help="Longest time without a byte of an answer.")  # fmt: skip
+              metavar="SECONDS", help="Longest time without text of an answer.")  # fmt: skip
 @click.option("--key-env", default="", metavar="VARIABLE",
               help="Environment variable that holds the endpoint's key.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True,

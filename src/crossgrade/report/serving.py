@@ -64,7 +64,7 @@ def _warnings(result: ServingResult) -> Iterator[Block]:
             yield Line(text=f"{found.key}, {found.verdict}: {found.why}",
                        tone=_tone(found.verdict))  # fmt: skip
     for lost in result.lost:
-        yield Line(text=f"session {lost.index} was lost, {lost.reason}: {lost.detail}",
+        yield Line(text=f"session {lost.index + 1} was lost, {lost.reason}: {lost.detail}",
                    tone="warning")  # fmt: skip
 
 
@@ -137,8 +137,8 @@ def _kept(run: ServingRun) -> Iterator[Block]:
         yield Line(text=f"taken up: {things(run.taken_up, 'load')} of an earlier run, not measured "
                    "again", tone="quiet")  # fmt: skip
     plan = run.result.plan
-    yield Line(text=f"the same requests again: seed {plan.seed}, the same loads and budget",
-               tone="quiet")  # fmt: skip
+    yield Line(text=f"the same arrivals and lengths again: seed {plan.seed}, the same loads and "
+               "budget; prompts differ from run to run", tone="quiet")  # fmt: skip
     if run.record:
         named = shlex.quote(run.record)
         yield Line(text=f"record: {named}", tone="quiet")

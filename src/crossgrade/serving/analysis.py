@@ -92,15 +92,14 @@ def serving_recomputed(result: ServingResult) -> ServingResult:
     )
 
 
-def wants_more(result: ServingResult) -> bool:
-    """Return whether one more session is wanted, budget aside.
+def wants_more(result: ServingResult, taken: int) -> bool:
+    """Return whether one more session is wanted, budget aside, after so many that are complete.
 
     Between looks it is; at a look where a load has too few sessions or a median that is known less
     well than was asked; after the last look it is not. Of a load that fails or saturates more
     sessions make no better number, so after `least_sessions` it asks for none.
     """
     plan = result.plan
-    taken = max((found.sessions for found in result.loads), default=0)
     if taken >= plan.looks[-1]:
         return False
     if taken < plan.least_sessions or taken not in plan.looks:
@@ -142,7 +141,7 @@ def _load_result(
     sent = _outcomes(sessions, [s.tried for s in sessions])
     if not sent:  # then the warm-ups say what hindered the rest
         sent = _outcomes(sessions, [~np.isnan(s.sent_s) for s in sessions])
-    verdict, why = load_verdict(plan, found, sent, unsent)
+    verdict, why = load_verdict(plan, found, sent)
     return replace(found, verdict=verdict, why=why)
 
 

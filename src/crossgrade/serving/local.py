@@ -6,6 +6,7 @@ It listens on the loopback interface only. Must not import torch: the process do
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,7 +186,8 @@ def _tokenizer(options: LocalOptions) -> str:
 def _last_words(ended: Ended) -> str:
     """Return how a process ended, with the last lines that it printed."""
     lines = [line.strip() for line in ended.stderr.splitlines() if line.strip()][-_LINES:]
-    said = " | ".join(lines)[:1000]
+    # Folders of this machine have no place in a record.
+    said = re.sub(r"(?<![\w.])(?:/[^\s/:\"',]+)+/(?=[^\s/])", "", " | ".join(lines))[:1000]
     return ended.detail + (f"; it printed: {said}" if said else "")
 
 

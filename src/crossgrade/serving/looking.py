@@ -92,8 +92,7 @@ class _Look:
             if reply.server:
                 self._facts["server"] = self._where.shown(reply.server)
             await self._ask_version(session)
-            salt = self._clock() % (1 << 32)
-            endpoint = Endpoint(address=self._where.base, model=chosen, salt=salt)
+            endpoint = Endpoint(address=self._where.base, model=chosen)
             endpoint = await self._probed(session, endpoint)
         return dataclasses.replace(endpoint, facts=self._facts, notes=tuple(self._notes))
 

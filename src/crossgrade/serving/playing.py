@@ -64,12 +64,12 @@ def play(
         KeyboardInterrupt: passed on, with all connections closed.
     """
     where = read_address(address, key)
-    load = plan.loads[place]
+    load, salt = plan.loads[place], clock() % (1 << 32)
     schedule = schedule_of(
         load, seed=plan.seed, index=index, place=place, trace=trace,
         longest_tokens=longest_tokens(endpoint),
     )  # fmt: skip
-    prompts = Prompts(seed=plan.seed, index=index, place=place, salt=endpoint.salt)
+    prompts = Prompts(seed=plan.seed, index=index, place=place, salt=salt)
     bodies = _bodies(schedule, endpoint, plan.api, prompts)
     asked = list(zip(schedule.input_tokens.tolist(), schedule.output_tokens.tolist(), strict=True))
     requests = [
@@ -82,6 +82,7 @@ def play(
         index=index,
         load=place,
         restarted=restarted,
+        salt=salt,
         requests=_columns(requests, schedule.warmups),
         null_per_s=null_per_s,
         spent_s=spent_s,

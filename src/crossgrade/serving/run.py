@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from crossgrade.errors import BadRecord, CrossgradeError
+from crossgrade.errors import BadOption, BadRecord, TargetBroken
 from crossgrade.records.typed import from_json
 from crossgrade.serving.analysis import serving_result, wants_more
 from crossgrade.units import seconds
@@ -21,10 +21,10 @@ from crossgrade.values.serving import Endpoint, ServePlan, ServeSession, Serving
 
 MOST_LOST = 3
 """Sessions that may be lost; a server that failed so often is not started again."""
-_DEAD = ("refused", "http-error", "cut-off", "malformed", "timed-out")
-"""Verdicts of an endpoint from which further sessions learn nothing."""
+_LEAST_SHARE = 0.05
+"""Share of the budget below which no session is begun though too few are there."""
 _CAUTION = 0.8
-"""Share of the time left that a load may take for sending; answers still come after that."""
+"""Share of its time that a load may take for sending; answers still come after that."""
 Narrate = Callable[[str], None]
 
 
@@ -34,6 +34,8 @@ class Looked:
 
     endpoint: Endpoint
     """What is known of it."""
+    spent_s: float
+    """What the run had taken when it was told, s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +44,8 @@ class Sampled:
 
     session: ServeSession
     """Its requests."""
-    wall_s: float
-    """What it cost, with the start of the server where it was the first after it, s."""
+    spent_s: float
+    """What the run had taken then, s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +58,8 @@ class Lost:
     """How it ended."""
     detail: str
     """What happened, for a person."""
-    wall_s: float
-    """What it cost, s."""
+    spent_s: float
+    """What the run had taken then, s."""
 
 
 ServeEvent = Looked | Sampled | Lost
@@ -108,13 +110,16 @@ class EventStore(Protocol):
 
 @dataclass(slots=True)
 class _State:
-    """A run; the fold over its events."""
+    """A run; the fold over its events, and the time since this process began."""
 
     plan: ServePlan
+    clock: Callable[[], float]
+    began_s: float = 0.0
     endpoint: Endpoint | None = None
     sessions: list[ServeSession] = field(default_factory=list)
     lost: list[LostSession] = field(default_factory=list)
-    spent_s: float = 0.0
+    before_s: float = 0.0
+    """What earlier processes have spent, s."""
 
     def apply(self, event: ServeEvent) -> None:
         """Take an event in."""
@@ -123,15 +128,23 @@ class _State:
                 self.endpoint = event.endpoint
             case Sampled():
                 self.sessions.append(event.session)
-                self.spent_s += event.wall_s
             case Lost():
                 self.lost.append(
                     LostSession(index=event.index, reason=event.reason, detail=event.detail)
                 )
-                self.spent_s += event.wall_s
+
+    @property
+    def spent_s(self) -> float:
+        """Return the time that the run has taken, s."""
+        return self.before_s + self.clock() - self.began_s
+
+    @property
+    def left_s(self) -> float:
+        """Return what is left of the budget, s."""
+        return self.plan.budget_s - self.spent_s
 
     def missing(self, index: int) -> list[int]:
-        """Return the loads that session has not had, in its own random order."""
+        """Return the loads that a session has not had, in its own random order."""
         had = {s.load for s in self.sessions if s.index == index}
         order = list(range(len(self.plan.loads)))
         random.Random(f"{self.plan.seed}/{index}").shuffle(order)
@@ -139,7 +152,7 @@ class _State:
 
     @property
     def next_index(self) -> int:
-        """Return the first session that is not complete."""
+        """Return the first session that is neither complete nor lost."""
         lost = {one.index for one in self.lost}
         index = 0
         while index in lost or not self.missing(index):
@@ -149,40 +162,44 @@ class _State:
     @property
     def complete(self) -> int:
         """Return how many sessions have every load."""
-        return self.next_index - len(self.lost)
+        lost = {one.index for one in self.lost}
+        return len({s.index for s in self.sessions} - lost - {self.next_index})
 
     @property
     def done(self) -> bool:
-        """Return whether no further session is wanted."""
+        """Return whether no further session is wanted, or none fits."""
         count = self.complete
         if len(self.lost) >= MOST_LOST or count >= self.plan.looks[-1]:
             return True
-        interrupted = len(self.missing(self.next_index)) < len(self.plan.loads)
-        if not count or interrupted:
-            return self.spent_s >= self.plan.budget_s
-        result = self.result()
-        if result.verdict in _DEAD and all(not r.outcomes.get("ok") for r in result.loads):
+        if not count or count < self.plan.least_sessions:
+            return self.left_s < _LEAST_SHARE * self.plan.budget_s or self._dead()
+        if not wants_more(self.result(), count):
             return True
-        enough = count in self.plan.looks and count >= self.plan.least_sessions
-        if enough and not wants_more(result):
-            return True
-        return self.spent_s + self.spent_s / (count + len(self.lost)) > self.plan.budget_s
+        return self.left_s < self.spent_s / (count + len(self.lost))
+
+    def _dead(self) -> bool:
+        """Return whether no request of a whole session was answered: more teach nothing."""
+        return self.complete > 0 and all(not f.outcomes.get("ok") for f in self.result().loads)
 
     @property
     def limit_s(self) -> float:
-        """Return the time for sending the requests of the next load, s: an even share."""
+        """Return the time for sending the requests of the next load, s: an even share of what is
+        left, less what a load took beside it so far."""
         plan = self.plan
-        wanted = max(plan.least_sessions * len(plan.loads) - len(self.sessions), 1)
-        return max(_CAUTION * (plan.budget_s - self.spent_s) / wanted, 1.0)
+        wanted = max(plan.least_sessions * len(plan.loads) - len(self.sessions), len(plan.loads))
+        beside = self.spent_s - sum(s.spent_s for s in self.sessions)
+        share = self.left_s / wanted - (beside / len(self.sessions) if self.sessions else 0.0)
+        return max(_CAUTION * share, 1.0)
 
     def result(self) -> ServingResult:
-        """Return what follows from the requests so far."""
+        """Return what follows from the requests so far; those of lost sessions do not count."""
         assert self.endpoint is not None
+        lost = {one.index for one in self.lost}
         return serving_result(
             plan=self.plan,
             endpoint=self.endpoint,
-            sessions=tuple(self.sessions),
-            lost=tuple(self.lost),
+            sessions=[s for s in self.sessions if s.index not in lost],
+            lost=self.lost,
             spent_s=self.spent_s,
         )
 
@@ -205,44 +222,68 @@ def run_serving(
 
     Raises:
         EndpointAbsent: nothing that serves a model is there.
+        BadOption: what is kept was measured on another endpoint.
     """
-    state = _State(plan=plan)
+    state = _State(plan=plan, clock=clock, began_s=clock())
     for event in store.events() if store else ():
         state.apply(event)
+        state.before_s = getattr(event, "spent_s", state.before_s)
 
     def take_in(event: ServeEvent) -> None:
         if store is not None:
             store.keep(event)
         state.apply(event)
 
-    if state.endpoint is None:
+    if state.endpoint is None or not state.done:
         narrate(f"looking at {plan.endpoint}")
-        take_in(Looked(endpoint=source.look(plan)))
+        found = source.look(plan)
+        if state.endpoint is None:
+            take_in(Looked(endpoint=found, spent_s=state.spent_s))
+        else:
+            _refuse_another(state.endpoint, found)
     while not state.done:
-        for event in _session(state, source, narrate, clock):
+        for event in _session(state, source, narrate):
             take_in(event)
     return state.result()
 
 
-def _session(
-    state: _State, source: ServingSource, narrate: Narrate, clock: Callable[[], float]
-) -> Iterator[ServeEvent]:
-    """Yield each load of the next session as it is taken, or the loss of the session."""
-    plan, index, began = state.plan, state.next_index, clock()
+def _refuse_another(before: Endpoint, now: Endpoint) -> None:
+    """Refuse to go on with a run on an endpoint that says other things of itself.
+
+    Raises:
+        BadOption: it does.
+    """
+    facts = [f"{n}: {before.facts.get(n, 'none')} -> {now.facts.get(n, 'none')}"
+             for n in sorted({*before.facts, *now.facts})
+             if before.facts.get(n) != now.facts.get(n)]  # fmt: skip
+    if before.model != now.model:
+        facts.insert(0, f"model: {before.model} -> {now.model}")
+    if facts:
+        raise BadOption(
+            f"the interrupted run was on another endpoint ({'; '.join(facts[:3])})",
+            hint="name another --out; what was measured stays",
+        )
+
+
+def _session(state: _State, source: ServingSource, narrate: Narrate) -> Iterator[ServeEvent]:
+    """Yield each load of the next session as it is taken, or the loss of the session.
+
+    A session that the budget does not hold ends with the load before.
+    """
+    plan, index = state.plan, state.next_index
     assert state.endpoint is not None
     try:
         with source.session(index) as serving:
             for place in state.missing(index):
+                if state.left_s <= 0:
+                    return
                 load = plan.loads[place]
-                left = max(plan.budget_s - state.spent_s, 0.0)
                 narrate(f"session {index + 1}: {load.key}, {load.requests} requests; "
-                        f"{seconds(left)} of {seconds(plan.budget_s)} left at most")  # fmt: skip
+                        f"at most {seconds(state.left_s)} left")  # fmt: skip
                 session = serving.play(plan, place, state.endpoint, index=index,
                                        limit_s=state.limit_s)  # fmt: skip
-                ended = clock()
-                yield Sampled(session=session, wall_s=ended - began)
-                began = ended
-    except CrossgradeError as error:
+                yield Sampled(session=session, spent_s=state.spent_s)
+    except TargetBroken as error:
         if not state.sessions:
             raise
-        yield Lost(index=index, reason="error", detail=error.message, wall_s=clock() - began)
+        yield Lost(index=index, reason="crashed", detail=error.message, spent_s=state.spent_s)

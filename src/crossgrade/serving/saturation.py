@@ -152,11 +152,13 @@ def _signs(columns: Columns) -> _Signs | None:
 def _begin(columns: Columns) -> Floats:
     """Return [requests] from when on each was in flight, s, the wait in the client included.
 
-    One that was never sent waits until the end, unless the load was broken off after failures.
+    One that was never sent waits until the end, unless the load was broken off after failures, or
+    the time for sending was over before it was due: nothing is sent after the last that was.
     """
     unsent = np.isnan(columns.sent_s)
     failed = (~unsent & ~columns.ok & ~columns.cut & columns.counted).any()
-    return np.where(unsent & failed, math.nan, columns.start_s)
+    late = columns.start_s > np.nanmax(columns.sent_s)
+    return np.where(unsent & (failed | late), math.nan, columns.start_s)
 
 
 def _latency_growth(columns: Columns, settled_s: float, span_s: float) -> _Growth | None:

@@ -10,8 +10,8 @@ import numpy as np
 
 from crossgrade.serving.columns import Columns, latencies_s
 from crossgrade.serving.rates import requests_per_s
-from crossgrade.units import figure, percent
-from crossgrade.values.serving import ClientCheck, Load
+from crossgrade.units import figure, percent, things
+from crossgrade.values.serving import OWN_LIMIT, ClientCheck, Load
 
 HEADROOM: Final = 5.0
 """Times the rate of the load that the client has to reach with a server that answers at once: then
@@ -26,7 +26,9 @@ def client_check(load: Load, sessions: Sequence[Columns]) -> ClientCheck:
     answered = any(s.answered.any() for s in sessions)
     capped = load.concurrency is not None  # then requests wait in the client, as was asked
     reached = "" if headroom is None else f"{figure(headroom)} times the rate of the load"
-    if answered and headroom is None:
+    if own := sum(d.startswith(OWN_LIMIT) for s in sessions for d in s.raw.details):
+        bound, why = True, f"{things(own, 'request')} met {OWN_LIMIT}"
+    elif answered and headroom is None:
         bound, why = True, "the self-check of the client failed, so nothing says that it kept up"
     elif headroom is not None and headroom < HEADROOM:
         bound = True

@@ -23,7 +23,7 @@ from yarl import URL
 from crossgrade.serving.address import Address
 from crossgrade.serving.answers import DONE, Event, NotTheProtocol, read_event
 from crossgrade.serving.events import EventReader, NotAStream
-from crossgrade.values.serving import Api, Endpoint, Outcome
+from crossgrade.values.serving import OWN_LIMIT, Api, Endpoint, Outcome
 
 PATHS: Final[dict[Api, str]] = {"completions": "/completions", "chat": "/chat/completions"}
 KEPT_ALIVE_S: Final = 4.0
@@ -329,7 +329,7 @@ def ending_of(error: aiohttp.ClientError | OSError) -> tuple[Outcome, str]:
     if isinstance(error, aiohttp.ClientConnectorError):
         cause = error.os_error
         if cause.errno in _OWN_LIMITS:
-            return "unfinished", f"a limit of the client's machine: {_reason(cause)}"
+            return "unfinished", f"{OWN_LIMIT}: {_reason(cause)}"
         return "refused", f"no connection: {_reason(cause)}"
     if isinstance(error, aiohttp.ClientResponseError):
         return "malformed", f"the answer is not HTTP: {error.message}"

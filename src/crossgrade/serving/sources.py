@@ -30,7 +30,7 @@ class _Reached:
         self, plan: ServePlan, place: int, endpoint: Endpoint, *, index: int, limit_s: float
     ) -> ServeSession:
         """Put a load on it and return every request."""
-        trace = self.traces.get(plan.loads[place].trace)
+        trace = self.traces.get(plan.loads[place].trace_digest)
         return play(plan, place, endpoint, address=self.address, key=self.key, index=index,
                     restarted=self.restarted, limit_s=limit_s, trace=trace)  # fmt: skip
 
@@ -44,7 +44,7 @@ class RemoteSource:
     key: str
     """Sent in the Authorization header; empty: none."""
     traces: Mapping[str, Trace]
-    """Traces by name."""
+    """Digest -> trace."""
 
     def look(self, plan: ServePlan) -> Endpoint:
         """Return what the endpoint is; EndpointAbsent where there is none."""
@@ -86,7 +86,7 @@ class LocalSource:
         Args:
             options: what is served.
             logs: folder that gets a line per request, a file per start.
-            traces: traces by name.
+            traces: digest -> trace.
 
         Raises:
             CrossgradeError: there is no such model, or an option makes no sense.
@@ -94,7 +94,7 @@ class LocalSource:
         self._options = options
         self._logs = logs
         self._traces = traces
-        self._starts = 0
+        self._starts = sum(1 for _ in logs.glob("server-*.jsonl"))
         self._fresh: LocalServer | None = None
         self._stack = contextlib.ExitStack()
         self._server()

@@ -34,7 +34,7 @@ _DO: Final[Mapping[FailedOutcome, str]] = {
 
 
 def load_verdict(
-    plan: ServePlan, found: LoadResult, sent: Mapping[Outcome, int], unsent: int
+    plan: ServePlan, found: LoadResult, sent: Mapping[Outcome, int]
 ) -> tuple[ServingVerdict, str]:
     """Return the verdict of a load with why, and what to do; the worst that holds.
 
@@ -42,7 +42,6 @@ def load_verdict(
         plan: what was asked.
         found: everything else of the load.
         sent: requests that were sent, by outcome.
-        unsent: requests that were not.
     """
     tried = sum(sent.values())
     failed = {kind: sent.get(kind, 0) for kind in FAILED}
@@ -61,10 +60,10 @@ def load_verdict(
     if found.saturation.saturated:
         return "saturated", (f"{found.saturation.why}: latencies say how long the load lasted; ask "
                              "for less load")  # fmt: skip
-    late = unsent + sent.get("unfinished", 0)
-    if late > FAILURES * (tried + unsent):
+    late = sent.get("unfinished", 0)
+    if late > FAILURES * tried:
         return "noisy", (f"{things(late, 'request')} had no answer when the time was over: give "
-                         "more --budget")  # fmt: skip
+                         "more --budget, or ask for less load")  # fmt: skip
     wide = _wide(plan, found)
     return ("noisy", wide) if wide else ("measured", "")
 

@@ -28,13 +28,16 @@ Outcome = Literal[
 ]  # fmt: skip
 """How a request ended; a closed list.
 
-ok: a stream that ended as the protocol says. refused: no connection was made. timed-out: nothing
+ok: a stream that ended as the protocol says. refused: no connection was made. timed-out: no text
 came for longer than the limit. http-error: a status other than 200, or an error in the stream.
 cut-off: the connection ended before the stream did. malformed: what came is not the protocol.
 unfinished: the time of the load was over before it ended."""
 OUTCOMES: Final[tuple[Outcome, ...]] = (
     "ok", "refused", "timed-out", "http-error", "cut-off", "malformed", "unfinished",
 )  # fmt: skip
+
+OWN_LIMIT: Final = "a limit of the client's machine"
+"""How the detail of an unfinished request begins that the client's machine could not send."""
 
 ServingVerdict = Literal[
     "measured", "noisy", "saturated", "client-bound", "miscounting", "refused", "timed-out",
@@ -53,7 +56,7 @@ SERVING_VERDICTS: Final[tuple[ServingVerdict, ...]] = (
     "client-bound", "saturated", "noisy", "measured",
 )  # fmt: skip
 """The worst first."""
-SESSIONS: Final = (3, 5, 8, 12, 18, 27, 40)
+SESSIONS: Final = (5, 8, 12, 18, 27, 40)
 """Session counts after which a run may stop."""
 MetricName = Literal["ttft", "tpot", "itl", "e2e"]
 """ttft: from sending a request to its first token. tpot: (last token - first token) / (tokens - 1).
@@ -113,7 +116,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServePlan:
-    """Everything that decides which requests are sent."""
+    """Everything that decides which requests are sent, but for the salt of their prompts."""
 
     endpoint: str
     """Address without user, password and query, such as `http://127.0.0.1:8000/v1`; a server that
@@ -132,12 +135,12 @@ class ServePlan:
     """Wanted half width of the 95 % interval of the median latencies, as a share."""
     looks: tuple[int, ...] = SESSIONS
     """Session counts after which it may stop."""
-    least_sessions: int = 3
+    least_sessions: int = 5
     """It does not stop as done before that many."""
     budget_s: float = 300.0
     """Time for all of it, s of wall clock."""
     timeout_s: float = 60.0
-    """Longest time without a byte of an answer, s."""
+    """Longest time without text of an answer, s."""
     seed: int = 0
     """Seed of arrivals, prompts and orders."""
 
@@ -191,6 +194,9 @@ class ServeSession:
     """Place of the load in the plan."""
     restarted: bool
     """Whether the server was started afresh for the session."""
+    salt: int = 0
+    """Drawn when the load began, and part of the seed of its prompts: a server that stays up shall
+    not find the prompts of an earlier or interrupted run in its cache."""
     requests: Requests
     """What was sent, and what came."""
     null_per_s: float | None
@@ -219,9 +225,6 @@ class Endpoint:
     """Tokens of a prompt beyond its words, as the endpoint reports them: a chat template."""
     input_per_word: float = 1.0
     """Tokens per word of a prompt, as the endpoint reports them; 1 where it reports none."""
-    salt: int = 0
-    """Drawn when it was looked at, and part of the seed of prompts: a server that stays up shall
-    not find the prompts of an earlier run in its cache."""
     notes: tuple[str, ...] = ()
     """What it did not take of a request, such as `ignore_eos`."""
 

@@ -22,8 +22,10 @@ ENDPOINT = Endpoint(address="http://127.0.0.1:8000/v1", model="tiny")
 
 
 def plan(*loads: Load, **changes) -> ServePlan:
+    """Return a plan that is content with three sessions."""
+    given = {"least_sessions": 3, "looks": (3, 5, 8, 12), **changes}
     return ServePlan(endpoint=ENDPOINT.address, model="tiny", api="completions",
-                     loads=loads or (OPEN,), **changes)  # fmt: skip
+                     loads=loads or (OPEN,), **given)  # fmt: skip
 
 
 def requests(due, ttft, e2e, *, warmups=8, tokens=4, late=0.0, **columns) -> Requests:

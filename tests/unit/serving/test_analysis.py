@@ -23,7 +23,7 @@ from tests.unit.serving.made import (
 )
 
 from crossgrade.serving.analysis import serving_recomputed, serving_result, wants_more
-from crossgrade.values.serving import SERVING_VERDICTS, Limits, Load
+from crossgrade.values.serving import OWN_LIMIT, SERVING_VERDICTS, Limits, Load
 
 DUE = np.arange(108) * 0.1
 
@@ -176,27 +176,31 @@ def test_the_share_that_is_good():
 
 
 # when to stop --------------------------------------------------------------------------------
+def more(found):
+    return wants_more(found, max((load.sessions for load in found.loads), default=0))
+
+
 def test_more_is_wanted_until_it_is_narrow_at_a_look():
-    assert wants_more(result(steady(0), steady(1)))
-    assert not wants_more(three())
-    assert wants_more(three(half_width=1e-6))
-    assert wants_more(result(*(steady(i) for i in range(4))))  # between two looks
-    assert not wants_more(result(*(steady(i) for i in range(5))))
+    assert more(result(steady(0), steady(1)))
+    assert not more(three())
+    assert more(three(half_width=1e-6))
+    assert more(result(*(steady(i) for i in range(4))))  # between two looks
+    assert not more(result(*(steady(i) for i in range(5))))
 
 
 def test_the_last_look_ends_it():
     wide = [steady(i, e2e=0.5 * (1 + i % 3)) for i in range(6)]
-    assert wants_more(result(*wide[:5], looks=(3, 5, 6)))
-    assert not wants_more(result(*wide, looks=(3, 5, 6)))
+    assert more(result(*wide[:5], looks=(3, 5, 6)))
+    assert not more(result(*wide, looks=(3, 5, 6)))
 
 
 def test_loads_that_cannot_get_better_ask_for_no_more():
-    assert not wants_more(three(lambda seed: failing(steady(seed), range(108), "refused")))
-    assert not wants_more(three(lambda seed: queue(np.random.default_rng(seed), 1.5)))
+    assert not more(three(lambda seed: failing(steady(seed), range(108), "refused")))
+    assert not more(three(lambda seed: queue(np.random.default_rng(seed), 1.5)))
 
 
 def test_nothing_yet_wants_more():
-    assert wants_more(result())
+    assert more(result())
 
 
 # again ---------------------------------------------------------------------------------------
@@ -215,3 +219,14 @@ def test_any_requests_give_a_result_and_the_same_again(gone, left, load, reporte
     assert serving_recomputed(found) == found
     assert found.verdict in SERVING_VERDICTS
     assert (found.verdict == "measured") == (load_of(found).why == "")
+
+
+def test_what_the_clients_machine_could_not_send_is_the_clients():
+    def make(seed):
+        made = failing(steady(seed), range(20, 40), "unfinished")
+        details = tuple(f"{OWN_LIMIT}: Too many open files" if d else "" for d in made.details)
+        return dataclasses.replace(made, details=details)
+
+    found = load_of(three(make))
+    assert found.verdict == "client-bound"
+    assert "60 requests met a limit of the client's machine" in found.why

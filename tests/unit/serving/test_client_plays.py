@@ -358,3 +358,12 @@ def test_ctrl_c_closes_everything_and_is_passed_on(where):
             child.kill()
             child.wait()
     assert (out, err) == ("interrupted\n", "")
+
+
+def test_a_load_that_is_played_again_asks_for_other_things():
+    with scripted() as endpoint:
+        first = played(endpoint.address, users(2, requests=3))
+        again = played(endpoint.address, users(2, requests=3))
+    prompts = [one.body["prompt"] for one in endpoint.posts]
+    assert len(set(prompts)) == len(prompts)
+    assert first.salt != again.salt

@@ -150,3 +150,18 @@ def test_the_limits_in_the_docs_are_those_of_the_program():
     text = (Path(__file__).parents[3] / "docs/explanation/serving.md").read_text(encoding="utf-8")
     assert re.search(rf"at least {saturation.GROWTH * 100:.0f} %", text)
     assert f"{saturation.DELIVERED * 100:.0f} %" in text
+
+
+@pytest.mark.parametrize("slow", [0.0, 45.0])
+def test_arrivals_that_the_time_for_sending_cut_off_are_no_backlog(slow):
+    """A calm endpoint at 2 per s; sending ends at 40 s of 54; one answer may take long."""
+    rows = []
+    for seed in range(5):
+        due = np.cumsum(np.random.default_rng(seed).exponential(0.5, 108))
+        e2e = np.full(108, 2.0)
+        e2e[20] += slow
+        late = [n for n, at in enumerate(due) if at > 40]
+        assert late
+        rows.append(unsent(requests(due, 0.5, e2e), late))
+    found = result(*rows, load=OPEN).loads[0]
+    assert not found.saturation.saturated
