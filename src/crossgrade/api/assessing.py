@@ -291,7 +291,8 @@ class _Desk:
     def unreadable(self) -> tuple[str, ...]:
         """Return which records could not be read."""
         lost = self.measurements.unreadable if self.measurements else []
-        return tuple(f"a record could not be read: {one}" for one in lost)
+        more = f", and of {len(lost) - 1} more" if len(lost) > 1 else ""
+        return (f"no measured time was taken from a record: {lost[0]}{more}",) if lost else ()
 
     def _claims(self, workload: Workload, described: Chip) -> tuple[ClaimComparison, ...]:
         """Return the published result whose conditions are nearest, beside our band for them."""

@@ -64,6 +64,7 @@ class Book:
         self._read = read
         self._events: list[Any] = []
         self._kept = False
+        self._began = False
         self._finished = False
         self._stack = ExitStack()
         self._journal: Journal
@@ -99,8 +100,7 @@ class Book:
     def __enter__(self) -> Self:
         made = not self.folder.exists()
         self._stack.enter_context(FolderLock(self.folder))
-        if made:
-            self._stack.callback(self._remove_if_empty)
+        self._stack.callback(self._remove_if_empty, made)
         self._journal = self._stack.enter_context(Journal(self.folder / JOURNAL))
         return self
 
@@ -118,12 +118,14 @@ class Book:
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         return str(folder)
 
-    def _remove_if_empty(self) -> None:
-        """Leave no folder of a run that was refused before it had kept anything."""
-        if not self._kept:
-            with contextlib.suppress(OSError):
-                (self.folder / JOURNAL).unlink(missing_ok=True)
-                (self.folder / LOCK).unlink(missing_ok=True)
+    def _remove_if_empty(self, made: bool) -> None:
+        """Leave nothing of a run that was refused before it had kept anything."""
+        if self._kept or not (made or self._began):
+            return
+        with contextlib.suppress(OSError):
+            (self.folder / JOURNAL).unlink(missing_ok=True)
+            (self.folder / LOCK).unlink(missing_ok=True)
+            if made:
                 self.folder.rmdir()
 
     def open(self, plans: Sequence[Any]) -> None:
@@ -134,6 +136,7 @@ class Book:
         """
         entries = list(self._journal.entries())
         if not entries:
+            self._began = True
             first = {_PLANS: self._digest, _ENVIRONMENT: dict(self._environment)}
             self._journal.append({**first, "cases": [to_json(p) for p in plans]})
             return
@@ -189,6 +192,7 @@ class Book:
         name = f"{_file_name(key)}.json"
         dump(make(), self.folder / name)
         self._journal.append({"key": key, "record": name})
+        self._kept = True
         return str(self.folder / name)
 
     def finish(self) -> None:
@@ -227,7 +231,16 @@ def passed_of(options: Any) -> dict[str, Any]:
     """Return what the user gave; of files the name, because a path tells of the machine."""
     given = dataclasses.asdict(options)
     del given["folder"]
-    return {k: v.name if isinstance(v, Path) else to_json(v) for k, v in given.items()}
+    return {k: without_folders(v) if isinstance(v, str | Path) else to_json(v)
+            for k, v in given.items()}  # fmt: skip
+
+
+def without_folders(given: str | Path) -> str:
+    """Return what was given, of a file or folder that is here the name alone."""
+    path = Path(given)
+    if isinstance(given, Path) or (path.name != given and path.exists()):
+        return path.resolve().name
+    return given
 
 
 def _file_name(key: str) -> str:

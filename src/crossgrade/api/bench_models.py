@@ -161,10 +161,12 @@ def _case(
     phase: Phase,
 ) -> ModelCase:  # fmt: skip
     """Return one phase with its sizes."""
+    from crossgrade.api.bench_book import without_folders
+
     assert found.config is not None
     workload = _workload(options, found, built, phases, phase)
     return ModelCase(
-        model=found.ref,
+        model=replace(found.ref, passed=without_folders(found.ref.passed)),
         config=found.config,
         weights=str(options.weights) if options.weights else "",
         phase=phase,

@@ -59,7 +59,7 @@ def stored_bench(paths: Sequence[Path]) -> BenchRun:
         for path, record in records
     )
     run = BenchRun(
-        name=paths[0].name if len(paths) == 1 else f"{len(paths)} records",
+        name=paths[0].resolve().name if len(paths) == 1 else f"{len(paths)} records",
         rows=rows,
         notes=(),
         folder=str(records[0][0].parent),

@@ -26,7 +26,7 @@ def command_line(model: str, options: AssessOptions) -> str:
         ("--size", (f"{size}={number}" for size, number in options.sizes.items())),
         ("--lora-targets", filter(None, [",".join(options.lora_targets)])),
         ("--price", (f"{chip}={price:g}/h" for chip, price in options.prices.items())),
-        ("--measured", options.measured_in),
+        ("--measured", (Path(folder).resolve().name for folder in options.measured_in)),
     )
     words = ["crossgrade", "assess", model]
     words += [word for name, values in repeated for value in values for word in (name, value)]

@@ -32,6 +32,8 @@ EPSILONS: Final = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10
 """Format -> distance of 1 and the next number (IEEE 754; bfloat16 has 8 bits of significand)."""
 SLACK: Final = 16.0
 """Epsilons that a variant may be off whatever plain torch is: sums in another order."""
+MOST: Final = 0.5
+"""No format explains more: zeros in place of the output are off by 1."""
 
 
 def output_sample(outputs: Sequence[Array]) -> OutputSample:
@@ -83,6 +85,7 @@ def accuracy_of(
     # Where plain torch gives NaN, the format explains nothing: else NaN would pass beside NaN.
     explained = plain_error if plain_error is not None and math.isfinite(plain_error) else 0.0
     limit = TIMES * explained + SLACK * EPSILONS.get(dtype, EPSILONS["bfloat16"])
+    limit = min(limit, MOST)
     return Accuracy(
         reference=about,
         relative_error=error,

@@ -148,6 +148,11 @@ def memory(key: str, a: Assessment) -> Markup:
                         share=False)  # fmt: skip
 
 
+def has_measured(a: Assessment) -> list[str]:
+    """Return the chips that have a measured time."""
+    return [c.chip for c in a.chips if any(p.measured for p in c.phases)]
+
+
 def measured(a: Assessment) -> list[str]:
     """Return the chips whose constants were measured and not claimed."""
     return [c.chip for c in a.chips if any(k.kind == "measured" for k in c.constants)]

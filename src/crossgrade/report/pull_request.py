@@ -34,7 +34,9 @@ def render_pull_request(
     """
     head = "\n".join(_head(assessment))
     parts = [*_details(assessment, changes)]
-    foot = f"\n<sub>Predicted, not measured. Again: `{command.replace('`', '')}`</sub>\n"
+    measured = any(p.measured for c in assessment.chips for p in c.phases)
+    how = "Predicted, but for what says measured" if measured else "Predicted, not measured"
+    foot = f"\n<sub>{how}. Again: `{command.replace('`', '')}`</sub>\n"
     shown, left = head, 0
     for part in parts:
         if len(shown) + len(part) + len(foot) < LARGEST:
@@ -51,7 +53,9 @@ def _head(a: Assessment) -> Iterator[str]:
     said = "; ".join(words for _, words in verdict_parts(a))
     yield f"## {inert_markdown(a.model.name)}: {said}\n"
     phases = [p.phase for p in a.chips[0].phases]
-    columns = ("chip", "verdict", *(f"{p} time (predicted)" for p in phases),
+    measured = any(p.measured for c in a.chips for p in c.phases)
+    how = "predicted, but for what says measured" if measured else "predicted"
+    columns = ("chip", "verdict", *(f"{p} time ({how})" for p in phases),
                *(f"{p} {a.chips[0].phases[0].item}/s/chip" for p in phases))  # fmt: skip
     table = Table(columns=columns, rows=tuple(_row(chip) for chip in a.chips),
                   right=frozenset(range(2, len(columns))))  # fmt: skip
@@ -75,8 +79,8 @@ def _head(a: Assessment) -> Iterator[str]:
 def _row(chip: ChipAssessment) -> tuple[str, ...]:
     times, rates = [], []
     for p in chip.phases:
-        if p.measured:
-            best = p.measured[0]
+        best = p.answer
+        if best is not None:
             times.append(f"{seconds(best.time_s.value)} (measured, {best.target})")
             rates.append(figure(best.tokens_per_s.value))
             continue

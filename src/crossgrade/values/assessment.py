@@ -168,20 +168,25 @@ class MeasuredTime:
     """Runtime and device that it was measured on, such as `compile:cpu`."""
     device: str
     """Name of the device, as its runtime gives it."""
+    runtime: str
+    """Runtime and version, as the target gives it."""
+    weights: str
+    """`random`, or the name of the folder of a checkpoint."""
     time_s: Interval
     """One execution on one device, s, with its 95 % interval."""
     tokens_per_s: Interval
     """Units of `item` of the phase per s."""
     verdict: BenchVerdict
-    """How the measurement ended: `measured` or `noisy`."""
+    """`measured`: this time is known as well as the measurement asked for. `noisy`: it is not."""
     sessions: int
-    """Sessions behind it."""
+    """Sessions with a sample of it."""
     place: Place | None
-    """Where it lies in the predicted band; None without a band for one chip."""
+    """Where it lies in the predicted band; None without a band, or where that is for several
+    chips."""
     created: str
     """When it was measured."""
     record: str
-    """Folder and file of the record."""
+    """File of the record, from the folder of records on."""
     digest: str
     """Digest of the record."""
     remarks: tuple[str, ...] = ()
@@ -225,10 +230,10 @@ class PhaseAssessment:
     claims: tuple[ClaimComparison, ...]
     """Published results."""
     measured: tuple[MeasuredTime, ...] = ()
-    """Times from records, the fastest first; where there are any, they are the answer, and `speed`
-    stands beside them."""
+    """Times of one device from records, those known as well as asked first, the fastest first; for
+    one chip they are the answer, and `speed` stands beside them."""
     measured_near: tuple[str, ...] = ()
-    """Sizes of the same phase and format that records do have, where none has these."""
+    """Options of the same phase that records do have, where none has these."""
     capture_digest: str
     """SHA-256 of the capture's columns."""
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -237,6 +242,11 @@ class PhaseAssessment:
     """What one execution works on, in words; empty: what `item` and the sizes say."""
     training: str = ""
     """What is trained, how it is updated and shared out, in words; empty outside training."""
+
+    @property
+    def answer(self) -> MeasuredTime | None:
+        """Return the measured time that answers in place of the band; None: the band does."""
+        return self.measured[0] if self.measured and self.layout.chips == 1 else None
 
     @property
     def items(self) -> int:

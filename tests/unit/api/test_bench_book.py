@@ -154,7 +154,7 @@ def test_a_folder_of_the_user_is_not_removed(tmp_path):
     (tmp_path / "run").mkdir()
     with opened(tmp_path / "run") as book:
         book.open(PLANS)
-    assert (tmp_path / "run" / JOURNAL).is_file()
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_names_of_files_have_no_odd_characters(tmp_path):

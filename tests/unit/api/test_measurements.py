@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -85,10 +86,58 @@ def test_the_same_phase_on_such_a_device_is_found_whatever_its_name(model, keep)
     assert one.tokens_per_s.low < 250 < one.tokens_per_s.high
     assert one.record == f"{path.parent.name}/{path.name}"
     assert phase.speed is not None
-    assert one.place == ("inside" if phase.speed.time_s.holds(TIME.value) else "above")
+    assert phase.speed.time_s.high < TIME.value
+    assert one.place == "above"
     text = api.render(answer)
     assert "speed (measured; the band beside it is predicted)" in text
     assert "4.00 ms" in text
+
+
+@pytest.mark.parametrize(("time", "place"), [(1e-9, "below"), (3e-4, "inside"), (1.0, "above")])
+def test_it_lies_somewhere_in_the_band(model, keep, time, place):
+    keep(time=Interval(value=time, low=time, high=time))
+    assert asked(model)[1].measured[0].place == place
+
+
+def test_one_session_has_no_interval_and_a_time(model, keep):
+    keep(time=Interval(value=0.004, low=0.0, high=math.inf))
+    answer, phase = asked(model)
+    (one,) = phase.measured
+    assert (one.verdict, one.tokens_per_s.high) == ("noisy", math.inf)
+    assert "4.00 ms, interval unknown" in api.render(answer)
+    assert "unknown" in api.html_report(answer, command="x", created="2026-01-02T03:04:05+00:00")
+
+
+def test_what_is_known_well_comes_before_what_is_fast(model, keep, home):
+    wide = Interval(value=0.001, low=0.0005, high=0.002)
+    narrow = Interval(value=0.004, low=0.00399, high=0.00401)
+    keep(folder=home / "a", target="compile:cuda:0", time=wide)
+    keep(folder=home / "b", time=narrow)
+    measured = asked(model)[1].measured
+    assert [(one.target, one.verdict) for one in measured] == [
+        ("cuda:0", "measured"), ("compile:cuda:0", "noisy")
+    ]  # fmt: skip
+
+
+def test_a_step_of_training_is_the_same_with_the_same_optimizer_alone(model, keep):
+    keep(phase="train", tokens=16, context=0, optimizer="sgd")
+    given = {"phases": ("train",), "tokens": 16, "context": None}
+    assert len(asked(model, optimizer="sgd", **given)[1].measured) == 1
+    _, phase = asked(model, optimizer="adamw", **given)
+    assert phase.measured == ()
+    assert "--optimizer sgd" in phase.measured_near[0]
+
+
+def test_weights_of_a_checkpoint_and_random_ones_are_two_rows(model, keep, home):
+    keep(folder=home / "a")
+    keep(folder=home / "b", weights="/somewhere/real")
+    assert sorted(one.weights for one in asked(model)[1].measured) == ["random", "real"]
+
+
+def test_a_link_that_leads_nowhere_is_passed_over(model, keep, home):
+    keep()
+    (home / "x-decode-1.json").symlink_to(home / "gone")
+    assert len(asked(model)[1].measured) == 1
 
 
 @pytest.mark.parametrize("other", [
@@ -149,13 +198,16 @@ def test_a_changed_record_is_told_and_not_used(model, keep):
     path.write_text(path.read_text().replace('"cuda:0"', '"cuda:1"'))
     answer, phase = asked(model)
     assert phase.measured == ()
-    assert any("could not be read" in note and path.name in note for note in answer.notes)
+    assert any("no measured time" in note and path.name in note for note in answer.notes)
 
 
 def test_several_chips_are_not_compared_with_a_measurement_of_one(model, keep):
-    keep()
-    (one,) = asked(model, chips=2)[1].measured
-    assert one.place is None
+    keep(time=Interval(value=0.00321, low=0.0032, high=0.0033))
+    answer, phase = asked(model, chips=2)
+    assert phase.measured[0].place is None
+    assert phase.answer is None
+    assert "measured, of one device" in api.render(answer)
+    assert "3.21 ms (measured" not in api.markdown_report(answer, command="x")
 
 
 def test_pages_and_pull_requests_show_it(model, keep):
@@ -164,4 +216,6 @@ def test_pages_and_pull_requests_show_it(model, keep):
     page = api.html_report(answer, command="x", created="2026-01-02T03:04:05+00:00")
     assert 'id="measured-decode"' in page
     assert "3.21 ms" in page
+    assert "no number on this page is measured" not in page
+    assert "Predicted, not measured" not in api.markdown_report(answer, command="x")
     assert "3.21 ms (measured, cuda:0)" in api.markdown_report(answer, command="x")

@@ -82,6 +82,10 @@ def test_a_loss_has_no_rows():
     assert judged(3.0, 3.0).same_top is None
 
 
+def test_zeros_do_not_pass_however_far_off_plain_torch_is():
+    assert not judged([0.0, 0.0], [1.0, 2.0], "bfloat16", 0.4).passed
+
+
 @pytest.mark.parametrize("plain", [math.inf, math.nan])
 def test_nan_does_not_pass_because_plain_torch_gives_nan_too(plain):
     judgement = judged([math.nan, 1.0], [1.0, 2.0], "float16", plain)
