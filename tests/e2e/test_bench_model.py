@@ -17,7 +17,7 @@ from tests.tiny_models import tiny_config
 from crossgrade.cli.main import cli, main
 from crossgrade.records.codec import load
 
-QUICK = ("--budget", "40", "--half-width", "0.5", "--sessions", "5", "--dtype", "fp32")
+QUICK = ("--budget", "12", "--half-width", "0.5", "--sessions", "5", "--dtype", "fp32")
 
 
 @pytest.fixture
@@ -63,29 +63,21 @@ def test_two_phases_on_two_runtimes(model):
         assert record.data["observed"] == row["result"]["observed"]
 
 
-def test_records_are_verified_shown_and_compared(model):
-    run(model, "--phase", "decode", "--context", "8", *QUICK, "--out", "run")
-    verified = CliRunner().invoke(cli, ["records", "verify", "run", "--json"])
-    assert json.loads(verified.stdout)["verdict"] == "sound"
-    shown = CliRunner().invoke(cli, ["records", "show", "run"]).stdout
-    assert "tiny decode float32 batch=1 tokens=1 context=8" in shown
-    assert "error" in shown
-
-
-def test_a_run_that_is_complete_is_shown_again(model):
-    first = run(model, "--phase", "prefill", "--tokens", "4", *QUICK, "--out", "run", "--json")
-    again = run(model, "--phase", "prefill", "--tokens", "4", *QUICK, "--out", "run", "--json")
-    a, b = (json.loads(done.stdout)["data"]["rows"][0]["result"] for done in (first, again))
-    assert a == b
-
-
-def test_a_slice_says_in_its_name_that_it_is_one(model):
-    done = run(model, "--layers", "1", "--phase", "prefill", "--tokens", "4", *QUICK, "--no-record",
-               "--json")  # fmt: skip
-    case = json.loads(done.stdout)["data"]["rows"][0]["result"]["plan"]["variants"][0]["case"]
+def test_a_slice_is_kept_verified_shown_and_not_measured_again(model):
+    asked = ("--layers", "1", "--phase", "decode", "--context", "8", "--budget", "10",
+             "--half-width", "0.5", "--dtype", "fp32", "--out", "run")  # fmt: skip
+    first = json.loads(run(model, *asked, "--json").stdout)["data"]["rows"][0]["result"]
+    case = first["plan"]["variants"][0]["case"]
     assert case["model"]["name"] == "tiny[1 layers]"
     assert case["config"]["num_hidden_layers"] == 1
     assert case["config"]["layer_types"] == ["full_attention"]
+    verified = CliRunner().invoke(cli, ["records", "verify", "run", "--json"])
+    assert json.loads(verified.stdout)["verdict"] == "sound"
+    shown = CliRunner().invoke(cli, ["records", "show", "run"]).stdout
+    assert "tiny[1 layers] decode float32 batch=1 tokens=1 context=8" in shown
+    assert "error" in shown
+    again = json.loads(run(model, *asked, "--json").stdout)["data"]["rows"][0]["result"]
+    assert again == first
 
 
 def test_a_training_step_has_no_graph_and_says_so(model):

@@ -29,6 +29,12 @@ from crossgrade.workloads.resolve import find_model  # noqa: E402
 SIZES = {"slots": 4, "most_tokens": 128, "chunk": 32}
 
 
+@pytest.fixture(autouse=True)
+def _no_accelerator(monkeypatch):
+    """Another test of this process may have given torch a device module without a name."""
+    monkeypatch.setattr(torch, "get_device_module", lambda device=None: torch.cpu)
+
+
 def _spec(preset: str = "qwen3-0.6b", **changes) -> dict:
     config = tiny_config(preset, tie_word_embeddings=False) | changes
     return {"name": preset, "config": config, "weights": "", "seed": 0, "dtype": "fp32",
