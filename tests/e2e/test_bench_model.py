@@ -17,7 +17,7 @@ from tests.tiny_models import tiny_config
 from crossgrade.cli.main import cli, main
 from crossgrade.records.codec import load
 
-QUICK = ("--budget", "12", "--half-width", "0.5", "--sessions", "5", "--dtype", "fp32")
+QUICK = ("--budget", "30", "--half-width", "0.5", "--sessions", "5", "--dtype", "fp32")
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def model(tmp_path, monkeypatch):
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny/config.json").write_text(json.dumps(tiny_config()))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # tests run side by side on few cores
     return "tiny"
 
 
@@ -64,7 +65,7 @@ def test_two_phases_on_two_runtimes(model):
 
 
 def test_a_slice_is_kept_verified_shown_and_not_measured_again(model):
-    asked = ("--layers", "1", "--phase", "decode", "--context", "8", "--budget", "10",
+    asked = ("--layers", "1", "--phase", "decode", "--context", "8", "--budget", "20",
              "--half-width", "0.5", "--dtype", "fp32", "--out", "run")  # fmt: skip
     first = json.loads(run(model, *asked, "--json").stdout)["data"]["rows"][0]["result"]
     case = first["plan"]["variants"][0]["case"]
