@@ -28,6 +28,7 @@ from pathlib import Path
 from crossgrade.serving.client import look, play
 from crossgrade.serving.local import LocalOptions, LocalServer
 from crossgrade.serving.prompts import WORDS
+from crossgrade.serving.server_log import read_log
 from crossgrade.units import seconds
 from crossgrade.values.serving import Load, ServePlan, ServeSession
 from crossgrade.workloads.resolve import find_model
@@ -163,10 +164,11 @@ CLIENTS: dict[str, Callable[[Asked, int], Told]] = {
 def logged(log: Path, before: int, requests: int) -> Told:
     """Return what the server wrote of the last requests of a client: those that count."""
     time.sleep(0.5)  # a line is written after the last byte has been sent
-    rows = [json.loads(line) for line in log.read_text().splitlines()[before:]]
-    rows = [row for row in rows if row["output_tokens"] == OUTPUT][-requests:]
-    return Told(ttft_s=[(row["first_ns"] - row["received_ns"]) / 1e9 for row in rows],
-                e2e_s=[(row["last_ns"] - row["received_ns"]) / 1e9 for row in rows])  # fmt: skip
+    rows = [row for row in read_log(log)[before:] if row.output_tokens == OUTPUT][-requests:]
+    return Told(
+        ttft_s=[(row.first_ns - row.received_ns) / 1e9 for row in rows if row.first_ns],
+        e2e_s=[(row.last_ns - row.received_ns) / 1e9 for row in rows if row.last_ns],
+    )
 
 
 def main() -> None:
@@ -203,7 +205,7 @@ def _print_rounds(asked: Asked, names: list[str], rounds: int, log: Path) -> Non
     for number in range(rounds):
         random.Random(number).shuffle(names)
         for name in names:
-            before = len(log.read_text().splitlines()) if log.exists() else 0
+            before = len(read_log(log)) if log.exists() else 0
             told = CLIENTS[name](asked, number)
             truth = logged(log, before, asked.requests)
             cells, e2e_off = _cells(told, truth)
