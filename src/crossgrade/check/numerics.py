@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from crossgrade.predict.kernel import Kernel
+from crossgrade.predict.lowering.kernel import Kernel
 from crossgrade.predict.phase import Prepared
 from crossgrade.values.capture import CallKey
 from crossgrade.values.chip import Chip

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossgrade.predict.cost import base_name
-from crossgrade.predict.kernel import Kernel
-from crossgrade.predict.narrow import CASTS
+from crossgrade.predict.lowering.cost import base_name
+from crossgrade.predict.lowering.kernel import Kernel
+from crossgrade.predict.lowering.narrow import CASTS
 from crossgrade.predict.traffic import block_of
 from crossgrade.values.capture import ROLES, Capture
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from crossgrade.predict.assumptions import End, assumptions
 from crossgrade.predict.breakdown import breakdown, folded, module_times
-from crossgrade.predict.cost import CallCost
 from crossgrade.predict.exchange import Traffic
-from crossgrade.predict.kernel import Kernel
-from crossgrade.predict.kernels import eager_kernels, fused_kernels, key_costs
+from crossgrade.predict.lowering.cost import CallCost
+from crossgrade.predict.lowering.kernel import Kernel
+from crossgrade.predict.lowering.kernels import eager_kernels, fused_kernels, key_costs
 from crossgrade.predict.memory import MemoryNeed, memory_need
 from crossgrade.predict.price import (
     BOUNDS,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from crossgrade.predict.assumptions import End, assumptions
 from crossgrade.predict.exchange import Traffic, exchange
-from crossgrade.predict.kernel import Kernel
+from crossgrade.predict.lowering.kernel import Kernel
 from crossgrade.predict.rates import Rate, matrix_rate, vector_rate
 from crossgrade.values.breakdown import Exchange
 from crossgrade.values.chip import Chip

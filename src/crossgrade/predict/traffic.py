@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 
-from crossgrade.predict.cost import base_name
 from crossgrade.predict.exchange import Traffic
+from crossgrade.predict.lowering.cost import base_name
 from crossgrade.values.capture import Capture
 
 _BLOCK = re.compile(r"^((?:.*?\.)?\d+)(?:\.|$)")

@@ -13,7 +13,7 @@ from truthlib import captured, from_config, from_factory, from_module, prepared,
 from truthmodels import DENSE, preset
 
 from crossgrade.chips.loader import chip_names, load_chip
-from crossgrade.predict.formulas import causal_share, expected_share
+from crossgrade.predict.lowering.formulas import causal_share, expected_share
 from crossgrade.predict.phase import call_time_shares, least_chips, predict, usable_memory
 from crossgrade.values.capture import ROLES
 from crossgrade.values.layout import Layout

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crossgrade.predict.cost import base_name
-from crossgrade.predict.kernel import AttentionShape, Kernel
+from crossgrade.predict.lowering.cost import base_name
+from crossgrade.predict.lowering.kernel import AttentionShape, Kernel
 from crossgrade.values.capture import DTYPES_BYTES, ROLES, Capture, TensorMeta
 
 _PARAMETER = ROLES.index("parameter")

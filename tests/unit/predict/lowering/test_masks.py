@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from truthlib import captured, from_module
 
-from crossgrade.predict.masks import MaskReader
+from crossgrade.predict.lowering.masks import MaskReader
 
 NEAR = {"rel": 0.03, "abs": 0.003}
 """Many query rows are stood for by 256 of them."""

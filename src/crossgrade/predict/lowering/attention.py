@@ -12,9 +12,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from crossgrade.predict.cost import base_name
-from crossgrade.predict.kernel import AttentionShape, Kernel
-from crossgrade.predict.masks import HIDDEN_BELOW, MaskReader, Visible
+from crossgrade.predict.lowering.cost import base_name
+from crossgrade.predict.lowering.kernel import AttentionShape, Kernel
+from crossgrade.predict.lowering.masks import HIDDEN_BELOW, MaskReader, Visible
 from crossgrade.values.capture import Capture
 
 _SLOT = "_scaled_dot_product_fused_attention_overrideable"

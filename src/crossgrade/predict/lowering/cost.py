@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from crossgrade.predict import formulas
+from crossgrade.predict.lowering import formulas
 from crossgrade.values.capture import CallKey, TensorMeta
 
 CallClass = Literal["view", "alloc", "host", "matmul", "attention", "vector", "collective"]

@@ -6,7 +6,7 @@ or with rotary parts; a fused kernel reads the pieces. Must not know models or c
 
 from __future__ import annotations
 
-from crossgrade.predict.kernel import Kernel
+from crossgrade.predict.lowering.kernel import Kernel
 from crossgrade.values.capture import Capture
 
 _REPEATS = frozenset({"clone", "repeat"})

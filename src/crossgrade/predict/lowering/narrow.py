@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from crossgrade.predict.kernel import Kernel
+from crossgrade.predict.lowering.kernel import Kernel
 from crossgrade.values.capture import DTYPES_BYTES, ROLES, Capture
 
 _PARAMETER = ROLES.index("parameter")

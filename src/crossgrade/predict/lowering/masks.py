@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from crossgrade.predict.cost import base_name
-from crossgrade.predict.positions import (
+from crossgrade.predict.lowering.cost import base_name
+from crossgrade.predict.lowering.positions import (
     ANY_INPUT,
     ARITY,
     FILLS,

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crossgrade.predict.attention import fuse_attention, without_masks
-from crossgrade.predict.convolutions import fold_convolutions
-from crossgrade.predict.copies import without_copies
-from crossgrade.predict.cost import CallCost, base_name, call_cost
-from crossgrade.predict.grouping import group_vectors
-from crossgrade.predict.kernel import Kernel
-from crossgrade.predict.latent import absorb_latents
-from crossgrade.predict.masks import MaskReader
-from crossgrade.predict.narrow import CASTS, narrow_products, without_casts_of_weights
+from crossgrade.predict.lowering.attention import fuse_attention, without_masks
+from crossgrade.predict.lowering.convolutions import fold_convolutions
+from crossgrade.predict.lowering.copies import without_copies
+from crossgrade.predict.lowering.cost import CallCost, base_name, call_cost
+from crossgrade.predict.lowering.grouping import group_vectors
+from crossgrade.predict.lowering.kernel import Kernel
+from crossgrade.predict.lowering.latent import absorb_latents
+from crossgrade.predict.lowering.masks import MaskReader
+from crossgrade.predict.lowering.narrow import CASTS, narrow_products, without_casts_of_weights
 from crossgrade.values.capture import ALIAS_VIEW, ROLES, Capture
 
 _PARAMETER = ROLES.index("parameter")

@@ -10,7 +10,7 @@ from tests.conftest import capture_of, small_config
 
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.exchange import Traffic, exchange
-from crossgrade.predict.kernel import Kernel
+from crossgrade.predict.lowering.kernel import Kernel
 from crossgrade.predict.price import kernel_columns, price
 from crossgrade.values.layout import Layout
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from crossgrade.predict.cost import base_name
-from crossgrade.predict.kernel import Kernel
+from crossgrade.predict.lowering.cost import base_name
+from crossgrade.predict.lowering.kernel import Kernel
 from crossgrade.values.capture import Capture
 
 _CONVOLUTIONS = frozenset({"convolution", "_convolution", "convolution_overrideable"})

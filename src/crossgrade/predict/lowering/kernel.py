@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from crossgrade.predict.cost import CallClass
+from crossgrade.predict.lowering.cost import CallClass
 
 
 @dataclass(slots=True, kw_only=True)

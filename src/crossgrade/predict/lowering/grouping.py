@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 
-from crossgrade.predict.kernel import Kernel
+from crossgrade.predict.lowering.kernel import Kernel
 from crossgrade.values.capture import CallKey, Capture
 
 _ORDERING = frozenset({"topk", "sort", "argsort", "cumsum", "cumprod", "logcumsumexp"})
