@@ -1,0 +1,63 @@
+"""One line of the scorecard: what was predicted from what, how far off, and beside whom.
+
+Must not know how a line is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from crossgrade.predict.scorecard.score import Score
+from crossgrade.values.kernel import Family
+
+Tier = Literal["T0", "T1", "T2", "T3"]
+"""T0 data sheet. T1 transferred. T2 calibrated on this chip. T3 measured table of this chip."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """Somebody else's figure for the same question."""
+
+    who: str
+    """Tool or formula, such as `aiconfigurator` or `spec roofline`."""
+    figure: str
+    """As published or as measured by us, such as `median 3.63 %, p90 14.7 %`."""
+    source: str
+    """Where that stands, and whether we ran it on the same rows."""
+    score: Score | None = None
+    """Its errors on the same rows, where it was run here; None where the figure is quoted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What was asked of a line beforehand."""
+
+    measure: Literal["mape", "median", "p90"]
+    """Which figure."""
+    most: float
+    """It is met at or below this, as a fraction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Errors of one tier on one set of rows."""
+
+    family: Family
+    """Which kernels."""
+    rows_of: str
+    """Their kind in words, such as `matmul bf16, vllm 0.24.0`."""
+    chip: str
+    """Name of the chip, or `all`."""
+    tier: Tier
+    """What the prediction may know."""
+    split: str
+    """In words: what was fitted, what is scored."""
+    score: Score
+    """The errors."""
+    fitted_rows: int
+    """Measured rows of this chip that the prediction has seen."""
+    goals: tuple[Goal, ...] = ()
+    """What was asked; empty where nothing was."""
+    anchors: tuple[Anchor, ...] = ()
+    """What others reach."""

@@ -1,0 +1,76 @@
+"""What a kernel model uses of a chip's data sheet, as plain numbers.
+
+Must not know vendors; what a sheet does not give is NaN, and a model says what it does then.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from crossgrade.predict.rates import matrix_rate, vector_rate
+from crossgrade.values.chip import Chip
+
+ARITHMETIC: dict[str, tuple[str, str]] = {
+    "bf16": ("bfloat16", ""), "fp16": ("float16", ""), "fp32": ("float32", ""),
+    "fp8": ("bfloat16", "fp8_e4m3"), "fp8_block": ("bfloat16", "fp8_e4m3"),
+    "int8": ("bfloat16", "int8"), "nvfp4": ("bfloat16", "nvfp4"), "mxfp4": ("bfloat16", "mxfp4"),
+    "int8_wo": ("bfloat16", ""), "int4_wo": ("bfloat16", ""),
+}  # fmt: skip
+"""Format of kernel rows -> (activations, checkpoint format of weights), as `matrix_rate` takes."""
+BYTES: dict[str, float] = {
+    "bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp8": 1.0, "fp8_block": 1.0, "int8": 1.0,
+    "nvfp4": 0.5625, "mxfp4": 0.53125, "int8_wo": 1.0, "int4_wo": 0.5,
+}  # fmt: skip
+"""Format of kernel rows -> bytes of one stored weight element, scales included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """One chip for kernels of one format; NaN where the sheet is silent."""
+
+    chip: str
+    """Name of the chip."""
+    architecture: str
+    """Its architecture, as described."""
+    matrix_flop_per_s: float
+    """Dense matrix peak in the format, FLOP/s."""
+    vector_flop_per_s: float
+    """Vector peak, FLOP/s."""
+    bandwidth_bytes_per_s: float
+    """Peak device memory bandwidth, bytes/s."""
+    cores: float
+    """Matrix-capable cores (SM, CU, cube core)."""
+    clock_hz: float
+    """Clock of the peaks, Hz."""
+    cache_bytes: float
+    """Largest cache that all cores share, bytes."""
+    link_bytes_per_s: float
+    """Scale-up link of one chip, one direction, bytes/s."""
+
+
+def facts_of(chip: Chip, format: str) -> Facts:
+    """Return what kernel models use of a chip.
+
+    Args:
+        chip: the description.
+        format: format of the kernel rows, a key of ARITHMETIC.
+
+    Raises:
+        KeyError: an unknown format.
+    """
+    dtype, weights = ARITHMETIC[format]
+    matrix, vector = matrix_rate(chip, dtype, weights), vector_rate(chip, dtype)
+    caches = [b.capacity.value for b in chip.buffers if b.per == "chip"]
+    link = chip.link("scale-up")
+    return Facts(
+        chip=chip.name,
+        architecture=chip.architecture,
+        matrix_flop_per_s=matrix.flop_per_s if math.isfinite(matrix.flop_per_s) else math.nan,
+        vector_flop_per_s=vector.flop_per_s if math.isfinite(vector.flop_per_s) else math.nan,
+        bandwidth_bytes_per_s=chip.memory_bandwidth.value if chip.memory_bandwidth else math.nan,
+        cores=chip.cores.value if chip.cores else math.nan,
+        clock_hz=chip.clock.value if chip.clock else math.nan,
+        cache_bytes=max(caches, default=math.nan),
+        link_bytes_per_s=link.bandwidth.value if link else math.nan,
+    )
