@@ -61,3 +61,5 @@ class Line:
     """What was asked; empty where nothing was."""
     anchors: tuple[Anchor, ...] = ()
     """What others reach."""
+    card: str = ""
+    """Module of `cards` that made it; filled in where lines are collected."""

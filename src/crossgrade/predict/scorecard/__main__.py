@@ -1,0 +1,93 @@
+"""`python -m crossgrade.predict.scorecard`: score every tier on the public tables.
+
+    python -m crossgrade.predict.scorecard [--data DIR] [--only FAMILY ...] [--write DOCS]
+
+Reads the tables below `--data` (or $CROSSGRADE_DATA), prints the lines as they come, and with
+`--write` makes DOCS/scorecard.md, scorecard.json and the pictures. `--only` keeps the written
+lines of the other families. Needs pyarrow and scipy (`pip install 'crossgrade[scorecard]'`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+from crossgrade.predict.scorecard.line import Line
+from crossgrade.predict.scorecard.page import TITLES, page, percent, picture_name
+from crossgrade.predict.scorecard.pictures import draw
+from crossgrade.predict.scorecard.store import dump, load
+
+CARDS = ("matmul", "cube", "attention", "experts", "vector", "collective")
+"""Modules of `cards`, in the order in which they are scored."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Score, print, write; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m crossgrade.predict.scorecard",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, default=os.environ.get("CROSSGRADE_DATA"),
+                        help="folder of the large data sets ($CROSSGRADE_DATA)")  # fmt: skip
+    parser.add_argument("--only", choices=CARDS, action="append", help="score these alone")
+    parser.add_argument("--write", type=Path, help="folder of the documentation")
+    given = parser.parse_args(arguments)
+    if given.data is None or not Path(given.data).is_dir():
+        print("error: no folder of data\nhint: --data DIR or CROSSGRADE_DATA names the folder that "
+              "tools/data.toml describes", file=sys.stderr)  # fmt: skip
+        return 2
+    chosen = tuple(given.only or CARDS)
+    lines = scored(Path(given.data), chosen)
+    if given.write:
+        write(lines, given.write)
+    return 0
+
+
+def scored(data: Path, cards: Sequence[str]) -> list[Line]:
+    """Return the lines of some cards, printing each."""
+    lines: list[Line] = []
+    for name in cards:
+        module = import_module(f"crossgrade.predict.scorecard.cards.{name}")
+        begun = time.monotonic()
+        for line in module.lines(data):
+            lines.append(replace(line, card=name))
+            print(_printed(line), flush=True)
+        print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
+    return lines
+
+
+def _printed(line: Line) -> str:
+    s = line.score
+    beside = ", ".join(
+        f"{a.who} {percent(a.score.mape)}" for a in line.anchors if a.score is not None
+    )
+    return (
+        f"{line.rows_of}\t{line.chip}\t{line.tier}\t{line.split}\trows {s.rows}\tcovered "
+        f"{percent(s.covered, 0)}\tMAPE {percent(s.mape)}\tmedian {percent(s.median)}\tp90 "
+        f"{percent(s.p90)}\tbias {percent(s.bias, sign=True)}\tin band {percent(s.inside, 0)}"
+        f"\t{beside}"
+    )
+
+
+def write(lines: list[Line], docs: Path) -> None:
+    """Write page, figures and pictures; cards that were not scored keep their lines."""
+    kept_at = docs / "scorecard.json"
+    fresh = {line.card for line in lines}
+    kept = [x for x in load(kept_at) if x.card not in fresh] if kept_at.exists() else []
+    order = list(TITLES)
+    together = sorted([*lines, *kept], key=lambda x: (order.index(x.family), CARDS.index(x.card)))
+    dump(together, kept_at)
+    (docs / "scorecard.md").write_text(page(together), encoding="utf-8")
+    for family in {line.family for line in lines}:
+        draw([x for x in together if x.family == family], docs / picture_name(family))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
