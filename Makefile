@@ -11,7 +11,7 @@ help:  ## show this list
 
 $(STAMP): pyproject.toml constraints.txt tests/plugin/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torch,serve,server]' \
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torch,serve,server,scorecard]' \
 	  'onnx>=1.17' 'onnxscript>=0.5' 'onnxruntime>=1.20' 'openvino>=2025.0' \
 	  'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.100' 'pyyaml>=6' \
 	  'playwright>=1.50' 'axe-playwright-python>=0.1' \
