@@ -26,19 +26,22 @@ _FLOORS = {
 """Below this a value was not given in base units: thousandths of the least described chip."""
 
 _SPARSE = re.compile(r"\bspars(e|ity)\b", re.IGNORECASE)
+_WIDE_SUMS = re.compile(r"\bfp32[- ](sums|accumul)", re.IGNORECASE)
 _EXPLAINED = re.compile(r"\b(dense|not used|unused|half|halved|without)\b", re.IGNORECASE)
 
 _FAMILY_FACTOR = 1.6
 """Bins of one architecture differ in the clock by a third at most; sparsity and dies by two."""
 
-_FAMILY_CEILING = 2.5
-"""Memory of one architecture grew by 2.35 (h100 PCIe to h200) at most; bits for bytes are 8."""
+_FAMILY_CEILING = 3.2
+"""Parts of one architecture differ by 2.99 (rates of l4 and l40s) at most; bits for bytes are 8."""
 
 _CEILINGS = {16: 1.6, 8: 3.2, 6: 6.4, 4: 7.2}
 """Bits of a format -> most that its matrix rate may be of the 16-bit one.
 
-Between the largest dense ratio of a described chip (1.33 and 2.67 of mlu370; 6.22 of b300) and the
-usual one with 2:4 sparsity against a dense 16-bit rate (2, 4, 8). Wider formats count as 16 bits.
+Between the largest usual dense ratio of a described chip (1.33 and 2.67 of mlu370; 6.22 of b300)
+and the usual one with 2:4 sparsity against a dense 16-bit rate (2, 4, 8). Wider formats count as
+16 bits. A 16-bit rate whose note says that it is with fp32 sums counts twice: parts that print two
+such rates halve that one, and the integer ones not with it.
 """
 
 _ENOUGH_FORMATS = 3
@@ -93,8 +96,9 @@ def _check_remarks(top: Table, chip: Chip) -> None:
 
 def _check_ladder(top: Table, chip: Chip) -> None:
     """Refuse a matrix rate that exceeds the 16-bit one by more than a dense one can."""
-    found = [chip.peak("matrix", "bf16"), chip.peak("matrix", "fp16")]
-    base = min((peak.rate.value for peak in found if peak is not None), default=None)
+    found = [p.rate for p in (chip.peak("matrix", "bf16"), chip.peak("matrix", "fp16")) if p]
+    full = [rate.value * (2 if _WIDE_SUMS.search(rate.note) else 1) for rate in found]
+    base = min(full, default=None)
     if base is None:
         return
     for peak in chip.peaks:
@@ -121,7 +125,8 @@ def _check_per_core(top: Table, chip: Chip, family: Sequence[Chip]) -> None:
         most, least = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
         if own > known[most] * _FAMILY_FACTOR:
             _fail_per_core(top, peak, own, most, known[most])
-        if own < known[least] / _FAMILY_FACTOR:
+        # fp64 is cut to a fraction on some parts of a family, and nothing else with it.
+        if own < known[least] / _FAMILY_FACTOR and peak.precision != "fp64":
             _fail_per_core(top, peak, own, least, known[least])
 
 

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from crossgrade.values.chip import Chip, Engine
 from crossgrade.values.precision import DTYPES
 
-_PRECISION = {d.name: d.precision for d in DTYPES}
+_PRECISION: dict[str, str | None] = {d.name: d.precision for d in DTYPES}
+_FORMATS = {**_PRECISION, "fp8_e4m3": "fp8", "fp8_e5m2": "fp8", "mxfp4": "fp4", "nvfp4": "nvfp4"}
+"""Format of weights, as torch or as a checkpoint names it -> precision that is wanted."""
 
 MATRIX_ORDER: dict[str, tuple[tuple[Engine, str], ...]] = {
     "fp8": (("matrix", "fp8"), ("matrix", "mxfp8"), ("matrix", "bf16"), ("matrix", "fp16")),
     "fp4": (("matrix", "fp8"), ("matrix", "mxfp8"), ("matrix", "bf16"), ("matrix", "fp16")),
+    "nvfp4": (("matrix", "nvfp4"), ("matrix", "bf16"), ("matrix", "fp16")),
     "int8": (("matrix", "int8"), ("matrix", "bf16"), ("matrix", "fp16")),
     "int4": (("matrix", "bf16"), ("matrix", "fp16")),
     "bf16": (("matrix", "bf16"), ("matrix", "fp16"), ("vector", "bf16"), ("vector", "fp32"),
@@ -25,7 +28,11 @@ MATRIX_ORDER: dict[str, tuple[tuple[Engine, str], ...]] = {
     "fp32": (("matrix", "fp32"), ("vector", "fp32"), ("matrix", "hf32"), ("matrix", "tf32")),
     "fp64": (("matrix", "fp64"), ("vector", "fp64")),
 }  # fmt: skip
-"""Precision wanted -> engines and precisions tried in turn. fp4 weights meet 8-bit activations."""
+"""Precision wanted -> engines and precisions tried in turn.
+
+fp4 weights (mxfp4 among them) meet 8-bit activations. nvfp4 ones meet activations of their own
+format, or, where no engine takes that, are converted to 16 bits as int4 ones are.
+"""
 
 VECTOR_ORDER: dict[str, tuple[tuple[Engine, str], ...]] = {
     "fp64": (("vector", "fp64"),),
@@ -55,11 +62,12 @@ def matrix_rate(chip: Chip, dtype: str, weight_format: str) -> Rate:
     Args:
         chip: the chip.
         dtype: torch name of the activations' format.
-        weight_format: the checkpoint's format of the weights, empty where there are none.
+        weight_format: format of the weights, by torch's name or the checkpoint's, empty where there
+            are none; one that is not known counts as that of the activations.
     """
     wanted = _PRECISION.get(dtype) or "fp32"
-    stored = _PRECISION.get(weight_format) if weight_format else None
-    if stored in ("fp8", "fp4", "int8", "int4"):
+    stored = _FORMATS.get(weight_format) if weight_format else None
+    if stored in ("fp8", "fp4", "nvfp4", "int8", "int4"):
         wanted = stored
     return _first(chip, wanted, MATRIX_ORDER.get(wanted, ()), "matrix")
 

@@ -100,7 +100,7 @@ def test_the_data_sheet_is_that_of_the_device(home, measured):
     assert (one.ceiling.value, one.ceiling.reason) == (None, "no-ceilings")
 
 
-@pytest.mark.parametrize("name", ["NVIDIA H100 PCIe", "something new"])
+@pytest.mark.parametrize("name", ["NVIDIA H100 NVL", "something new"])
 def test_a_device_that_no_source_names_has_no_data_sheet(home, measured, name):
     one, used = beside(row(measured, facts={**FACTS, "device": name}))
     assert (used.sheet, one.sheet.reason, one.predicted.reason) == ("", "no-data-sheet", "no-chip")

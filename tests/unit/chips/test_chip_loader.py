@@ -11,19 +11,21 @@ from crossgrade.chips.validate import SELECTORS, constants
 from crossgrade.errors import BadChipFile, UnknownChip
 
 SHIPPED = (
-    "a100", "a800", "arc-b60", "ascend-310p", "ascend-910b1", "ascend-910b2", "ascend-910b3",
-    "ascend-910b4", "ascend-910c", "ascend-910c-die", "ascend-950dt", "ascend-950pr", "b200",
-    "b300", "gaudi3", "gb200", "gb300", "h100", "h20", "h200", "h800", "l40s", "metax-c500",
-    "mi300x", "mi308x", "mi325x", "mi355x", "mlu370", "mtt-s4000", "mtt-s5000", "tpu-v5e",
-    "tpu-v5p", "tpu-v6e", "tpu-v7", "trainium2",
+    "a100", "a100-pcie", "a30", "a40", "a800", "arc-b60", "ascend-310p", "ascend-910b1",
+    "ascend-910b2", "ascend-910b3", "ascend-910b4", "ascend-910c", "ascend-910c-die",
+    "ascend-950dt", "ascend-950pr", "b200", "b300", "gaudi2", "gaudi3", "gb200", "gb300", "gh200",
+    "h100", "h100-pcie", "h20", "h200", "h800", "l4", "l40s", "max-1550", "max-1550-stack",
+    "metax-c500", "mi210", "mi250", "mi250-die", "mi250x", "mi300x", "mi308x", "mi325x", "mi355x",
+    "mlu370", "mtt-s4000", "mtt-s5000", "rtx-4090", "rtx-pro-6000", "tpu-v5e", "tpu-v5p",
+    "tpu-v6e", "tpu-v7", "trainium2", "v100",
 )  # fmt: skip
 
 # What nobody published, beside power, clock and availability.
 GAPS = {
     "ascend-310p": {"matrix/bf16", "scale-up"},
     "ascend-910b1": {"scale-up"},
-    "gb200": {"cores"},
-    "h800": {"cores"},
+    "max-1550": {"scale-up"},
+    "max-1550-stack": {"scale-up"},
     "metax-c500": {"cores", "scale-up"},
     "mi308x": {"bandwidth", "matrix/bf16", "vector/fp32", "scale-up"},
     "mlu370": {"cores", "vector/fp32"},
@@ -33,6 +35,7 @@ GAPS = {
     "tpu-v5p": {"vector/fp32"},
     "tpu-v6e": {"vector/fp32"},
     "tpu-v7": {"vector/fp32"},
+    "v100": {"matrix/bf16"},
 }
 
 PAGE = Path(__file__).parents[3] / "docs/reference/chips.md"
@@ -40,15 +43,24 @@ PAGE = Path(__file__).parents[3] / "docs/reference/chips.md"
 # FLOP per cycle and core of the matrix engine in bf16, dense.
 FLOP_PER_CYCLE = {
     "ada": 1024,
+    "ada-geforce": 512,
+    "ampere-ga10x": 1024,
     "ascend-220x": 8192,
     "ascend-351x": 8192,
     "ampere": 2048,
     "hopper": 4096,
     "blackwell": 8192,
+    "blackwell-rtx": 1024,
+    "blackwell-ultra": 8192,
+    "cdna2": 1024,
     "cdna3": 2048,
     "cdna4": 4096,
     "xe2": 2048,
+    "xe-hpc": 4096,
+    "gaudi2": 131072,
     "gaudi3": 131072,
+    "tpu-v5e": 131072,
+    "tpu-v5p": 131072,
 }
 
 
@@ -166,8 +178,16 @@ class TestKnownAnswers:
         assert chip.peak("matrix", "fp8") is None
         assert any(note.applies_to == "fp8" for note in chip.numerics)
 
-    def test_package_910c_is_exactly_two_dies(self):
-        whole, die = load_chip("ascend-910c"), load_chip("ascend-910c-die")
+    @pytest.mark.parametrize(
+        ("package", "part", "links"),
+        [
+            ("ascend-910c", "ascend-910c-die", ("scale-up", "scale-out")),
+            ("mi250", "mi250-die", ("scale-up",)),
+            ("max-1550", "max-1550-stack", ()),
+        ],
+    )
+    def test_a_package_is_exactly_two_of_its_parts(self, package, part, links):
+        whole, die = load_chip(package), load_chip(part)
         assert (whole.scope, die.scope) == ("package", "die")
         assert [(p.engine, p.precision) for p in whole.peaks] == [
             (p.engine, p.precision) for p in die.peaks
@@ -176,9 +196,10 @@ class TestKnownAnswers:
             assert two.rate.value == pytest.approx(2 * one.rate.value, rel=1e-12)
         for field in ("memory_capacity", "memory_bandwidth", "cores"):
             assert getattr(whole, field).value == 2 * getattr(die, field).value
-        for level in ("scale-up", "scale-out"):
+        for level in links:
             assert whole.link(level).bandwidth.value == 2 * die.link(level).bandwidth.value
-        assert 2 * whole.link("scale-up").domain == die.link("scale-up").domain
+        if "scale-up" in links:
+            assert 2 * whole.link("scale-up").domain == die.link("scale-up").domain
 
     @pytest.mark.parametrize(
         ("name", "precision", "expected"),
@@ -199,6 +220,20 @@ class TestKnownAnswers:
             ("trainium2", "bf16", 667e12),
             ("metax-c500", "bf16", 280e12),
             ("mlu370", "fp16", 96e12),
+            ("gaudi2", "bf16", 432e12),
+            ("gaudi2", "fp8", 865e12),
+            ("mi250", "bf16", 362.1e12),
+            ("mi250x", "bf16", 383e12),
+            ("mi210", "fp16", 181e12),
+            ("max-1550", "bf16", 838.8608e12),
+            ("gh200", "bf16", 989.5e12),
+            ("rtx-pro-6000", "nvfp4", 1871.2e12),
+            ("a40", "bf16", 149.7e12),
+            ("a30", "bf16", 165e12),
+            ("l4", "fp8", 242e12),
+            ("rtx-4090", "bf16", 165.2e12),
+            ("v100", "fp16", 125e12),
+            ("h100-pcie", "bf16", 756e12),
         ],
     )
     def test_dense_matrix_peaks_of_data_sheets(self, name, precision, expected):
@@ -218,6 +253,20 @@ class TestKnownAnswers:
     )
     def test_vector_peaks_of_data_sheets(self, name, precision, expected):
         assert rate(name, "vector", precision) == expected
+
+    @pytest.mark.parametrize(
+        ("name", "mebibytes"),
+        [
+            ("a100", 40), ("a30", 24), ("a40", 6), ("v100", 6), ("l4", 48), ("l40s", 96),
+            ("rtx-4090", 72), ("rtx-pro-6000", 128), ("h100", 50), ("h800", 50), ("h20", 60),
+            ("gb200", 129.25), ("b300", 129.25), ("gb300", 129.25), ("mi210", 8), ("mi250", 16),
+            ("mi300x", 256), ("mi355x", 256), ("max-1550", 408), ("arc-b60", 18), ("gaudi2", 48),
+            ("gaudi3", 96), ("tpu-v5e", 128), ("tpu-v6e", 128), ("ascend-910b2", 192),
+        ],
+    )  # fmt: skip
+    def test_largest_memory_that_the_cores_share(self, name, mebibytes):
+        shared = [b.capacity.value for b in load_chip(name).buffers if b.per == "chip"]
+        assert max(shared) == mebibytes * 2**20
 
     def test_h200_computes_as_h100(self):
         for peak in load_chip("h100").peaks:

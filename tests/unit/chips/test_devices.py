@@ -25,9 +25,11 @@ def test_a_source_is_a_file_at_a_commit(device):
 
 
 @pytest.mark.parametrize("name", [
-    "NVIDIA H100 PCIe", "NVIDIA H100 NVL", "NVIDIA H100", "NVIDIA H100 80GB HBM3 MIG 1g.10gb",
+    "NVIDIA A100-PCIE-40GB", "NVIDIA GH200 120GB", "NVIDIA GeForce RTX 4090 D", "NVIDIA A40-8Q",
+    "NVIDIA RTX PRO 6000 Blackwell Workstation Edition", "NVIDIA H100 NVL", "NVIDIA H100",
+    "NVIDIA H100 80GB HBM3 MIG 1g.10gb",
     "NVIDIA H800 PCIe", "NVIDIA H20-3e", "NVIDIA H200 NVL", "NVIDIA A100-SXM4-40GB",
-    "NVIDIA A100 80GB PCIe", "NVIDIA L40", "AMD Instinct MI300X VF", "AMD Instinct MI300A",
+    "NVIDIA L40", "AMD Instinct MI300X VF", "AMD Instinct MI300A",
     "Ascend910B2C", "Ascend910B4-1", "Ascend910_9392", "Ascend910_9362", "Ascend910B",
     "Ascend950PR_9599", "AMD EPYC", "simulated", "",
 ])  # fmt: skip

@@ -57,7 +57,32 @@ def test_an_exact_copy_is_not_suspected(name):
     check(SHIPPED[name])
 
 
+def with_note(chip: Chip, precision: str, note: str) -> Chip:
+    peaks = tuple(
+        dataclasses.replace(p, rate=dataclasses.replace(p.rate, note=note))
+        if (p.engine, p.precision) == ("matrix", precision)
+        else p
+        for p in chip.peaks
+    )
+    return dataclasses.replace(chip, peaks=peaks)
+
+
 class TestSparse:
+    def test_a_rate_with_wide_sums_may_be_a_quarter_of_int8_and_any_other_may_not(self):
+        chip = SHIPPED["rtx-4090"]
+        check(chip, besides="rtx-4090")
+        unsaid = with_note(with_note(chip, "bf16", ""), "fp16", "")
+        assert "4 times the 16-bit rate" in refused(unsaid, besides="rtx-4090").message
+
+    def test_fp64_may_be_cut_alone_and_another_format_may_not(self):
+        chip = SHIPPED["h800"]
+        check(chip, besides="h800")
+        assert (
+            chip.peak("vector", "fp64").rate.value < 0.05 * chip.peak("vector", "fp32").rate.value
+        )
+        cut = with_rates(chip, 0.1, "fp8")
+        assert "operations per core and cycle" in refused(cut, besides="h800").message
+
     @pytest.mark.parametrize("name", ["a100", "h100", "mi300x", "ascend-910b3", "l40s", "arc-b60"])
     def test_all_rates_doubled(self, name):
         error = refused(with_rates(SHIPPED[name], 2))

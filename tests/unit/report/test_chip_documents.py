@@ -100,4 +100,9 @@ def test_the_page_says_all_that_the_description_has():
         assert f"| {row.constant} |" in text
     assert "+2930.3 %" in text
     assert "60,000; derived" in text
+
+
+def test_the_page_says_what_is_unknown():
+    page = chip_page(load_chip("tpu-v7"), passed="tpu-v7", via_alias=None, file=None)
+    text = render_markdown(chip_pages_document((page,)))
     assert "clock" in text[text.index("Unknown") :]
