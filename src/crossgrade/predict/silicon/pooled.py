@@ -1,0 +1,79 @@
+"""Kernels of several operations, formats or chips -> one set of parameters for all of them.
+
+As `fitting.fit`, with what is measured in more than one batch of rows. Uses scipy. Must not know
+where rows come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossgrade.predict.silicon.facts import Facts
+from crossgrade.predict.silicon.fitting import SCALE
+from crossgrade.predict.silicon.model import Floats, KernelModel, starting
+from crossgrade.values.kernel import KernelRows
+
+_STEP = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Measured kernels on one chip."""
+
+    rows: KernelRows
+    """With `seconds`."""
+    facts: Facts
+    """The chip, for the rows' format."""
+
+
+def fit_all(
+    model: KernelModel,
+    batches: Sequence[Batch],
+    prior: Mapping[str, float] | None = None,
+    *,
+    starts: int = 2,
+) -> dict[str, float]:
+    """Return the most probable parameters given measured rows of several kinds.
+
+    Args:
+        model: the formula.
+        batches: what was measured.
+        prior: what is believed before; the model's starting values if None.
+        starts: how many searches are begun, the first from the prior, the others beside it.
+
+    Raises:
+        ValueError: no measured rows.
+    """
+    from scipy.optimize import least_squares
+
+    kept = [b for b in batches if b.rows.seconds is not None and len(b.rows)]
+    if not kept:
+        raise ValueError("a fit needs measured rows")
+    believed = {**starting(model), **(prior or {})}
+    names = [p.name for p in model.parameters]
+    centre = np.log([believed[name] for name in names])
+    spread = np.array([p.spread for p in model.parameters])
+    low = np.log([p.low for p in model.parameters])
+    high = np.log([p.high for p in model.parameters])
+    measured = np.log(np.concatenate([b.rows.seconds for b in kept if b.rows.seconds is not None]))
+
+    def residuals(theta: Floats) -> Floats:
+        values = dict(zip(names, np.exp(theta).tolist(), strict=True))
+        totals = [model.terms(b.rows, b.facts, values).total for b in kept]
+        off = (np.log(np.concatenate(totals)) - measured) / SCALE
+        soft = np.sign(off) * np.sqrt(2 * (np.sqrt(1 + off**2) - 1))
+        return np.concatenate([soft, (theta - centre) / spread])
+
+    rng = np.random.default_rng(0)
+    best = None
+    for attempt in range(starts):
+        begin = centre + (rng.normal(0, 1, len(centre)) * spread * 0.5 if attempt else 0.0)
+        begin = np.clip(begin, low + 1e-9, high - 1e-9)
+        found = least_squares(residuals, begin, bounds=(low, high), diff_step=_STEP, max_nfev=60)
+        if best is None or found.cost < best.cost:
+            best = found
+    assert best is not None
+    return dict(zip(names, np.exp(best.x).tolist(), strict=True))
