@@ -29,6 +29,25 @@ class Batch:
     """The chip, for the rows' format."""
 
 
+def seconds_of(batches: Sequence[Batch]) -> Floats:
+    """Return the measured times of all batches, s, one after another.
+
+    Raises:
+        ValueError: rows have no measured time.
+    """
+    times = [b.rows.seconds for b in batches if b.rows.seconds is not None]
+    if len(times) != len(batches):
+        raise ValueError("a batch has no measured times")
+    return np.concatenate(times)
+
+
+def totals(
+    model: KernelModel, batches: Sequence[Batch], values: Mapping[str, float]
+) -> Floats:
+    """Return the modelled times of all batches, s, one after another."""
+    return np.concatenate([model.terms(b.rows, b.facts, values).total for b in batches])
+
+
 def fit_all(
     model: KernelModel,
     batches: Sequence[Batch],
@@ -49,7 +68,7 @@ def fit_all(
     """
     from scipy.optimize import least_squares
 
-    kept = [b for b in batches if b.rows.seconds is not None and len(b.rows)]
+    kept = [b for b in batches if len(b.rows)]
     if not kept:
         raise ValueError("a fit needs measured rows")
     believed = {**starting(model), **(prior or {})}
@@ -58,12 +77,11 @@ def fit_all(
     spread = np.array([p.spread for p in model.parameters])
     low = np.log([p.low for p in model.parameters])
     high = np.log([p.high for p in model.parameters])
-    measured = np.log(np.concatenate([b.rows.seconds for b in kept if b.rows.seconds is not None]))
+    measured = np.log(seconds_of(kept))
 
     def residuals(theta: Floats) -> Floats:
         values = dict(zip(names, np.exp(theta).tolist(), strict=True))
-        totals = [model.terms(b.rows, b.facts, values).total for b in kept]
-        off = (np.log(np.concatenate(totals)) - measured) / SCALE
+        off = (np.log(totals(model, kept, values)) - measured) / SCALE
         soft = np.sign(off) * np.sqrt(2 * (np.sqrt(1 + off**2) - 1))
         return np.concatenate([soft, (theta - centre) / spread])
 

@@ -99,6 +99,10 @@ NOT_READ = {
 """Kernel -> why its rows are left out."""
 
 
+OTHER = "of the other family"
+"""Reason of rows that the reading of the other family holds."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """What a report holds, and what was left out."""
@@ -182,7 +186,7 @@ def _reading(found: Iterable[_Measured], family: Family) -> Reading:
     for row in found:
         mine, other = (MATMUL, VECTOR) if family == "matmul" else (VECTOR, MATMUL)
         if row.kernel not in mine:
-            reason = "of the other family" if row.kernel in other else None
+            reason = OTHER if row.kernel in other else None
             dropped[reason or NOT_READ.get(row.kernel, "a kernel that no rule describes")] += 1
             continue
         op, of_row = _product(row) if family == "matmul" else _motion(row)
