@@ -74,6 +74,32 @@ def cross_validated(
     return Held(predicted=predicted, low=low, high=high, measured=measured)
 
 
+def left_out(
+    model: KernelModel, batches: Sequence[Batch], by: Sequence[str], most: int = 12
+) -> Floats:
+    """Return logarithms of measured over predicted, each row's group left out of its fit.
+
+    Args:
+        model: the formula.
+        batches: measured rows, pooled.
+        by: sizes that make a group.
+        most: parts that are left out in turn; with more groups than that, each is several.
+    """
+    parts = [shares(b.rows, by) for b in batches]
+    groups = np.unique(np.concatenate(parts))
+    order = [np.searchsorted(groups, part) % min(most, len(groups)) for part in parts]
+    every, measured = np.concatenate(order), seconds_of(batches)
+    off = np.full(len(every), np.nan)
+    for i in np.unique(every):
+        kept = [
+            Batch(rows=b.rows.take(o != i), facts=b.facts)
+            for b, o in zip(batches, order, strict=True)
+        ]
+        said = totals(model, batches, fit_all(model, kept, starts=1))
+        off[every == i] = np.log(measured / said)[every == i]
+    return off
+
+
 def band(off: Floats) -> tuple[float, float]:
     """Return the factors of P10 and P90 from logarithms of measured over predicted.
 

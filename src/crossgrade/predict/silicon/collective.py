@@ -1,7 +1,7 @@
 """Time of a collective: messages that follow each other, and bytes through the links.
 
-Ways to do it are compared and the fastest counts: rings, trees and one shot, each with the library's
-protocol for short messages and the one for long ones. `bytes` of a row is the larger of a rank's
+Ways to do it are compared and the fastest counts: rings, trees and one shot, each with a library's
+protocol for short messages and with that for long ones. `bytes` of a row is the larger of a rank's
 two buffers: the tensor of an all-reduce or broadcast, what an all-gather ends with, what a
 reduce-scatter begins with, what an all-to-all sends. Must not know chips or libraries by name.
 """

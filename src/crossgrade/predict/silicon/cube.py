@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crossgrade.predict.silicon.facts import BYTES, Facts
+from crossgrade.predict.silicon.facts import ARITHMETIC, BYTES, Facts
 from crossgrade.predict.silicon.model import Floats, Parameter, Terms
 from crossgrade.values.kernel import Family, KernelRows
 
@@ -97,7 +97,7 @@ PARAMETERS = (
         source="least time of MatMulV2 in ascend.md 5.4, 8.4 us, less its transfer",
     ),
     Parameter(
-        name="floor_int8", unit="1", start=2.4, low=0.8, high=5.0, spread=0.25,
+        name="floor_narrow", unit="1", start=2.4, low=0.8, high=5.0, spread=0.25,
         source="least time of QuantBatchMatmulV3, 15.8 us, less its transfer, over that of bf16",
     ),
     Parameter(
@@ -165,7 +165,7 @@ class Cube:
         total = cut.rounds * joined + panels * values["panel"]
         total += (cut.depth > 1) * _reduction(work, cut.depth, facts, values)
         floor = values["floor"] * values.get(f"floor.{rows.op}", 1.0)
-        floor *= values["floor_int8"] if work.width < 2 else 1.0
+        floor *= values["floor_narrow"] if work.narrow else 1.0
         rate = facts.bandwidth_bytes_per_s * values["memory"]
         return Terms(
             total=floor + np.where(cut.legal, total, np.inf).min(axis=0),
@@ -185,7 +185,13 @@ class _Work:
     n: Floats
     k: Floats
     width: float
+    """Bytes of a weight element."""
+    left: float
+    """Bytes of an activation element."""
+    narrow: bool
+    """Whether both operands have fewer than 16 bits, so that the result is scaled."""
     nd: bool
+    """Whether the weight comes row by row."""
 
     @classmethod
     def of(cls, rows: KernelRows, facts: Facts) -> _Work:
@@ -193,10 +199,18 @@ class _Work:
         # One cube instruction is as deep as its rate says: 16 in bf16, 32 in int8 and fp8.
         step = facts.matrix_flop_per_s / (2 * facts.clock_hz * facts.cores * FRACTAL**2)
         deep = FRACTAL if not math.isfinite(step) else max(round(step), 1)
+        width, weights = BYTES[rows.format], ARITHMETIC[rows.format][1]
+        narrow = width < 2 and bool(weights)
         return cls(
-            batch=batch, m=m, n=n, k=np.ceil(k / deep) * deep, width=BYTES[rows.format],
+            batch=batch,
+            m=m,
+            n=n,
+            k=np.ceil(k / deep) * deep,
+            width=width,
+            left=width if narrow else max(width, 2.0),
+            narrow=narrow,
             nd=not rows.op.endswith("_nz"),
-        )  # fmt: skip
+        )
 
     @property
     def flops(self) -> Floats:
@@ -204,12 +218,12 @@ class _Work:
 
     @property
     def bytes(self) -> Floats:
-        read = (self.m + self.n) * self.k * self.width
+        read = (self.m * self.left + self.n * self.width) * self.k
         return self.batch * (read + self.m * self.n * max(self.width, 2.0))
 
     @property
     def vector_ops(self) -> Floats:
-        return self.batch * self.m * self.n * (DEQUANT if self.width < 2 else 0.0)
+        return self.batch * self.m * self.n * (DEQUANT if self.narrow else 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,18 +278,19 @@ def _pipes(
     flop = facts.matrix_flop_per_s / facts.cores * values["cube"]
     memory = facts.bandwidth_bytes_per_s / facts.cores * values["memory"]
     strided = values["nd"] if work.nd else 1.0
-    load = (cut.rows + cut.columns) * cut.deep * work.width * strided
+    load = (cut.rows * work.left + cut.columns * work.width) * cut.deep * strided
     across = np.ceil(work.n / cut.columns)
-    once = cut.columns / np.minimum(cut.down, cut.busy) + cut.rows / np.minimum(across, cut.busy)
-    fresh = once * cut.deep * work.width * strided
+    once = cut.columns * work.width / np.minimum(cut.down, cut.busy)
+    once = once + cut.rows * work.left / np.minimum(across, cut.busy)
+    fresh = once * cut.deep * strided
     feed = values["feed"] * facts.clock_hz
     cells = cut.rows * cut.columns
     return (
         2 * cells * cut.deep / flop,
         fresh / memory + (load - fresh) / (memory * values["cache"]),
-        cut.deep * work.width * (cut.rows / 2 + cut.columns) / feed,
+        cut.deep * (cut.rows * work.left / 2 + cut.columns * work.width) / feed,
         cells * max(work.width, 2.0) / (memory * values["store"]),
-        cells * (DEQUANT if work.width < 2 else 0.0) * facts.cores / facts.vector_flop_per_s,
+        cells * DEQUANT * facts.cores / facts.vector_flop_per_s if work.narrow else 0.0 * cells,
     )
 
 

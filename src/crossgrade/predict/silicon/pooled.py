@@ -41,9 +41,7 @@ def seconds_of(batches: Sequence[Batch]) -> Floats:
     return np.concatenate(times)
 
 
-def totals(
-    model: KernelModel, batches: Sequence[Batch], values: Mapping[str, float]
-) -> Floats:
+def totals(model: KernelModel, batches: Sequence[Batch], values: Mapping[str, float]) -> Floats:
     """Return the modelled times of all batches, s, one after another."""
     return np.concatenate([model.terms(b.rows, b.facts, values).total for b in batches])
 

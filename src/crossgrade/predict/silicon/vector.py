@@ -123,7 +123,7 @@ class Vector:
 
 
 def _transfer(moved: Floats, facts: Facts, values: Mapping[str, float]) -> Floats:
-    """Return the time of the memory traffic, s: faster out of the cache, slower when it is short."""
+    """Return the time of the memory traffic, s: faster from the cache, slower when short."""
     rate = facts.bandwidth_bytes_per_s * values["memory"]
     full = moved / facts.cache_bytes if facts.cache_bytes > 0 else np.full(len(moved), np.inf)
     # Half of the gain where the traffic is half of the cache; almost none where it fills it twice.

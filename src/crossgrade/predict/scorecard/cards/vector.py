@@ -9,8 +9,8 @@ import numpy as np
 
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.scorecard.cards import tensorcast
-from crossgrade.predict.scorecard.cards.cube import left_out
-from crossgrade.predict.scorecard.held_out import Held, band, cross_validated
+from crossgrade.predict.scorecard.cards.cube import IN_VIEW, omitted
+from crossgrade.predict.scorecard.held_out import Held, band, cross_validated, left_out
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line
 from crossgrade.predict.scorecard.score import score
 from crossgrade.predict.scorecard.sources import ascend, vector_gpu
@@ -24,6 +24,8 @@ from crossgrade.values.kernel import SIZES, KernelRows
 PUBLISHED = "52 % MAPE on 87 rows"
 """TensorCast's formula on the set that perfmodel.md 4.6 names."""
 BYTES = ("bytes_read", "bytes_written")
+QUARTER = 0.25
+"""Share of the sizes that may be fitted on a GPU."""
 POINTS = 8
 """Calibration points per operation of a GPU."""
 NEUSIGHT = Anchor(
@@ -53,7 +55,7 @@ def _die(data: Path) -> Iterator[Line]:
     chip = load_chip(ascend.CHIP)
     batches = [Batch(rows=r, facts=facts_of(chip, r.format)) for r in reading.rows]
     model = Vector(ops=tuple(sorted({b.rows.op for b in batches})))
-    measured, kind = seconds_of(batches), f"vector, CANN 8.5; {left_out(reading)}"
+    measured, kind = seconds_of(batches), f"vector, CANN 8.5; {omitted(reading)}"
     anchor = tensorcast.anchor(batches, PUBLISHED)
     yield Line(
         family="vector", rows_of=kind, chip=chip.name, tier="T0",
@@ -63,7 +65,7 @@ def _die(data: Path) -> Iterator[Line]:
     held = cross_validated(model, batches, SIZES["vector"])
     yield Line(
         family="vector", rows_of=kind, chip=chip.name, tier="T2",
-        split="five folds by sizes, each scored once", score=held.score(),
+        split=f"five folds by sizes, each scored once; {IN_VIEW}", score=held.score(),
         fitted_rows=len(measured) * 4 // 5,
         goals=(Goal(measure="mape", most=0.30),), anchors=(anchor,),
     )  # fmt: skip
@@ -78,7 +80,7 @@ def _die(data: Path) -> Iterator[Line]:
     if asked:
         yield Line(
             family="vector", chip=chip.name, tier="T1",
-            rows_of=f"vector of a DeepSeek-V3.2 step, device not named; {left_out(other)}",
+            rows_of=f"vector of a DeepSeek-V3.2 step, device not named; {omitted(other)}",
             split="fitted on the rows of the 910C die, scored on the other report",
             score=score(totals(model, asked, fit_all(model, batches)), seconds_of(asked)),
             fitted_rows=0,
@@ -117,7 +119,7 @@ def _gpus(
     given = {chip: _calibration(rows[chip], facts[chip]) for chip in rows}
     for chip, of_chip in rows.items():
         asked = [
-            Batch(rows=r.take(halves(r, BYTES)[1]), facts=facts[chip]) for r in of_chip
+            Batch(rows=r.take(halves(r, BYTES, QUARTER)[1]), facts=facts[chip]) for r in of_chip
         ]
         others = [b for other, batches in given.items() if other != chip for b in batches]
         known = [("T0", starting(model), 0, "nothing fitted")]
@@ -127,12 +129,18 @@ def _gpus(
             )
         seen = sum(len(b.rows) for b in given[chip])
         own = fit_all(model, given[chip], starts=1)
-        known.append(("T2", own, seen, f"{POINTS} points per operation from a quarter of the sizes"))
+        known.append(
+            ("T2", own, seen, f"{POINTS} points per operation from a quarter of the sizes")
+        )
+        low, high = band(left_out(model, given[chip], BYTES))
+        measured = seconds_of(asked)
         for tier, values, fitted, split in known:
+            said = totals(model, asked, values)
+            bands = (said * low, said * high) if tier == "T2" else (None, None)
             yield Line(
                 family="vector", rows_of=f"{kind}, {format}", chip=chip, tier=tier,  # type: ignore[arg-type]
                 split=f"{split}; scored on the other three quarters of the sizes",
-                score=score(totals(model, asked, values), seconds_of(asked)),
+                score=score(said, measured, *bands),
                 fitted_rows=fitted, anchors=anchors,
             )  # fmt: skip
 
@@ -140,5 +148,6 @@ def _gpus(
 def _calibration(rows: list[KernelRows], facts: Facts) -> list[Batch]:
     """Return the points that a chip's owner would time."""
     return [
-        Batch(rows=r.take(spread_out(r, halves(r, BYTES)[0], POINTS)), facts=facts) for r in rows
+        Batch(rows=r.take(spread_out(r, halves(r, BYTES, QUARTER)[0], POINTS)), facts=facts)
+        for r in rows
     ]
