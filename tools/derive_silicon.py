@@ -51,7 +51,7 @@ def derived(data: Path) -> str:
     document = {
         "schema": 1,
         "chip": ascend.CHIP,
-        "source": "Ascend/msmodeling@84fec853 and Horacehxw/msModeling@39df672, reports of CANN 8.5",
+        "source": "Ascend/msmodeling@84fec853, Horacehxw/msModeling@39df672, reports of CANN 8.5",
         "licence": "MulanPSL-2.0",
         "families": {
             "matmul": family(Cube(), products),

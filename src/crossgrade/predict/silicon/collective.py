@@ -178,4 +178,5 @@ def _time(
     ramp = 1 + np.sqrt(values["ramp_bytes"] / np.maximum(moved, 1.0))
     through = moved / rate * ramp
     q = values["join"]
-    return (waits**q + through**q) ** (1 / q)
+    time: Floats = (waits**q + through**q) ** (1 / q)
+    return time

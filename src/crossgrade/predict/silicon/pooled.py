@@ -6,7 +6,7 @@ where rows come from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,8 +64,6 @@ def fit_all(
     Raises:
         ValueError: no measured rows.
     """
-    from scipy.optimize import least_squares
-
     kept = [b for b in batches if len(b.rows)]
     if not kept:
         raise ValueError("a fit needs measured rows")
@@ -83,13 +81,28 @@ def fit_all(
         soft = np.sign(off) * np.sqrt(2 * (np.sqrt(1 + off**2) - 1))
         return np.concatenate([soft, (theta - centre) / spread])
 
+    best = _least(residuals, np.stack([centre, spread, low, high]), starts)
+    return dict(zip(names, np.exp(best).tolist(), strict=True))
+
+
+def _least(residuals: Callable[[Floats], Floats], space: Floats, starts: int) -> Floats:
+    """Return where the squares are least, of several searches.
+
+    Args:
+        residuals: logarithms of parameters -> what is squared and summed.
+        space: centre, spread, least and greatest of each logarithm, shape [4, parameters].
+        starts: how many searches; the first begins at the centre.
+    """
+    from scipy.optimize import least_squares
+
+    centre, spread, low, high = space
     rng = np.random.default_rng(0)
-    best = None
+    found = []
     for attempt in range(starts):
         begin = centre + (rng.normal(0, 1, len(centre)) * spread * 0.5 if attempt else 0.0)
         begin = np.clip(begin, low + 1e-9, high - 1e-9)
-        found = least_squares(residuals, begin, bounds=(low, high), diff_step=_STEP, max_nfev=60)
-        if best is None or found.cost < best.cost:
-            best = found
-    assert best is not None
-    return dict(zip(names, np.exp(best.x).tolist(), strict=True))
+        found.append(
+            least_squares(residuals, begin, bounds=(low, high), diff_step=_STEP, max_nfev=60)
+        )
+    best: Floats = min(found, key=lambda result: float(result.cost)).x
+    return best

@@ -129,4 +129,5 @@ def _transfer(moved: Floats, facts: Facts, values: Mapping[str, float]) -> Float
     # Half of the gain where the traffic is half of the cache; almost none where it fills it twice.
     gain = 1 + (values["cache"] - 1) / (1 + (2 * full) ** 2)
     ramp = 1 + np.sqrt(values["ramp_bytes"] / np.maximum(moved, 1.0))
-    return moved / (rate * gain) * ramp
+    time: Floats = moved / (rate * gain) * ramp
+    return time
