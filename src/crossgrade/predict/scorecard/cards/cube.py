@@ -21,8 +21,8 @@ PUBLISHED = "18.6 % MAPE on 63 rows, of which 43 are here"
 """TensorCast's formula on the larger set that perfmodel.md 4.3 names."""
 
 IN_VIEW = "the form of the model was settled with these folds in view"
-"""What a reader must know of a figure over few rows. Of the other report nothing was fitted, but its
-errors were seen too while the form was settled."""
+"""What a reader must know of a figure over few rows. Of the other report nothing was fitted, but
+its errors were seen too while the form was settled."""
 
 
 def lines(data: Path) -> Iterator[Line]:
