@@ -6,7 +6,8 @@ Must not know vendors; what a sheet does not give is NaN, and a model says what 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from crossgrade.predict.rates import matrix_rate, vector_rate
 from crossgrade.values.chip import Chip
@@ -47,6 +48,14 @@ class Facts:
     """Largest cache that all cores share, bytes."""
     link_bytes_per_s: float
     """Scale-up link of one chip, one direction, bytes/s."""
+    link_domain: float = math.nan
+    """Chips that the scale-up link joins; NaN where unknown."""
+    die_link_bytes_per_s: float = math.nan
+    """Die-to-die link of one chip, one direction, bytes/s."""
+    outer_link_bytes_per_s: float = math.nan
+    """Scale-out link of one chip, one direction, bytes/s."""
+    buffers: Mapping[str, float] = field(default_factory=dict)
+    """Name of a buffer of one core (`L0A`, `L0C`, `UB`) -> its capacity, bytes."""
 
 
 def facts_of(chip: Chip, format: str) -> Facts:
@@ -62,7 +71,7 @@ def facts_of(chip: Chip, format: str) -> Facts:
     dtype, weights = ARITHMETIC[format]
     matrix, vector = matrix_rate(chip, dtype, weights), vector_rate(chip, dtype)
     caches = [b.capacity.value for b in chip.buffers if b.per == "chip"]
-    link = chip.link("scale-up")
+    link, die, outer = (chip.link(level) for level in ("scale-up", "die-to-die", "scale-out"))
     return Facts(
         chip=chip.name,
         architecture=chip.architecture,
@@ -73,4 +82,8 @@ def facts_of(chip: Chip, format: str) -> Facts:
         clock_hz=chip.clock.value if chip.clock else math.nan,
         cache_bytes=max(caches, default=math.nan),
         link_bytes_per_s=link.bandwidth.value if link else math.nan,
+        link_domain=float(link.domain) if link and link.domain else math.nan,
+        die_link_bytes_per_s=die.bandwidth.value if die else math.nan,
+        outer_link_bytes_per_s=outer.bandwidth.value if outer else math.nan,
+        buffers={b.name: b.capacity.value for b in chip.buffers if b.per == "core"},
     )

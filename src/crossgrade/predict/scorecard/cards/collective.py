@@ -1,0 +1,192 @@
+"""Lines for collectives: half of the message sizes fitted, the other half scored, by chip.
+
+A size is on one side for every chip, number of ranks and operation. The form of the model (which
+ways, what a peer costs) was settled with both sides of NCCL on a100 and l40s in view; the other
+chips, and the serving stacks' all-reduces, came after. NCCL's and the serving stacks'
+all-reduces inside one node; HCCL's on 910C dies by five folds, as they are few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from crossgrade.chips.loader import load_chip
+from crossgrade.errors import UnknownChip
+from crossgrade.predict.scorecard.held_out import Held, band, cross_validated, left_out
+from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
+from crossgrade.predict.scorecard.score import Floats, Score, score
+from crossgrade.predict.scorecard.sources import ascend, collectives
+from crossgrade.predict.scorecard.splits import halves
+from crossgrade.predict.silicon.along import Along
+from crossgrade.predict.silicon.collective import Collective
+from crossgrade.predict.silicon.facts import Facts, facts_of
+from crossgrade.predict.silicon.model import starting
+from crossgrade.predict.silicon.pooled import Batch, fit_all, seconds_of, totals
+from crossgrade.values.kernel import KernelRows
+
+BY = ("bytes",)
+HALF = 0.5
+"""Share of the message sizes that is fitted."""
+GOALS = {name: (Goal(measure="mape", most=0.10),)
+         for name in ("a100", "h100", "b200", "b300", "gb200")}  # fmt: skip
+NCCL = "NCCL inside one node"
+IN_VIEW = ("a100", "l40s")
+"""Chips whose NCCL rows, scored ones too, were looked at while the form was settled."""
+LIKE = 4.0
+"""Chips whose links differ by no more than this factor tell of each other; a PCIe card does not
+tell of a switch."""
+ALPHA_BETA = Anchor(
+    who="alpha-beta",
+    figure="9.7 to 21.5 %, fitted and scored on the same rows",
+    source="perfmodel.md 4.7, not run here",
+)
+MODEL = Collective()
+
+
+def lines(data: Path) -> Iterator[Line]:
+    """Yield the lines of this family.
+
+    Args:
+        data: the folder of the large data sets.
+    """
+    yield from _node(collectives.nccl(data), NCCL, GOALS)
+    own = collectives.all_reduces(data)
+    graphs = {chip: [r for r in rows if not r.stack.endswith("-eager")]
+              for chip, rows in own.items()}  # fmt: skip
+    yield from _node(graphs, "all-reduces of vLLM, SGLang and TensorRT-LLM in a graph", {})
+    yield from _hccl(data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Side:
+    """One operation of one stack on one chip, cut in two by message size."""
+
+    fitted: Batch
+    scored: Batch
+
+
+def _sides(rows: list[KernelRows], facts: Facts) -> list[_Side]:
+    return [
+        _Side(fitted=Batch(rows=r.take(a), facts=facts), scored=Batch(rows=r.take(b), facts=facts))
+        for r in rows
+        for a, b in [halves(r, BY, fitted=HALF)]
+    ]
+
+
+def _node(
+    rows: Mapping[str, list[KernelRows]], kind: str, goals: Mapping[str, tuple[Goal, ...]]
+) -> Iterator[Line]:
+    """Yield T0, T1, T2 and T3 of each chip that is described, all on the same rows."""
+    sides = {}
+    for chip, of_chip in rows.items():
+        try:
+            sides[chip] = _sides(of_chip, facts_of(load_chip(chip), "bf16"))
+        except UnknownChip:  # a table of a chip that nobody has described
+            continue
+    for chip, mine in sides.items():
+        donors = _alike(chip, sides)
+        sheet = {_key(s.scored.rows): starting(MODEL) for s in mine}
+        fitted = sum(len(s.fitted.rows) for s in mine)
+        said: list[tuple[Tier, Score, int, str]] = [
+            ("T0", _scored(mine, sheet), 0, "nothing fitted"),
+            ("T1", _scored(mine, donors), 0, "fitted on chips with links alike, this one left out"),
+            ("T2", _pooled([_own(s) for s in mine]), fitted, _half(chip, kind)),
+            ("T3", _pooled([_table(s) for s in mine]), fitted,
+             "and the measured ratio interpolated between sizes"),
+        ]  # fmt: skip
+        for tier, result, seen, split in said:
+            yield Line(
+                family="collective", rows_of=kind, chip=chip, tier=tier,
+                split=f"{split}; scored on the other half, by size over chips, ranks, operations",
+                score=result, fitted_rows=seen,
+                goals=goals.get(chip, ()) if tier == "T2" else (), anchors=(ALPHA_BETA,),
+            )  # fmt: skip
+
+
+def _half(chip: str, kind: str) -> str:
+    """Return the split in words, and whether the form was settled with these rows in view."""
+    seen = (chip, kind) in ((name, NCCL) for name in IN_VIEW)
+    return "half of the message sizes fitted" + (", the form settled with all in view" * seen)
+
+
+def _alike(chip: str, sides: Mapping[str, list[_Side]]) -> dict[str, dict[str, float]]:
+    """Return parameters by operation and stack, fitted on the other chips with links alike."""
+    rate = sides[chip][0].fitted.facts.link_bytes_per_s
+    others = [s.fitted for name, of_chip in sides.items() if name != chip for s in of_chip]
+    near = [b for b in others if 1 / LIKE < b.facts.link_bytes_per_s / rate < LIKE] or others
+    return {
+        key: fit_all(MODEL, [b for b in near if _key(b.rows) == key], starts=1)
+        for key in {_key(b.rows) for b in near}
+    }
+
+
+def _key(rows: KernelRows) -> str:
+    return f"{rows.stack} {rows.op}"
+
+
+def _scored(sides: list[_Side], values: Mapping[str, dict[str, float]]) -> Score:
+    """Return the errors of given parameters; an operation without any has no prediction."""
+    said = [
+        totals(MODEL, [side.scored], values[_key(side.scored.rows)])
+        if _key(side.scored.rows) in values
+        else np.full(len(side.scored.rows), np.nan)
+        for side in sides
+    ]
+    return score(np.concatenate(said), seconds_of([side.scored for side in sides]))
+
+
+def _own(side: _Side) -> Held:
+    """Return the scored side from a fit on the fitted side, with a band from left-out sizes."""
+    values = fit_all(MODEL, [side.fitted])
+    off = left_out(MODEL, [side.fitted], BY)
+    return _held(side, totals(MODEL, [side.scored], values), off)
+
+
+def _table(side: _Side) -> Held:
+    """Return the same with the ratio of the fitted side interpolated between its sizes."""
+    values = fit_all(MODEL, [side.fitted])
+    model = totals(MODEL, [side.fitted], values)
+    rows = side.fitted.rows
+    table = Along.of(rows, model, "bytes")
+    said = totals(MODEL, [side.scored], values) * table.ratio(side.scored.rows)
+    off = []
+    for size in np.unique(rows.sizes["bytes"]):
+        mine = rows.sizes["bytes"] == size
+        rest = Along.of(rows.take(~mine), model[~mine], "bytes")
+        off.append(seconds_of([side.fitted])[mine] / (model[mine] * rest.ratio(rows.take(mine))))
+    return _held(side, said, np.log(np.concatenate(off)))
+
+
+def _held(side: _Side, said: Floats, off: Floats) -> Held:
+    low, high = band(off)
+    measured = seconds_of([side.scored])
+    return Held(predicted=said, low=said * low, high=said * high, measured=measured)
+
+
+def _pooled(held: list[Held]) -> Score:
+    """Return the errors over all operations of a chip."""
+    predicted, low, high, measured = (
+        np.concatenate([getattr(h, name) for h in held])
+        for name in ("predicted", "low", "high", "measured")
+    )
+    return Held(predicted=predicted, low=low, high=high, measured=measured).score()
+
+
+def _hccl(data: Path) -> Iterator[Line]:
+    """Yield HCCL on 910C dies: few rows, one set of parameters for all operations."""
+    facts = facts_of(load_chip(ascend.CHIP), "bf16")
+    batches = [Batch(rows=r, facts=facts) for r in ascend.collectives(data).rows]
+    measured, kind = seconds_of(batches), "HCCL 8.5, 8 and 16 dies"
+    yield Line(
+        family="collective", rows_of=kind, chip=ascend.CHIP, tier="T0", split="nothing fitted",
+        score=score(totals(MODEL, batches, starting(MODEL)), measured), fitted_rows=0,
+    )  # fmt: skip
+    yield Line(
+        family="collective", rows_of=kind, chip=ascend.CHIP, tier="T2",
+        split="five folds by size, each scored once",
+        score=cross_validated(MODEL, batches, BY).score(), fitted_rows=len(measured) * 4 // 5,
+    )  # fmt: skip
