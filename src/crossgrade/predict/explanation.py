@@ -27,6 +27,7 @@ from crossgrade.predict.levers import (
 )
 from crossgrade.predict.phase import Execution
 from crossgrade.predict.price import BOUNDS, Floats, HostWork, KernelColumns, Priced
+from crossgrade.values.breakdown import Exchange
 from crossgrade.values.chip import Chip
 from crossgrade.values.evidence import Band
 from crossgrade.values.explanation import (
@@ -175,7 +176,7 @@ def _others(execution: Execution, prices: _EndPrices) -> Iterator[tuple[_Key, Ke
     priced, extra = prices.priced, prices.extra
     e = priced.exchange
     if e is not None:
-        least = _link_time(execution.chip, e.inside_bytes, e.outside_bytes, e.at_once)
+        least = link_seconds(execution.chip, e)
         yield (e.kind, "", "", "collective"), _other(
             prices, lambda p: p.network_s, kernels=e.rounds, roofline_s=least, binds="network",
             moved=e.inside_bytes + e.outside_bytes,
@@ -201,11 +202,11 @@ def _other(
                      saves_s={name: s for name, s in saves.items() if s})  # fmt: skip
 
 
-def _link_time(chip: Chip, inside: float, outside: float, at_once: bool) -> float:
-    """Return what the links of the data sheet permit at the least, s."""
-    links = ((chip.link("scale-up"), inside), (chip.link("scale-out"), outside))
+def link_seconds(chip: Chip, e: Exchange) -> float:
+    """Return the least time that the links of the data sheet permit an exchange, s."""
+    links = ((chip.link("scale-up"), e.inside_bytes), (chip.link("scale-out"), e.outside_bytes))
     times = [moved / link.bandwidth.value for link, moved in links if link and moved]
-    return (max(times, default=0.0)) if at_once else sum(times)
+    return max(times, default=0.0) if e.at_once else sum(times)
 
 
 def _levers(
