@@ -35,7 +35,7 @@ class Items:
     launch_s: float
     """Time that the host takes to launch one item, s; 0 where a captured graph launches."""
     overlaps: bool = False
-    """Whether collectives wait for no kernel and no kernel waits for them."""
+    """Whether collectives wait for nothing, no launch either, and no kernel waits for them."""
     ahead: int = 1
     """How many items the host may be ahead of what runs, at least 1."""
 
@@ -49,29 +49,34 @@ class Times:
     end: Floats
     """End there; a read ends when the host can launch again."""
     launch_start: Floats
-    """Begin of its launch; of the first item the launch for the next execution."""
+    """Begin of its launch; of the first item the launch for the next execution; 0 where nobody
+    launches it."""
     launch_end: Floats
-    """End of its launch."""
+    """End of its launch; 0 where nobody launches it."""
     total: float
     """When everything is done, s."""
 
 
 def schedule(items: Items) -> Times:
     """Return when each item starts and ends."""
-    count, behind = len(items.seconds), items.ahead
+    count, ahead, launch = len(items.seconds), items.ahead, items.launch_s
     start, end = [0.0] * count, [0.0] * count
     launch_start, launch_end = [0.0] * count, [0.0] * count
     reads, collectives = items.is_read.tolist(), items.is_collective.tolist()
     host = device = links = 0.0
+    launched: list[int] = []
     for index, seconds in enumerate(items.seconds.tolist()):
-        ready = 0.0
-        if index:
-            launch_start[index] = max(host, start[index - behind] if index >= behind else 0.0)
-            host = ready = launch_end[index] = launch_start[index] + items.launch_s
         if collectives[index] and items.overlaps:
-            start[index] = max(ready, links)
-        else:
-            start[index] = max(ready, device, 0.0 if items.overlaps else links)
+            start[index] = links
+            links = end[index] = links + seconds
+            continue
+        ready = 0.0
+        if launched:
+            before = start[launched[-ahead]] if len(launched) >= ahead else 0.0
+            launch_start[index] = max(host, before)
+            host = ready = launch_end[index] = launch_start[index] + launch
+        launched.append(index)
+        start[index] = max(ready, device, 0.0 if items.overlaps else links)
         end[index] = start[index] + seconds
         if collectives[index]:
             links = end[index]
@@ -79,9 +84,10 @@ def schedule(items: Items) -> Times:
             device = end[index]
         if reads[index]:
             # The launch of what follows is inside the time of a read.
-            host = end[index] = start[index] + max(seconds - items.launch_s, 0.0)
-    if count:
-        launch_start[0] = max(host, start[max(count - behind, 0)])
-        host = launch_end[0] = launch_start[0] + items.launch_s
+            host = end[index] = start[index] + max(seconds - launch, 0.0)
+    if launched:
+        first, last = launched[0], start[launched[-min(ahead, len(launched))]]
+        launch_start[first] = max(host, last)
+        host = launch_end[first] = launch_start[first] + launch
     return Times(start=np.array(start), end=np.array(end), launch_start=np.array(launch_start),
                  launch_end=np.array(launch_end), total=max(host, device, links))  # fmt: skip

@@ -172,7 +172,7 @@ def _streams(
         module = modules.setdefault(item.module, len(modules))
         kind = kinds.setdefault(item.kind, len(kinds))
         rows[item.stream].append((starts[index], ends[index], kind, module))
-        if items.launch_s:
+        if until > begin:
             name = f"launch {item.kind.name}" + ("" if index else ", next execution")
             launch = SliceKind(name=name, kind="launch", precision="", sizes="", binds="",
                                work=0.0, vector_ops=0.0, bytes=0.0, roofline_s=0.0,
