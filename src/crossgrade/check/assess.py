@@ -104,9 +104,7 @@ def assess_phase(
     return result if told else _untimed(result)
 
 
-def execution_of(
-    prepared: Prepared, chip: Chip, table: SupportTable, layout: Layout
-) -> Execution:
+def execution_of(prepared: Prepared, chip: Chip, table: SupportTable, layout: Layout) -> Execution:
     """Return all that the predicted time of a phase follows from."""
     uses = operator_uses(prepared, table, chip.soc, _shares(prepared, chip, False))
     return Execution(prepared=prepared, chip=chip, layout=layout, dissolved=dissolved_work(uses))

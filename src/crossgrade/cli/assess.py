@@ -89,7 +89,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     is_flag=False,
     flag_value="kernels",
     help="Print where the time goes and what would help instead, or the arithmetic of one number, "
-    "such as decode.time.",
+    "such as decode.time. Put it behind MODEL.",
 )
 @click.option(
     "--trace",

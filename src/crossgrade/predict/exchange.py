@@ -42,7 +42,7 @@ def exchange(
     """
     if layout.split == 1:
         return None
-    a = {name: row.at(end) for name, row in assumptions().items()} | changes
+    a = {name: row.at(end) for name, row in assumptions().items()} | dict(changes)
     reduced = _all_reduce(chip, layout, traffic, a)
     if end == "pessimistic" or not traffic.routed_rounds or traffic.sequences < layout.chips:
         return reduced

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossgrade.predict.assumptions import End
 from crossgrade.predict.breakdown import module_times, peak_used
@@ -97,9 +98,7 @@ def end_pricing(execution: Execution, end: End) -> Pricing:
     return pricing
 
 
-def _stepped(
-    pricing: Pricing, known: Sequence[Knob], chip: Chip, end: End
-) -> Mapping[str, Priced]:
+def _stepped(pricing: Pricing, known: Sequence[Knob], chip: Chip, end: End) -> Mapping[str, Priced]:
     """Return the price after one step of each lever."""
     return {k.name: pricing(*changed([k], chip, end, step=STEPS[k.unit])) for k in known}
 
@@ -138,19 +137,23 @@ def _time(end: KernelEnd | None) -> float:
     return end.time_s if end else 0.0
 
 
+def _grouped(columns: KernelColumns, priced: Priced) -> tuple[dict[_Key, int], NDArray[np.int64]]:
+    """Return what kernels stand for -> its row, and that row per kernel."""
+    keys: dict[_Key, int] = {}
+    described = zip(columns.labels, columns.kinds, columns.module.tolist(), columns.format.tolist(),
+                    strict=True)  # fmt: skip
+    rows = []
+    for label, kind, module, row in described:
+        precision = peak_used(kind, priced.format_rates[row])[1]
+        key = (label, columns.modules[module], precision, kind)
+        rows.append(keys.setdefault(key, len(keys)))
+    return keys, np.array(rows, dtype=np.int64)
+
+
 def _device(execution: Execution, prices: _EndPrices) -> dict[_Key, KernelEnd]:
     """Return the kernels of the device and the host's reads, by what they stand for."""
     columns, priced = prices.columns, prices.priced
-    keys: dict[_Key, int] = {}
-    places, formats = columns.module.tolist(), columns.format.tolist()
-    rows = np.array(
-        [
-            keys.setdefault((label, columns.modules[m],
-                             peak_used(kind, priced.format_rates[f])[1], kind), len(keys))
-            for label, kind, m, f in zip(columns.labels, columns.kinds, places, formats, strict=True)
-        ],
-        dtype=np.int64,
-    )  # fmt: skip
+    keys, rows = _grouped(columns, priced)
     least = roofline(columns, priced, execution.chip, execution.layout.split)
     total = functools.partial(np.bincount, rows, minlength=len(keys))
     bound = np.stack([total(weights=priced.device_s * (priced.bound == b))
@@ -182,12 +185,14 @@ def _others(execution: Execution, prices: _EndPrices) -> Iterator[tuple[_Key, Ke
             moved=e.inside_bytes + e.outside_bytes,
         )  # fmt: skip
     if extra.launches:
-        yield ("launches of composites", "", "", "host"), _other(
-            prices, lambda p: p.composite_launch_s, kernels=extra.launches, binds="launch"
+        yield (
+            ("launches of composites", "", "", "host"),
+            _other(prices, lambda p: p.composite_launch_s, kernels=extra.launches, binds="launch"),
         )
     if extra.reads:
-        yield ("reads of composites", "", "", "host"), _other(
-            prices, lambda p: p.composite_host_s, kernels=extra.reads, binds="host"
+        yield (
+            ("reads of composites", "", "", "host"),
+            _other(prices, lambda p: p.composite_host_s, kernels=extra.reads, binds="host"),
         )
 
 

@@ -157,7 +157,7 @@ def _peaks(columns: KernelColumns, priced: Priced) -> Iterator[tuple[str, str]]:
 def _links(chip: Chip) -> Iterator[tuple[str, Constant]]:
     """Yield the links between chips that an exchange goes through."""
     for level in ("scale-up", "scale-out"):
-        link = chip.link(level)  # type: ignore[arg-type]
+        link = chip.link(level)
         if link is not None:
             yield f"links[{link.level}: {link.name}]", link.bandwidth
 

@@ -159,9 +159,7 @@ class Execution:
         Raises:
             ValueError: the chip's memory bandwidth is unknown.
         """
-        return _priced(
-            self.prepared, self.chip, self.layout, end, self.extra(end), changes
-        )
+        return _priced(self.prepared, self.chip, self.layout, end, self.extra(end), changes)
 
 
 def predict(

@@ -147,7 +147,7 @@ def price(
     Raises:
         ValueError: the chip's memory bandwidth is unknown; ask before.
     """
-    a = rates_at(chip, end) | changes
+    a = rates_at(chip, end) | dict(changes)
     rates, parts = _parts(columns, chip, layout, a)
     slowest = parts.max(axis=0)
     device = a["kernel_floor_s"] + slowest

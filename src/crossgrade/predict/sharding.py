@@ -118,7 +118,7 @@ def sharded_exchange(
     volume, rounds = exchanged_bytes(memory.shares, memory.weights, shard)
     return timed(
         chip,
-        {name: row.at(end) for name, row in assumptions().items()} | changes,
+        {name: row.at(end) for name, row in assumptions().items()} | dict(changes),
         kind=f"collectives of `--shard {shard}`",
         rounds=rounds,
         inside=volume * (members - 1) / members,

@@ -26,15 +26,6 @@ _MOST_SHAPES = 3
 """Shapes of a call that a slice names: two factors and a bias."""
 
 
-def trace_phase(execution: Execution) -> tuple[Schedule, ...]:
-    """Return what each stream does when, at both ends of the band.
-
-    Raises:
-        ValueError: the chip's memory bandwidth is unknown.
-    """
-    return tuple(_Trace(execution, end).schedule() for end in ENDS)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Item:
     """One item of the schedule before it has a time."""
@@ -120,7 +111,7 @@ def _spread(seconds: Floats, rounds: int) -> list[int]:
     due = passed[-1] * np.arange(1, rounds + 1) / rounds
     # What is left of rounding must not push the last one behind the end.
     place = np.searchsorted(passed, due * (1 - 1e-9)).clip(0, len(seconds) - 1)
-    return np.bincount(place, minlength=len(seconds)).tolist()
+    return [int(many) for many in np.bincount(place, minlength=len(seconds))]
 
 
 def _device(

@@ -1,4 +1,4 @@
-"""Schedules as a Chrome trace: the JSON trace event format, which Perfetto and chrome://tracing open.
+"""Schedules as a Chrome trace: the JSON trace event format that Perfetto and chrome://tracing open.
 
 One process per chip, phase and end of the band, one thread per stream, one complete event per
 slice; times in microseconds with nanoseconds behind the point. Source of the format: Google, "Trace

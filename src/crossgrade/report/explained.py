@@ -81,7 +81,7 @@ def _bounds(e: PhaseExplanation) -> Table:
     low, high = e.time_s.low, e.time_s.high
     ends = ((name, share, e.share_by_bound_eager[name]) for name, share in e.share_by_bound.items())
     rows = [
-        (seconds(share * low), percent(share), seconds(eager * high), percent(eager), name)
+        (seconds(share * low), _percent(share), seconds(eager * high), _percent(eager), name)
         for name, share, eager in ends
         if share or eager
     ]
@@ -99,7 +99,7 @@ def _kernels(e: PhaseExplanation, everything: bool) -> Table:
     if rest:
         fused, eager = (sum(end.time_s for k in rest if (end := getattr(k, name)))
                         for name in ("fused", "eager"))  # fmt: skip
-        rows.append((seconds(fused), percent(fused / (e.time_s.low or 1)), seconds(eager), "", "",
+        rows.append((seconds(fused), _percent(fused / (e.time_s.low or 1)), seconds(eager), "", "",
                      "", f"{len(rest)} others: add --all"))  # fmt: skip
     star = f"; *: {prefix}" if prefix else ""
     return Table(
@@ -124,13 +124,18 @@ def _kernel_row(k: KernelExplanation, e: PhaseExplanation, prefix: str) -> tuple
     module = _short(k.module, prefix)
     return (
         seconds(k.fused.time_s) if k.fused else "-",
-        percent(k.fused.time_s / (e.time_s.low or 1)) if k.fused else "-",
+        _percent(k.fused.time_s / (e.time_s.low or 1)) if k.fused else "-",
         seconds(k.eager.time_s) if k.eager else "-",
         told.binds,
         _over_roofline(told),
         count(told.kernels),
         f"{name}, {module}" if module else name,
     )
+
+
+def _percent(share: float) -> str:
+    """Return a share in as few columns as can be."""
+    return percent(share).replace("under ", "<")
 
 
 def _over_roofline(end: KernelEnd) -> str:
@@ -155,8 +160,8 @@ def _parts(e: PhaseExplanation, everything: bool) -> Table:
         title=f"parts of the model (predicted; without collectives{star})",
         columns=("fused", "share", "eager", "share", "part"),
         rows=tuple(
-            (seconds(fused), percent(fused / (e.time_s.low or 1)), seconds(eager),
-             percent(eager / (e.time_s.high or 1)), name)
+            (seconds(fused), _percent(fused / (e.time_s.low or 1)), seconds(eager),
+             _percent(eager / (e.time_s.high or 1)), name)
             for fused, eager, name in rows
         ),
         right=frozenset(range(4)),
@@ -224,7 +229,7 @@ def _saved(v: Lever, e: PhaseExplanation, what: str) -> str:
 
 def _crossover(c: Crossover, levers: Sequence[Lever]) -> str:
     """Return how much more of what binds until something else does."""
-    told = f"{c.end}: {c.binds} binds {percent(c.share)} of the time"
+    told = f"{c.end}: {c.binds} binds {_percent(c.share)} of the time"
     names = " and ".join(lever_title(name) for name in c.grows)
     if not c.grows:
         return f"{told}; no lever gives way to it"
