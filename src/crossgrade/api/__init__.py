@@ -43,8 +43,12 @@ from crossgrade.api.comparing import compare_runs as compare_runs
 from crossgrade.api.comparing import reproduce as reproduce
 from crossgrade.api.diagnosing import doctor as doctor
 from crossgrade.api.diagnosing import render_doctor as render_doctor
+from crossgrade.api.examining import chrome_trace as chrome_trace
+from crossgrade.api.examining import examine as examine
+from crossgrade.api.examining import write_trace as write_trace
 from crossgrade.api.explaining import explain as explain
 from crossgrade.api.explaining import render_pages as render_pages
+from crossgrade.api.files import check_writable as check_writable
 from crossgrade.api.files import write_text as write_text
 from crossgrade.api.keeping import load_record as load_record
 from crossgrade.api.keeping import verify_records as verify_records

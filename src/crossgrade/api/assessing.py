@@ -33,7 +33,7 @@ from crossgrade.values.workload import Phase, Workload
 if TYPE_CHECKING:
     from crossgrade.api.measurements import Measurements
     from crossgrade.capture.run import CaptureSession
-    from crossgrade.predict.phase import Prepared
+    from crossgrade.predict.phase import Execution, Prepared
     from crossgrade.values.capture import Capture
     from crossgrade.values.chip import Chip
     from crossgrade.values.evidence import Constant
@@ -49,6 +49,7 @@ def assess(
     *,
     narrate: Narrate = lambda _: None,
     save_captures: Path | None = None,
+    watch: Callable[[Execution], None] = lambda _: None,
 ) -> Assessment:
     """Return what a model needs, and how it would run, on every chip asked for.
 
@@ -57,6 +58,7 @@ def assess(
         options: chips, phases and sizes.
         narrate: gets one line per step that takes time.
         save_captures: folder that gets each capture as a file, None for no files.
+        watch: gets what each predicted time follows from, by chip and phase.
 
     Raises:
         CrossgradeError: a name or a value is wrong, or the model cannot be built or captured.
@@ -69,7 +71,7 @@ def assess(
             raise BadOption(f"--measured '{folder}' is no folder")
     with contextlib.redirect_stdout(sys.stderr):
         # Results alone go to stdout; the user's factory may print.
-        return _assess(model, options, described, narrate, save_captures)
+        return _assess(model, options, described, narrate, save_captures, watch)
 
 
 def _assess(
@@ -78,6 +80,7 @@ def _assess(
     described: Sequence[tuple[str, Chip]],
     narrate: Narrate,
     save_captures: Path | None,
+    watch: Callable[[Execution], None],
 ) -> Assessment:
     """Build, capture and judge; the options are checked and the chips are known."""
     from crossgrade.workloads.resolve import find_model
@@ -97,6 +100,7 @@ def _assess(
         model=found.ref,
         narrate=narrate,
         folder=save_captures,
+        watch=watch,
         phases=phases,
         measurements=_measurements(found, built, options),
     )
@@ -171,6 +175,7 @@ class _Desk:
     model: Any
     narrate: Narrate
     folder: Path | None
+    watch: Callable[[Execution], None]
     phases: tuple[Phase, ...] = ()
     measurements: Measurements | None = None
     _prepared: dict[Workload, Prepared] = field(default_factory=dict)
@@ -252,7 +257,7 @@ class _Desk:
     def _phase(
         self, prepared: Prepared, described: Chip, table: Any, passed: str
     ) -> PhaseAssessment:
-        from crossgrade.check.assess import assess_phase
+        from crossgrade.check.assess import assess_phase, execution_of
 
         price = self.options.prices.get(passed, self.options.prices.get(described.name))
         result = assess_phase(
@@ -264,6 +269,8 @@ class _Desk:
             weights_format=self.session.built.weights.title,
             shard=self.options.shard,
         )
+        if result.speed is not None:
+            self.watch(execution_of(prepared, described, table, result.layout))
         return self._completed(result, prepared, described)
 
     def _completed(

@@ -24,6 +24,7 @@ from crossgrade.check.training import sharded_findings, training_in_words
 from crossgrade.predict.memory import MemoryNeed
 from crossgrade.predict.phase import (
     UNRATED,
+    Execution,
     Prediction,
     Prepared,
     call_time_shares,
@@ -101,6 +102,12 @@ def assess_phase(
         capture_digest="",
     )
     return result if told else _untimed(result)
+
+
+def execution_of(prepared: Prepared, chip: Chip, table: SupportTable, layout: Layout) -> Execution:
+    """Return all that the predicted time of a phase follows from."""
+    uses = operator_uses(prepared, table, chip.soc, _shares(prepared, chip, False))
+    return Execution(prepared=prepared, chip=chip, layout=layout, dissolved=dissolved_work(uses))
 
 
 def _untimed(result: PhaseAssessment) -> PhaseAssessment:

@@ -85,8 +85,17 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 @click.option("--all", "everything", is_flag=True, help="List every finding.")
 @click.option(
     "--explain",
-    metavar="PHASE.NUMBER",
-    help="Print the arithmetic of one number instead, such as decode.time.",
+    metavar="[PHASE.NUMBER]",
+    is_flag=False,
+    flag_value="kernels",
+    help="Print where the time goes and what would help instead, or the arithmetic of one number, "
+    "such as decode.time. Put it behind MODEL.",
+)
+@click.option(
+    "--trace",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write when each kernel runs, as a Chrome trace for Perfetto; packed if it ends in .gz.",
 )
 @click.option(
     "--compare",
@@ -116,7 +125,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
               help="Also write each capture there.")  # fmt: skip
 def command(model: str, as_json: bool, everything: bool, out: Path | None, no_record: bool,
             save_captures: Path | None, explain: str | None, compare: Path | None,
-            html: Path | None, markdown: Path | None, sarif: Path | None,
+            html: Path | None, markdown: Path | None, sarif: Path | None, trace: Path | None,
             **asked: Any) -> int:  # fmt: skip
     """Assess MODEL on chips that need not be here.
 
@@ -128,7 +137,8 @@ def command(model: str, as_json: bool, everything: bool, out: Path | None, no_re
     crossgrade assess ./my-model --on ascend-910b2 --phase train --tokens 2048
     crossgrade assess my_package.model:make --on mi300x --json
     crossgrade assess qwen3-8b --on ascend-910b2 --on h200 --html report.html
-    crossgrade assess qwen3-8b --on ascend-910b2 --explain decode.time
+    crossgrade assess qwen3-8b --on ascend-910b2 --explain
+    crossgrade assess qwen3-8b --on ascend-910b2 --trace qwen3-8b.json.gz
 
     Exit codes: 0 it runs; 1 blocked; 2 wrong usage or input; 3 unknown; 130 interrupted.
     """
@@ -136,20 +146,27 @@ def command(model: str, as_json: bool, everything: bool, out: Path | None, no_re
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from crossgrade import api
 
-    if explain:
-        api.number_named(explain)
-    files = _files(html=html, markdown=markdown, sarif=sarif)
+    number = explain if explain != "kernels" else None
+    if number is not None:
+        api.number_named(number)
+    files = _files(html=html, markdown=markdown, sarif=sarif, trace=trace)
+    if trace is not None:
+        api.check_writable(trace)
     earlier = api.earlier_record(compare) if compare else None
     options = api.AssessOptions(**asked)
-    assessment = api.assess(model, options, narrate=narrate, save_captures=save_captures)
+    kernels = explain == "kernels"
+    examination = api.examine(model, options, explain=kernels, trace=trace is not None,
+                              narrate=narrate, save_captures=save_captures)  # fmt: skip
+    assessment = examination.assessment
     changes = api.compare(assessment, earlier) if earlier else None
-    derivations = api.derivations(assessment, explain) if explain else ()
+    derivations = api.derivations(assessment, number) if number is not None else ()
     text = api.render(
         assessment,
         as_json=as_json,
         everything=everything,
         changes=changes,
         derivations=derivations,
+        explanations=examination.explanations if kernels else None,
         **screen(),
     )
     click.echo(text, nl=False)
@@ -158,7 +175,10 @@ def command(model: str, as_json: bool, everything: bool, out: Path | None, no_re
     tasks: dict[str, Callable[[], Path]] = {
         kind: partial(_report, kind, path, assessment, line, changes)
         for kind, path in files.items()
+        if kind != "trace"
     }
+    if trace is not None:
+        tasks["trace"] = lambda: api.write_trace(trace, api.chrome_trace(examination, line))
     if not no_record:
         tasks = {"record": partial(api.write_record, model, options, assessment, out), **tasks}
     done = [written(*task) for task in tasks.items()]

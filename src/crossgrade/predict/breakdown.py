@@ -48,7 +48,7 @@ def breakdown(columns: KernelColumns, priced: Priced) -> EndBreakdown:
         columns.labels, columns.kinds, columns.format.tolist(), priced.bound.tolist(), strict=True
     )
     found = [
-        keys.setdefault((label, kind, *_peak(kind, priced.format_rates[f]), b), len(keys))
+        keys.setdefault((label, kind, *peak_used(kind, priced.format_rates[f]), b), len(keys))
         for label, kind, f, b in described
     ]
     rows = np.array(found, dtype=np.int64)
@@ -66,7 +66,7 @@ def breakdown(columns: KernelColumns, priced: Priced) -> EndBreakdown:
     )
 
 
-def _peak(kind: str, rates: tuple[Rate, Rate]) -> tuple[str, str]:
+def peak_used(kind: str, rates: tuple[Rate, Rate]) -> tuple[str, str]:
     """Return engine and precision of the peak that a kernel of this class runs at."""
     if kind in ("host", "collective"):
         return "", ""

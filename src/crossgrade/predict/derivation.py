@@ -65,6 +65,7 @@ def number_named(number: str, phases: Sequence[Phase] = PHASES) -> tuple[Phase, 
     phase = next((p for p in phases if p == asked), None)
     if phase is None or name not in NUMBERS:
         hint = f"PHASE.NUMBER with {', '.join(phases)} and {', '.join(NUMBERS)}"
+        hint += "; or no value, which explains kernels and what would help"
         raise BadOption(f"--explain {number}", hint=hint)
     return phase, name
 

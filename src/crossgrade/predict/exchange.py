@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from crossgrade.predict.assumptions import End, assumptions
 from crossgrade.values.breakdown import Exchange
@@ -30,15 +31,18 @@ class Traffic:
     """Sequences; an all-to-all needs as many as chips to split the rest evenly."""
 
 
-def exchange(chip: Chip, layout: Layout, traffic: Traffic, end: End) -> Exchange | None:
+def exchange(
+    chip: Chip, layout: Layout, traffic: Traffic, end: End,
+    changes: Mapping[str, float] = MappingProxyType({}),
+) -> Exchange | None:  # fmt: skip
     """Return the exchange of an even split; None on one chip or without a known link.
 
     The cheaper of two splits at the optimistic end, the all-reduce of tensor parallelism at the
-    other, which every model allows.
+    other, which every model allows. `changes` are assumed rates in place of the shipped ones.
     """
     if layout.split == 1:
         return None
-    a = {name: row.at(end) for name, row in assumptions().items()}
+    a = {name: row.at(end) for name, row in assumptions().items()} | dict(changes)
     reduced = _all_reduce(chip, layout, traffic, a)
     if end == "pessimistic" or not traffic.routed_rounds or traffic.sequences < layout.chips:
         return reduced

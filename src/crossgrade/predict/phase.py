@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -129,6 +130,38 @@ def prepare(capture: Capture) -> Prepared:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One phase on one layout of one chip: all that its time follows from."""
+
+    prepared: Prepared
+    """The capture with its kernels."""
+    chip: Chip
+    """The chip."""
+    layout: Layout
+    """How many of them, and how they share the work."""
+    dissolved: HostWork = NO_HOST_WORK
+    """What composites add there in eager execution."""
+
+    def extra(self, end: End) -> HostWork:
+        """Return what the host does beyond the captured calls at one end of the band."""
+        return NO_HOST_WORK if end == "optimistic" else self.dissolved
+
+    def priced(
+        self, end: End, changes: Mapping[str, float] = MappingProxyType({})
+    ) -> tuple[KernelColumns, Priced]:
+        """Return the kernels of one end and their price.
+
+        Args:
+            end: which end of the band.
+            changes: assumed rates in place of the shipped ones, by name.
+
+        Raises:
+            ValueError: the chip's memory bandwidth is unknown.
+        """
+        return _priced(self.prepared, self.chip, self.layout, end, self.extra(end), changes)
+
+
 def predict(
     prepared: Prepared, chip: Chip, layout: Layout, dissolved: HostWork = NO_HOST_WORK
 ) -> Prediction:
@@ -143,8 +176,9 @@ def predict(
     Raises:
         ValueError: the chip's memory bandwidth is unknown.
     """
-    fused, low = _priced(prepared, chip, layout, "optimistic", NO_HOST_WORK)
-    eager, high = _priced(prepared, chip, layout, "pessimistic", dissolved)
+    execution = Execution(prepared=prepared, chip=chip, layout=layout, dissolved=dissolved)
+    fused, low = execution.priced("optimistic")
+    eager, high = execution.priced("pessimistic")
     tokens = prepared.capture.workload.items * layout.copies
     slowest = max(high.total_s, low.total_s)
     fast, slow = (tokens / s if s else 0.0 for s in (low.total_s, slowest))
@@ -172,11 +206,16 @@ def predict(
 
 
 def _priced(
-    prepared: Prepared, chip: Chip, layout: Layout, end: End, dissolved: HostWork
-) -> tuple[KernelColumns, Priced]:
+    prepared: Prepared, chip: Chip, layout: Layout, end: End, dissolved: HostWork,
+    changes: Mapping[str, float] = MappingProxyType({}),
+) -> tuple[KernelColumns, Priced]:  # fmt: skip
     """Return one end of the band with its kernels as one chip group runs them.
 
-    Data-parallel chips exchange what their sharding asks for.
+    Data-parallel chips exchange what their sharding asks for. `changes` are assumed rates to take
+    in place of the shipped ones, by name.
+
+    Raises:
+        ValueError: the chip's memory bandwidth is unknown.
     """
     fused = end == "optimistic"
     columns = prepared.fused_columns if fused else prepared.eager_columns
@@ -185,8 +224,10 @@ def _priced(
         kernels = prepared.fused if fused else prepared.eager
         calls = tuple(k.calls[0] for k in kernels)
         columns = columns_per_chip(columns, calls, prepared.capture, layout.shard, layout.dp)
-        exchange = sharded_exchange(chip, prepared.memory, layout.shard, layout.dp, end)
-    return columns, price(columns, chip, layout, prepared.traffic, end, dissolved, exchange)
+        exchange = sharded_exchange(chip, prepared.memory, layout.shard, layout.dp, end, changes)
+    return columns, price(
+        columns, chip, layout, prepared.traffic, end, dissolved, exchange, changes
+    )
 
 
 def unrated_share(prepared: Prepared, chip: Chip) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,24 +135,26 @@ def price(
     end: End,
     extra: HostWork = NO_HOST_WORK,
     covered: Exchange | None = None,
+    changes: Mapping[str, float] = MappingProxyType({}),
 ) -> Priced:
     """Return the time of one execution at one end of the band.
 
     `covered`: collectives that may overlap with computing, in place of those of ideal shards.
+    `changes`: assumed rates to take in place of the shipped ones, by name.
     t = floor + max(work / (P e), vector_ops / (V e), bytes / (B e)); formula of the roofline model
     (Williams et al., CACM 2009) with a constant per launch.
 
     Raises:
         ValueError: the chip's memory bandwidth is unknown; ask before.
     """
-    a = rates_at(chip, end)
+    a = rates_at(chip, end) | dict(changes)
     rates, parts = _parts(columns, chip, layout, a)
     slowest = parts.max(axis=0)
     device = a["kernel_floor_s"] + slowest
     bound = _bound(columns, parts, a)
     times = np.where(columns.is_host, a["host_sync_s"], np.maximum(device, a["host_launch_s"]))
     by_bound = {name: float(times[bound == i].sum()) for i, name in enumerate(BOUNDS)}
-    said = covered or exchange(chip, layout, traffic, end)
+    said = covered or exchange(chip, layout, traffic, end, changes)
     network = said.seconds if said else 0.0
     if covered is not None:
         network = _uncovered_s(covered.seconds, sum(by_bound.values()), end)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -100,12 +102,14 @@ def exchanged_bytes(shares: TrainingShares, weights: float, shard: Shard) -> tup
 
 
 def sharded_exchange(
-    chip: Chip, memory: MemoryNeed, shard: Shard, chips: int, end: End
-) -> Exchange | None:
+    chip: Chip, memory: MemoryNeed, shard: Shard, chips: int, end: End,
+    changes: Mapping[str, float] = MappingProxyType({}),
+) -> Exchange | None:  # fmt: skip
     """Return a lower bound of the collectives per step; None on one chip or without a known link.
 
     Of V bytes, (m-1)/m pass through the link of a scale-up domain of m chips, and the share of one
     of its chips, V/m, through the link between d domains, (d-1)/d of it. Both at the same time.
+    `changes` are assumed rates in place of the shipped ones.
     """
     if chips == 1:
         return None
@@ -114,7 +118,7 @@ def sharded_exchange(
     volume, rounds = exchanged_bytes(memory.shares, memory.weights, shard)
     return timed(
         chip,
-        {name: row.at(end) for name, row in assumptions().items()},
+        {name: row.at(end) for name, row in assumptions().items()} | dict(changes),
         kind=f"collectives of `--shard {shard}`",
         rounds=rounds,
         inside=volume * (members - 1) / members,
