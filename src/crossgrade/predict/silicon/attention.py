@@ -1,0 +1,279 @@
+"""Seconds of an attention kernel: tiles of scores spread over cores, joined with memory traffic.
+
+One unit is what one core works on: a block of queries of one head (prefill), or all that one KV
+head serves, over a part of the keys (decode). Units share the matrix engine, the vector engine
+(exponentials) and memory, each with an efficiency; one unit more than cores costs a wave. Whether
+the queries of a group share a unit, and how well a kernel does with a head size, differs between
+kernels (FlashAttention 2, 3 and 4, FlashInfer, TensorRT-LLM, Triton); these are parameters, and
+which kernel runs follows from head size, window and format, so no name of a kernel is needed.
+Must not know chips or kernels by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossgrade.predict.silicon.facts import BYTES, Facts
+from crossgrade.predict.silicon.model import Floats, Parameter, Terms
+from crossgrade.values.kernel import Family, KernelRows
+
+Values = Mapping[str, float]
+QUERY_TILE, KEY_TILE = 128.0, 128.0
+"""Queries and keys of one tile: FlashAttention 2 and 3, hdim 128 (Dao, 2023; Shah et al., 2024)."""
+DECODE_TILE = 16.0
+"""Query rows of one tile where few are new: the least that a matrix instruction takes (PTX mma)."""
+SPLIT_KEYS = 256.0
+"""Fewest keys that a decode kernel gives to one split: two tiles."""
+HEADS = (64.0, 128.0, 192.0, 256.0, 512.0)
+"""Head sizes that have a parameter; between them it is interpolated, 128 is the reference."""
+_STEEP = 6.0
+"""How sharply traffic leaves the cache: a loop over more than it holds evicts what comes next."""
+_ENGINES = 3.0
+"""Exponent of the join of matrix and vector engine inside a unit, which overlap."""
+
+
+def _parameter(
+    name: str, start: float, low: float, high: float, spread: float, source: str, unit: str = "1"
+) -> Parameter:
+    return Parameter(
+        name=name, unit=unit, start=start, low=low, high=high, spread=spread, source=source
+    )
+
+
+_COMMON = (
+    _parameter("floor", 8e-6, 1e-6, 4e-4, 0.5, "least row of a serving engine's operator", "s"),
+    _parameter("unit", 1.5e-6, 1e-8, 5e-5, 0.8, "start and end of one block of threads", "s"),
+    _parameter("sequence", 5e-9, 1e-11, 1e-5, 2.0, "metadata of one sequence", "s"),
+    _parameter("join", 2.0, 1.0, 8.0, 0.5, "soft maximum, as of matmul"),
+    _parameter("tail", 0.5, 0.02, 1.0, 0.8, "half of a started wave is lost"),
+    _parameter("cache_boost", 3.0, 1.0, 12.0, 0.4, "cache over device memory bandwidth"),
+    _parameter("cores", 132.0, 16.0, 512.0, 0.15, "108 to 160 are described; used if not told"),
+    _parameter("cache", 7e7, 1e6, 1e9, 0.4, "40 to 126 MiB are described; used if not told", "bytes"),
+    _parameter("cache_share", 0.7, 0.1, 2.0, 0.4, "part of the cache that a loop keeps"),
+)
+_SIZES = tuple(
+    _parameter(f"head_{size:.0f}", start, 0.05, 4.0, 0.4, f"speed at head size {size:.0f} over 128")
+    for size, start in zip(HEADS, (0.9, 1.0, 0.9, 0.8, 0.6), strict=True)
+    if size != 128  # noqa: PLR2004
+)
+
+
+def visible(rows: KernelRows) -> Floats:
+    """Return the (query, key) pairs of one head of one sequence that are not masked.
+
+    Query i of n (from 1) sees min(keys - n + i, window) positions: a sum of two runs.
+    """
+    n, keys, limit = (rows.sizes[k] for k in ("queries", "keys", "window"))
+    limit = np.where(limit > 0, limit, np.inf)
+    rising = np.clip(limit - (keys - n), 0.0, n)
+    # The first `rising` queries see one position more each; all others see the window.
+    ramp = rising * (keys - n) + rising * (rising + 1) / 2
+    return ramp + np.where(n > rising, n - rising, 0.0) * np.where(np.isinf(limit), 0.0, limit)
+
+
+def resident(bytes_: Floats, facts: Facts, values: Values) -> Floats:
+    """Return the share of traffic that the shared cache serves, 0 to 1.
+
+    Rows are measured in a loop over the same tensors, and a layer's cache entries were just
+    written: what fits stays.
+    """
+    size = facts.cache_bytes if np.isfinite(facts.cache_bytes) else values["cache"]
+    full = size * values["cache_share"]
+    return np.asarray(1 / (1 + (bytes_ / full) ** _STEEP))
+
+
+def memory(bytes_: Floats, busy: Floats, facts: Facts, values: Values) -> Floats:
+    """Return seconds of traffic; `busy` is the share of cores that ask for it, 0 to 1."""
+    boost = 1 + (values["cache_boost"] - 1) * resident(bytes_, facts, values)
+    rate = facts.bandwidth_bytes_per_s * values["memory_efficiency"] * boost
+    return np.asarray(bytes_ / (rate * np.sqrt(busy)))
+
+
+def head_speed(rows: KernelRows, values: Values) -> Floats:
+    """Return the speed at each row's head size over that at 128."""
+    known = np.log([values.get(f"head_{size:.0f}", 1.0) for size in HEADS])
+    size = (rows.sizes["qk_size"] + rows.sizes["v_size"]) / 2
+    return np.exp(np.interp(np.log(size), np.log(HEADS), known))
+
+
+def join(first: Floats, second: Floats, exponent: float) -> Floats:
+    """Return a soft maximum: the sum at exponent 1, the greater one at a large exponent."""
+    top = np.maximum(np.maximum(first, second), 1e-30)
+    return np.asarray(
+        top * ((first / top) ** exponent + (second / top) ** exponent) ** (1 / exponent)
+    )
+
+
+def cores_of(facts: Facts, values: Values) -> float:
+    """Return the number of cores, as described or else as believed."""
+    return facts.cores if np.isfinite(facts.cores) else values["cores"]
+
+
+def stretched(units: Floats, cores: float, tail: float) -> Floats:
+    """Return how much longer units take than if they could be spread evenly over all cores.
+
+    Fewer units than cores leave cores idle; above, a started wave costs a part of a full one.
+    """
+    waves = units / cores
+    started = np.ceil(waves - 1e-9) / waves
+    return np.asarray(np.where(waves < 1, started, started**tail))
+
+
+def engines(
+    pairs: Floats, rows: KernelRows, facts: Facts, values: Values
+) -> tuple[Floats, Floats]:
+    """Return seconds of all cores for products, and for exponentials (0 for an unknown rate)."""
+    speed = head_speed(rows, values)
+    flop = 2 * pairs * (rows.sizes["qk_size"] + rows.sizes["v_size"])
+    matrix = flop / (facts.matrix_flop_per_s * values["matrix_efficiency"] * speed)
+    if not np.isfinite(facts.vector_flop_per_s):
+        return matrix, np.zeros_like(matrix)
+    return matrix, pairs * values["score_ops"] / facts.vector_flop_per_s
+
+
+def spread(
+    engine: Floats, units: Floats, waits: Floats, last: Floats, cores: float, tail: float
+) -> Floats:
+    """Return seconds of units on cores: the even share, its waves, and the longest unit.
+
+    Args:
+        engine: time of all units, if all cores share it evenly, s.
+        units: how many there are.
+        waits: what one unit spends beside engines, s.
+        last: length of the longest unit over that of the mean one.
+        cores: how many share them.
+        tail: see `stretched`.
+    """
+    even = engine + units * waits / cores
+    longest = even * cores / units * last
+    return np.maximum(even * stretched(units, cores, tail), longest)
+
+
+def units_of(blocks: Floats, packed: Floats, share: Floats | float) -> Floats:
+    """Return units when a `share` of the way (by logarithm) goes from `blocks` to `packed`."""
+    return np.asarray(blocks ** (1 - share) * packed**share)
+
+
+def traffic(rows: KernelRows, seen: Floats) -> Floats:
+    """Return bytes of queries, result and each KV head's `seen` keys and values, once."""
+    s = rows.sizes
+    both = s["qk_size"] + s["v_size"]
+    return np.asarray(
+        s["batch"] * (s["heads"] * s["queries"] * 2.0 + s["kv_heads"] * seen * BYTES[rows.format])
+        * both
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """Attention of many new positions, causal, with a window or cached positions before them."""
+
+    @property
+    def name(self) -> str:
+        """Return `causal-tiles`."""
+        return "causal-tiles"
+
+    @property
+    def family(self) -> Family:
+        """Return `attention`."""
+        return "attention"
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Return what differs between chips and kernels."""
+        return (
+            _parameter("matrix_efficiency", 0.6, 0.05, 2.5, 0.3, "0.5-0.75: FlashAttention 2, 3"),
+            _parameter("score_ops", 16.0, 0.5, 80.0, 0.6, "one exponential takes 16 FLOP of issue"),
+            _parameter("memory_efficiency", 0.6, 0.1, 1.2, 0.3, "queries and cache also copied"),
+            _parameter("packing", 0.2, 0.01, 1.0, 1.0, "FlashAttention 3 packs a group, 2 not"),
+            _parameter("block", 3e-7, 1e-9, 5e-6, 0.8, "one step over keys that hides nothing", "s"),
+            *_COMMON,
+            *_SIZES,
+        )
+
+    def terms(self, rows: KernelRows, facts: Facts, values: Values) -> Terms:
+        """Return the time of each row; without a vector rate, exponentials take no time.
+
+        Args:
+            rows: attention, `queries` new positions each.
+            facts: the chip.
+            values: parameter name -> value.
+        """
+        s = rows.sizes
+        group = s["heads"] / s["kv_heads"]
+        per_head = s["batch"] * s["heads"] * np.ceil(s["queries"] / QUERY_TILE)
+        per_group = s["batch"] * s["kv_heads"] * np.ceil(s["queries"] * group / QUERY_TILE)
+        units = units_of(per_head, per_group, values["packing"])
+        limit = np.where(s["window"] > 0, s["window"], np.inf)
+        depth = visible(rows) / s["queries"] + (QUERY_TILE + KEY_TILE) / 4
+        matrix, vector = engines(units * QUERY_TILE * depth, rows, facts, values)
+        # A block of the last queries sees the most keys, and no core can share it.
+        last = np.maximum(np.minimum(s["keys"], limit + QUERY_TILE) / depth, 1.0)
+        waits = values["unit"] + values["block"] * depth / KEY_TILE
+        cores = cores_of(facts, values)
+        engine = join(matrix, vector, _ENGINES)
+        busy = spread(engine, units, waits, last, cores, values["tail"])
+        bytes_ = traffic(rows, np.minimum(s["keys"], limit + s["queries"]))
+        moved = memory(bytes_, np.minimum(1.0, units / cores), facts, values)
+        floor = values["floor"] + values["sequence"] * s["batch"]
+        total = join(busy, moved, values["join"]) + floor
+        return Terms(total=total, compute=matrix, vector=vector, memory=moved, floor=floor)
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """Attention of one or few new positions per sequence over its cache."""
+
+    @property
+    def name(self) -> str:
+        """Return `split-keys`."""
+        return "split-keys"
+
+    @property
+    def family(self) -> Family:
+        """Return `attention`."""
+        return "attention"
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Return what differs between chips and kernels."""
+        return (
+            _parameter("matrix_efficiency", 0.3, 0.02, 2.0, 0.5, "few queries fill few tiles"),
+            _parameter("score_ops", 16.0, 0.5, 80.0, 0.6, "one exponential takes 16 FLOP of issue"),
+            _parameter("memory_efficiency", 0.8, 0.1, 1.2, 0.2, "0.7-0.9: own fits, streaming"),
+            _parameter("unpacked", 0.02, 0.01, 1.0, 1.0, "decode kernels pack a group"),
+            _parameter("unpacked_window", 0.1, 0.01, 1.0, 2.0, "FlashAttention 2 does not there"),
+            _parameter("block", 5e-7, 1e-9, 5e-6, 0.8, "latency of one step over 128 keys", "s"),
+            _parameter("split", 2e-6, 1e-8, 5e-5, 0.8, "second kernel that joins the parts", "s"),
+            *_COMMON,
+            *_SIZES,
+        )
+
+    def terms(self, rows: KernelRows, facts: Facts, values: Values) -> Terms:
+        """Return the time of each row; without a vector rate, exponentials take no time.
+
+        Args:
+            rows: attention, `queries` new positions each.
+            facts: the chip.
+            values: parameter name -> value.
+        """
+        s = rows.sizes
+        seen = np.where(s["window"] > 0, np.minimum(s["keys"], s["window"]), s["keys"])
+        group = s["queries"] * s["heads"] / s["kv_heads"]
+        share = np.where(s["window"] > 0, values["unpacked_window"], values["unpacked"])
+        per_group = s["batch"] * s["kv_heads"] * np.ceil(group / DECODE_TILE)
+        units = units_of(per_group, s["batch"] * s["heads"] * s["queries"], share)
+        cores = cores_of(facts, values)
+        splits = np.clip(cores / units, 1.0, np.maximum(1.0, seen / SPLIT_KEYS))
+        matrix, vector = engines(units * DECODE_TILE * seen, rows, facts, values)
+        waits = values["unit"] + values["block"] * np.ceil(seen / KEY_TILE) / splits
+        one = np.ones_like(seen)
+        engine, asked = join(matrix, vector, _ENGINES), units * splits
+        busy = spread(engine, asked, waits, one, cores, values["tail"])
+        moved = memory(traffic(rows, seen), np.minimum(1.0, asked / cores), facts, values)
+        floor = values["floor"] + values["sequence"] * s["batch"]
+        total = join(busy, moved, values["join"]) + floor + values["split"] * (1 - 1 / splits)
+        return Terms(total=total, compute=matrix, vector=vector, memory=moved, floor=floor)
