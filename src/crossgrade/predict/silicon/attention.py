@@ -55,7 +55,7 @@ _COMMON = (
     _parameter("cache_share", 0.7, 0.1, 2.0, 0.4, "part of the cache that a loop keeps"),
 )
 _SIZES = tuple(
-    _parameter(f"head_{size:.0f}", start, 0.05, 4.0, 0.4, f"speed at head size {size:.0f} over 128")
+    _parameter(f"head_{size:.0f}", start, 0.02, 5.0, 0.5, f"speed at head size {size:.0f} over 128")
     for size, start in zip(HEADS, (0.9, 1.0, 0.9, 0.8, 0.6), strict=True)
     if size != 128  # noqa: PLR2004
 )
@@ -126,9 +126,8 @@ def engines(
     pairs: Floats, rows: KernelRows, facts: Facts, values: Values
 ) -> tuple[Floats, Floats]:
     """Return seconds of all cores for products, and for exponentials (0 for an unknown rate)."""
-    speed = head_speed(rows, values)
     flop = 2 * pairs * (rows.sizes["qk_size"] + rows.sizes["v_size"])
-    matrix = flop / (facts.matrix_flop_per_s * values["matrix_efficiency"] * speed)
+    matrix = flop / (facts.matrix_flop_per_s * values["matrix_efficiency"])
     if not np.isfinite(facts.vector_flop_per_s):
         return matrix, np.zeros_like(matrix)
     return matrix, pairs * values["score_ops"] / facts.vector_flop_per_s
@@ -167,6 +166,19 @@ def traffic(rows: KernelRows, seen: Floats) -> Floats:
     )  # fmt: skip
 
 
+def stored(rows: KernelRows, values: Values) -> Floats:
+    """Return bytes that kernels before attention move: new positions into the cache, queries cast.
+
+    A serving engine's operator writes new keys and values to the cache first; where the cache is
+    narrower than 16 bits, queries may be converted too.
+    """
+    s, wide = rows.sizes, BYTES[rows.format]
+    new = s["batch"] * s["queries"]
+    cast = values["converted"] * (2.0 + wide) if wide < 2 else 0.0  # noqa: PLR2004
+    kept = values["stored"] * (2.0 + wide) * (s["qk_size"] + s["v_size"])
+    return np.asarray(new * (s["kv_heads"] * kept + s["heads"] * s["qk_size"] * cast))
+
+
 @dataclass(frozen=True, slots=True)
 class Prefill:
     """Attention of many new positions, causal, with a window or cached positions before them."""
@@ -189,6 +201,9 @@ class Prefill:
             _parameter("score_ops", 16.0, 0.5, 80.0, 0.6, "one exponential takes 16 FLOP of issue"),
             _parameter("memory_efficiency", 0.6, 0.1, 1.2, 0.3, "queries and cache also copied"),
             _parameter("packing", 0.2, 0.01, 1.0, 1.0, "FlashAttention 3 packs a group, 2 not"),
+            _parameter("packing_one", 0.9, 0.01, 1.0, 1.0, "one query: a decode kernel runs"),
+            _parameter("stored", 1.0, 0.05, 4.0, 0.5, "new keys and values are read and written"),
+            _parameter("converted", 0.5, 0.05, 4.0, 1.0, "some kernels take queries as the cache is"),
             _parameter("block", 3e-7, 1e-9, 5e-6, 0.8, "one step over keys that hides nothing", "s"),
             *_COMMON,
             *_SIZES,
@@ -206,7 +221,8 @@ class Prefill:
         group = s["heads"] / s["kv_heads"]
         per_head = s["batch"] * s["heads"] * np.ceil(s["queries"] / QUERY_TILE)
         per_group = s["batch"] * s["kv_heads"] * np.ceil(s["queries"] * group / QUERY_TILE)
-        units = units_of(per_head, per_group, values["packing"])
+        packing = np.where(s["queries"] > 1, values["packing"], values["packing_one"])
+        units = units_of(per_head, per_group, packing)
         limit = np.where(s["window"] > 0, s["window"], np.inf)
         depth = visible(rows) / s["queries"] + (QUERY_TILE + KEY_TILE) / 4
         matrix, vector = engines(units * QUERY_TILE * depth, rows, facts, values)
@@ -215,12 +231,13 @@ class Prefill:
         waits = values["unit"] + values["block"] * depth / KEY_TILE
         cores = cores_of(facts, values)
         engine = join(matrix, vector, _ENGINES)
-        busy = spread(engine, units, waits, last, cores, values["tail"])
+        busy = spread(engine, units, waits, last, cores, values["tail"]) / head_speed(rows, values)
         bytes_ = traffic(rows, np.minimum(s["keys"], limit + s["queries"]))
         moved = memory(bytes_, np.minimum(1.0, units / cores), facts, values)
+        kept = memory(stored(rows, values), np.ones_like(units), facts, values)
         floor = values["floor"] + values["sequence"] * s["batch"]
-        total = join(busy, moved, values["join"]) + floor
-        return Terms(total=total, compute=matrix, vector=vector, memory=moved, floor=floor)
+        total = join(busy, moved, values["join"]) + kept + floor
+        return Terms(total=total, compute=matrix, vector=vector, memory=moved + kept, floor=floor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +289,41 @@ class Decode:
         waits = values["unit"] + values["block"] * np.ceil(seen / KEY_TILE) / splits
         one = np.ones_like(seen)
         engine, asked = join(matrix, vector, _ENGINES), units * splits
-        busy = spread(engine, asked, waits, one, cores, values["tail"])
+        busy = spread(engine, asked, waits, one, cores, values["tail"]) / head_speed(rows, values)
         moved = memory(traffic(rows, seen), np.minimum(1.0, asked / cores), facts, values)
         floor = values["floor"] + values["sequence"] * s["batch"]
         total = join(busy, moved, values["join"]) + floor + values["split"] * (1 - 1 / splits)
         return Terms(total=total, compute=matrix, vector=vector, memory=moved, floor=floor)
+
+
+SCALES: Mapping[str, Mapping[str, float]] = {
+    "prefill": {"batch": 0.15, "kv_units": 0.5, "units": 0.4, "group": 0.25, "length": 2.0,
+                "head": 1.0, "window": 0.15, "single": 0.25},
+    "decode": {"batch": 0.3, "kv_units": 0.5, "units": 0.2, "group": 0.125, "length": 0.5,
+               "head": 1.0, "window": 0.3, "single": 0.5},
+}  # fmt: skip
+"""Correlation lengths of what the formula leaves over, as steps per doubling, by operation.
+
+Chosen by coordinate search on the rows of one chip (RTX PRO 6000), and used on all.
+"""
+
+
+def features(rows: KernelRows) -> Floats:
+    """Return the coordinates in which the formula's error is smooth, shape [kernels, 8].
+
+    Batch and heads are interchangeable where units are alike, so their products stand beside them.
+    """
+    s, scale = rows.sizes, SCALES[rows.op]
+    group = s["heads"] / s["kv_heads"]
+    length = s["queries"] if rows.op == "prefill" else s["keys"]
+    columns = {
+        "batch": s["batch"],
+        "kv_units": s["batch"] * s["kv_heads"],
+        "units": s["batch"] * s["heads"],
+        "group": group,
+        "length": length,
+        "head": (s["qk_size"] + s["v_size"]) / 2,
+        "window": np.where(s["window"] > 0, s["window"], 2.0**20),
+        "single": np.where(group == 1, 2.0, 1.0),
+    }
+    return np.stack([scale[name] * np.log2(column) for name, column in columns.items()], axis=1)
