@@ -264,6 +264,9 @@ class Decode:
             _parameter("unpacked", 0.02, 0.01, 1.0, 1.0, "decode kernels pack a group"),
             _parameter("unpacked_window", 0.1, 0.01, 1.0, 2.0, "FlashAttention 2 does not there"),
             _parameter("block", 5e-7, 1e-9, 5e-6, 0.8, "latency of one step over 128 keys", "s"),
+            _parameter(
+                "swap", 3e-7, 1e-8, 2e-5, 1.5, "FlashAttention 2 copies packed queries back", "s"
+            ),
             _parameter("split", 2e-6, 1e-8, 5e-5, 0.8, "second kernel that joins the parts", "s"),
             *_COMMON,
             *_SIZES,
@@ -292,7 +295,10 @@ class Decode:
         busy = spread(engine, asked, waits, one, cores, values["tail"]) / head_speed(rows, values)
         moved = memory(traffic(rows, seen), np.minimum(1.0, asked / cores), facts, values)
         floor = values["floor"] + values["sequence"] * s["batch"]
-        total = join(busy, moved, values["join"]) + floor + values["split"] * (1 - 1 / splits)
+        # Of one sequence, packed queries are a view; of several they are copied, as is the result.
+        swapped = values["swap"] * ((s["batch"] > 1) & (s["heads"] > s["kv_heads"])) * (1 - share)
+        around = floor + swapped + values["split"] * (1 - 1 / splits)
+        total = join(busy, moved, values["join"]) + around
         return Terms(total=total, compute=matrix, vector=vector, memory=moved, floor=floor)
 
 
