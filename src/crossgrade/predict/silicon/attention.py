@@ -202,8 +202,10 @@ class Prefill:
             _parameter("memory_efficiency", 0.6, 0.1, 1.2, 0.3, "queries and cache also copied"),
             _parameter("packing", 0.2, 0.01, 1.0, 1.0, "FlashAttention 3 packs a group, 2 not"),
             _parameter("packing_one", 0.9, 0.01, 1.0, 1.0, "one query: a decode kernel runs"),
-            _parameter("stored", 1.0, 0.05, 4.0, 0.5, "new keys and values are read and written"),
-            _parameter("converted", 0.5, 0.05, 4.0, 1.0, "some kernels take queries as the cache is"),
+            _parameter("stored", 1.0, 0.5, 2.0, 0.2, "new keys and values are read and written"),
+            _parameter("converted", 0.5, 0.05, 2.0, 0.7, "some kernels take queries as the cache is"),
+            _parameter("token", 1e-7, 1e-9, 2e-5, 1.0, "1 us for a block, ten at once on a core", "s"),
+            _parameter("token_head", 1e-8, 1e-10, 2e-6, 1.5, "a narrower cache: each head scaled", "s"),
             _parameter("block", 3e-7, 1e-9, 5e-6, 0.8, "one step over keys that hides nothing", "s"),
             *_COMMON,
             *_SIZES,
@@ -235,6 +237,8 @@ class Prefill:
         bytes_ = traffic(rows, np.minimum(s["keys"], limit + s["queries"]))
         moved = memory(bytes_, np.minimum(1.0, units / cores), facts, values)
         kept = memory(stored(rows, values), np.ones_like(units), facts, values)
+        scaled = s["kv_heads"] * values["token_head"] if BYTES[rows.format] < 2 else 0.0  # noqa: PLR2004
+        kept = kept + s["batch"] * s["queries"] * (values["token"] + scaled) / cores
         floor = values["floor"] + values["sequence"] * s["batch"]
         total = join(busy, moved, values["join"]) + kept + floor
         return Terms(total=total, compute=matrix, vector=vector, memory=moved + kept, floor=floor)
