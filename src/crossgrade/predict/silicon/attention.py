@@ -134,21 +134,20 @@ def engines(
 
 
 def spread(
-    engine: Floats, units: Floats, waits: Floats, last: Floats, cores: float, tail: float
+    engine: Floats, units: Floats, last: Floats, cores: float, values: Values
 ) -> Floats:
     """Return seconds of units on cores: the even share, its waves, and the longest unit.
 
     Args:
         engine: time of all units, if all cores share it evenly, s.
         units: how many there are.
-        waits: what one unit spends beside engines, s.
         last: length of the longest unit over that of the mean one.
         cores: how many share them.
-        tail: see `stretched`.
+        values: parameter name -> value.
     """
-    even = engine + units * waits / cores
-    longest = even * cores / units * last
-    return np.maximum(even * stretched(units, cores, tail), longest)
+    even = engine + units * values["unit"] / cores
+    longest = engine * cores / units * last + values["unit"]
+    return np.maximum(even * stretched(units, cores, values["tail"]), longest)
 
 
 def units_of(blocks: Floats, packed: Floats, share: Floats | float) -> Floats:
@@ -230,13 +229,16 @@ class Prefill:
         matrix, vector = engines(units * QUERY_TILE * depth, rows, facts, values)
         # A block of the last queries sees the most keys, and no core can share it.
         last = np.maximum(np.minimum(s["keys"], limit + QUERY_TILE) / depth, 1.0)
-        waits = values["unit"] + values["block"] * depth / KEY_TILE
         cores = cores_of(facts, values)
-        engine = join(matrix, vector, _ENGINES)
-        busy = spread(engine, units, waits, last, cores, values["tail"]) / head_speed(rows, values)
+        # Steps over keys are work like that of the engines; the longest unit has more of them.
+        steps = values["block"] * units * depth / KEY_TILE / cores
+        engine = join(matrix, vector, _ENGINES) + steps
+        even = spread(engine, units, last, cores, values)
+        busy = even / head_speed(rows, values)
         bytes_ = traffic(rows, np.minimum(s["keys"], limit + s["queries"]))
-        moved = memory(bytes_, np.minimum(1.0, units / cores), facts, values)
-        kept = memory(stored(rows, values), np.ones_like(units), facts, values)
+        every = np.ones_like(units)
+        moved = memory(bytes_, every, facts, values)
+        kept = memory(stored(rows, values), every, facts, values)
         scaled = s["kv_heads"] * values["token_head"] if BYTES[rows.format] < 2 else 0.0  # noqa: PLR2004
         kept = kept + s["batch"] * s["queries"] * (values["token"] + scaled) / cores
         floor = values["floor"] + values["sequence"] * s["batch"]
@@ -291,17 +293,19 @@ class Decode:
         per_group = s["batch"] * s["kv_heads"] * np.ceil(group / DECODE_TILE)
         units = units_of(per_group, s["batch"] * s["heads"] * s["queries"], share)
         cores = cores_of(facts, values)
-        splits = np.clip(cores / units, 1.0, np.maximum(1.0, seen / SPLIT_KEYS))
+        most = np.maximum(1.0, seen / SPLIT_KEYS)
+        splits = np.clip(cores / units, 1.0, most)
         matrix, vector = engines(units * DECODE_TILE * seen, rows, facts, values)
-        waits = values["unit"] + values["block"] * np.ceil(seen / KEY_TILE) / splits
-        one = np.ones_like(seen)
-        engine, asked = join(matrix, vector, _ENGINES), units * splits
-        busy = spread(engine, asked, waits, one, cores, values["tail"]) / head_speed(rows, values)
+        steps = values["block"] * units * np.maximum(1.0, seen / KEY_TILE) / cores
+        engine, asked = join(matrix, vector, _ENGINES) + steps, units * splits
+        even = spread(engine, asked, np.ones_like(seen), cores, values)
+        busy = even / head_speed(rows, values)
         moved = memory(traffic(rows, seen), np.minimum(1.0, asked / cores), facts, values)
         floor = values["floor"] + values["sequence"] * s["batch"]
         # Of one sequence, packed queries are a view; of several they are copied, as is the result.
         swapped = values["swap"] * ((s["batch"] > 1) & (s["heads"] > s["kv_heads"])) * (1 - share)
-        around = floor + swapped + values["split"] * (1 - 1 / splits)
+        # Whether a cache may be split is decided by its length, so the join is paid for anyway.
+        around = floor + swapped + values["split"] * (1 - 1 / most)
         total = join(busy, moved, values["join"]) + around
         return Terms(total=total, compute=matrix, vector=vector, memory=moved, floor=floor)
 
