@@ -35,29 +35,32 @@ _ENGINES = 3.0
 """Exponent of the join of matrix and vector engine inside a unit, which overlap."""
 
 
-def _parameter(
+def parameter(
     name: str, start: float, low: float, high: float, spread: float, source: str, unit: str = "1"
 ) -> Parameter:
+    """Return a parameter, in one line."""
     return Parameter(
         name=name, unit=unit, start=start, low=low, high=high, spread=spread, source=source
     )
 
 
-_COMMON = (
-    _parameter("floor", 8e-6, 1e-6, 4e-4, 0.5, "least row of a serving engine's operator", "s"),
-    _parameter("unit", 1.5e-6, 1e-8, 5e-5, 0.8, "start and end of one block of threads", "s"),
-    _parameter("sequence", 5e-9, 1e-11, 1e-5, 2.0, "metadata of one sequence", "s"),
-    _parameter("join", 2.0, 1.0, 8.0, 0.5, "soft maximum, as of matmul"),
-    _parameter("tail", 0.5, 0.02, 1.0, 0.8, "half of a started wave is lost"),
-    _parameter("cache_boost", 3.0, 1.0, 12.0, 0.4, "cache over device memory bandwidth"),
-    _parameter("cores", 132.0, 16.0, 512.0, 0.15, "108 to 160 are described; used if not told"),
-    _parameter("cache", 7e7, 1e6, 1e9, 0.4, "40 to 126 MiB are described; used if not told", "bytes"),
-    _parameter("cache_share", 0.7, 0.1, 2.0, 0.4, "part of the cache that a loop keeps"),
+COMMON = (
+    parameter("floor", 8e-6, 1e-6, 4e-4, 0.5, "least row of a serving engine's operator", "s"),
+    parameter("unit", 1.5e-6, 1e-8, 5e-5, 0.8, "start and end of one block of threads", "s"),
+    parameter("sequence", 5e-9, 1e-11, 1e-5, 2.0, "metadata of one sequence", "s"),
+    parameter("join", 2.0, 1.0, 8.0, 0.5, "soft maximum, as of matmul"),
+    parameter("tail", 0.5, 0.02, 1.0, 0.8, "half of a started wave is lost"),
+    parameter("cache_boost", 3.0, 1.0, 12.0, 0.4, "cache over device memory bandwidth"),
+    parameter("cores", 132.0, 16.0, 512.0, 0.15, "108 to 160 are described; used if not told"),
+    parameter(
+        "cache", 7e7, 1e6, 1e9, 0.4, "40 to 126 MiB are described; used if not told", "bytes"
+    ),
+    parameter("cache_share", 0.7, 0.1, 2.0, 0.4, "part of the cache that a loop keeps"),
 )
 _SIZES = tuple(
-    _parameter(f"head_{size:.0f}", start, 0.02, 5.0, 0.5, f"speed at head size {size:.0f} over 128")
+    parameter(f"head_{size:.0f}", start, 0.02, 5.0, 0.5, f"speed at head size {size:.0f} over 128")
     for size, start in zip(HEADS, (0.9, 1.0, 0.9, 0.8, 0.6), strict=True)
-    if size != 128  # noqa: PLR2004
+    if size != 128
 )
 
 
@@ -71,7 +74,8 @@ def visible(rows: KernelRows) -> Floats:
     rising = np.clip(limit - (keys - n), 0.0, n)
     # The first `rising` queries see one position more each; all others see the window.
     ramp = rising * (keys - n) + rising * (rising + 1) / 2
-    return ramp + np.where(n > rising, n - rising, 0.0) * np.where(np.isinf(limit), 0.0, limit)
+    flat = np.where(n > rising, n - rising, 0.0) * np.where(np.isinf(limit), 0.0, limit)
+    return np.asarray(ramp + flat)
 
 
 def resident(bytes_: Floats, facts: Facts, values: Values) -> Floats:
@@ -122,9 +126,7 @@ def stretched(units: Floats, cores: float, tail: float) -> Floats:
     return np.asarray(np.where(waves < 1, started, started**tail))
 
 
-def engines(
-    pairs: Floats, rows: KernelRows, facts: Facts, values: Values
-) -> tuple[Floats, Floats]:
+def engines(pairs: Floats, rows: KernelRows, facts: Facts, values: Values) -> tuple[Floats, Floats]:
     """Return seconds of all cores for products, and for exponentials (0 for an unknown rate)."""
     flop = 2 * pairs * (rows.sizes["qk_size"] + rows.sizes["v_size"])
     matrix = flop / (facts.matrix_flop_per_s * values["matrix_efficiency"])
@@ -133,9 +135,7 @@ def engines(
     return matrix, pairs * values["score_ops"] / facts.vector_flop_per_s
 
 
-def spread(
-    engine: Floats, units: Floats, last: Floats, cores: float, values: Values
-) -> Floats:
+def spread(engine: Floats, units: Floats, last: Floats, cores: float, values: Values) -> Floats:
     """Return seconds of units on cores: the even share, its waves, and the longest unit.
 
     Args:
@@ -173,7 +173,7 @@ def stored(rows: KernelRows, values: Values) -> Floats:
     """
     s, wide = rows.sizes, BYTES[rows.format]
     new = s["batch"] * s["queries"]
-    cast = values["converted"] * (2.0 + wide) if wide < 2 else 0.0  # noqa: PLR2004
+    cast = values["converted"] * (2.0 + wide) if wide < 2 else 0.0
     kept = values["stored"] * (2.0 + wide) * (s["qk_size"] + s["v_size"])
     return np.asarray(new * (s["kv_heads"] * kept + s["heads"] * s["qk_size"] * cast))
 
@@ -196,17 +196,23 @@ class Prefill:
     def parameters(self) -> tuple[Parameter, ...]:
         """Return what differs between chips and kernels."""
         return (
-            _parameter("matrix_efficiency", 0.6, 0.05, 2.5, 0.3, "0.5-0.75: FlashAttention 2, 3"),
-            _parameter("score_ops", 16.0, 0.5, 80.0, 0.6, "one exponential takes 16 FLOP of issue"),
-            _parameter("memory_efficiency", 0.6, 0.1, 1.2, 0.3, "queries and cache also copied"),
-            _parameter("packing", 0.2, 0.01, 1.0, 1.0, "FlashAttention 3 packs a group, 2 not"),
-            _parameter("packing_one", 0.9, 0.01, 1.0, 1.0, "one query: a decode kernel runs"),
-            _parameter("stored", 1.0, 0.5, 2.0, 0.2, "new keys and values are read and written"),
-            _parameter("converted", 0.5, 0.05, 2.0, 0.7, "some kernels take queries as the cache is"),
-            _parameter("token", 1e-7, 1e-9, 2e-5, 1.0, "1 us for a block, ten at once on a core", "s"),
-            _parameter("token_head", 1e-8, 1e-10, 2e-6, 1.5, "a narrower cache: each head scaled", "s"),
-            _parameter("block", 3e-7, 1e-9, 5e-6, 0.8, "one step over keys that hides nothing", "s"),
-            *_COMMON,
+            parameter("matrix_efficiency", 0.6, 0.05, 2.5, 0.3, "0.5-0.75: FlashAttention 2, 3"),
+            parameter("score_ops", 16.0, 0.5, 80.0, 0.6, "one exponential takes 16 FLOP of issue"),
+            parameter("memory_efficiency", 0.6, 0.1, 1.2, 0.3, "queries and cache also copied"),
+            parameter("packing", 0.2, 0.01, 1.0, 1.0, "FlashAttention 3 packs a group, 2 not"),
+            parameter("packing_one", 0.9, 0.01, 1.0, 1.0, "one query: a decode kernel runs"),
+            parameter("stored", 1.0, 0.5, 2.0, 0.2, "new keys and values are read and written"),
+            parameter(
+                "converted", 0.5, 0.05, 2.0, 0.7, "some kernels take queries as the cache is"
+            ),
+            parameter(
+                "token", 1e-7, 1e-9, 2e-5, 1.0, "1 us for a block, ten at once on a core", "s"
+            ),
+            parameter(
+                "token_head", 1e-8, 1e-10, 2e-6, 1.5, "a narrower cache: each head scaled", "s"
+            ),
+            parameter("block", 3e-7, 1e-9, 5e-6, 0.8, "one step over keys that hides nothing", "s"),
+            *COMMON,
             *_SIZES,
         )
 
@@ -239,7 +245,7 @@ class Prefill:
         every = np.ones_like(units)
         moved = memory(bytes_, every, facts, values)
         kept = memory(stored(rows, values), every, facts, values)
-        scaled = s["kv_heads"] * values["token_head"] if BYTES[rows.format] < 2 else 0.0  # noqa: PLR2004
+        scaled = s["kv_heads"] * values["token_head"] if BYTES[rows.format] < 2 else 0.0
         kept = kept + s["batch"] * s["queries"] * (values["token"] + scaled) / cores
         floor = values["floor"] + values["sequence"] * s["batch"]
         total = join(busy, moved, values["join"]) + kept + floor
@@ -264,17 +270,17 @@ class Decode:
     def parameters(self) -> tuple[Parameter, ...]:
         """Return what differs between chips and kernels."""
         return (
-            _parameter("matrix_efficiency", 0.3, 0.02, 2.0, 0.5, "few queries fill few tiles"),
-            _parameter("score_ops", 16.0, 0.5, 80.0, 0.6, "one exponential takes 16 FLOP of issue"),
-            _parameter("memory_efficiency", 0.8, 0.1, 1.2, 0.2, "0.7-0.9: own fits, streaming"),
-            _parameter("unpacked", 0.02, 0.01, 1.0, 1.0, "decode kernels pack a group"),
-            _parameter("unpacked_window", 0.1, 0.01, 1.0, 2.0, "FlashAttention 2 does not there"),
-            _parameter("block", 5e-7, 1e-9, 5e-6, 0.8, "latency of one step over 128 keys", "s"),
-            _parameter(
+            parameter("matrix_efficiency", 0.3, 0.02, 2.0, 0.5, "few queries fill few tiles"),
+            parameter("score_ops", 16.0, 0.5, 80.0, 0.6, "one exponential takes 16 FLOP of issue"),
+            parameter("memory_efficiency", 0.8, 0.1, 1.2, 0.2, "0.7-0.9: own fits, streaming"),
+            parameter("unpacked", 0.02, 0.01, 1.0, 1.0, "decode kernels pack a group"),
+            parameter("unpacked_window", 0.1, 0.01, 1.0, 2.0, "FlashAttention 2 does not there"),
+            parameter("block", 5e-7, 1e-9, 5e-6, 0.8, "latency of one step over 128 keys", "s"),
+            parameter(
                 "swap", 3e-7, 1e-8, 2e-5, 1.5, "FlashAttention 2 copies packed queries back", "s"
             ),
-            _parameter("split", 2e-6, 1e-8, 5e-5, 0.8, "second kernel that joins the parts", "s"),
-            *_COMMON,
+            parameter("split", 2e-6, 1e-8, 5e-5, 0.8, "second kernel that joins the parts", "s"),
+            *COMMON,
             *_SIZES,
         )
 

@@ -24,7 +24,8 @@ BYTES: dict[str, float] = {
     "nvfp4": 0.5625, "mxfp4": 0.53125, "int8_wo": 1.0, "int4_wo": 0.5,
     "bf16_kv_fp8": 1.0,
 }  # fmt: skip
-"""Format of kernel rows -> bytes of one stored weight (of attention: cache) element, with scales."""
+"""Format of kernel rows -> bytes of one stored weight, or of attention one cached, element, scales
+included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

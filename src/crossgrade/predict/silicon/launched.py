@@ -32,7 +32,7 @@ class Launched:
         if rows.launched is None:
             return cls({(1.0, False): ""})
         seen: dict[Shape, dict[str, int]] = {}
-        shapes = np.stack([rows.sizes["qk_size"], rows.sizes["queries"] == 1], axis=1)
+        shapes = np.stack([_head(rows), rows.sizes["queries"] == 1], axis=1)
         for shape in np.unique(shapes, axis=0):
             at = (shapes == shape).all(axis=1)
             names, counts = np.unique(rows.launched[at], return_counts=True)
@@ -45,7 +45,13 @@ class Launched:
         known = list(self.names)
         size = np.log([shape[0] for shape in known])
         one = np.array([shape[1] for shape in known])
-        off = np.abs(np.log(rows.sizes["qk_size"])[:, None] - size[None])
+        off = np.abs(np.log(_head(rows))[:, None] - size[None])
         # Head size decides; of two as near, the one with as many queries.
         off = off + 1e-3 * ((rows.sizes["queries"] == 1)[:, None] != one[None])
-        return np.array([self.names[shape] for shape in known])[off.argmin(axis=1)]
+        names: NDArray[np.str_] = np.array([self.names[shape] for shape in known])
+        return np.asarray(names[off.argmin(axis=1)])
+
+
+def _head(rows: KernelRows) -> NDArray[np.float64]:
+    """Return the size of a head; of latent attention, that of the latent."""
+    return rows.sizes["qk_size"] if "qk_size" in rows.sizes else rows.sizes["rank"]

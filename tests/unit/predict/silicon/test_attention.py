@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossgrade.predict.silicon.attention import Decode, Prefill, features, traffic, visible
@@ -37,6 +37,7 @@ def seconds(of: KernelRows, chip: Facts = CHIP, **values: float) -> np.ndarray:
     return model.terms(of, chip, {**starting(model), **values}).total
 
 
+@settings(deadline=None)
 @given(
     queries=st.integers(1, 300), past=st.integers(0, 300), window=st.sampled_from([0, 1, 7, 128])
 )
@@ -67,6 +68,7 @@ def test_more_queries_never_take_less(past: int) -> None:
     assert (np.diff(time) >= -1e-9 * time[1:]).all()
 
 
+@settings(deadline=None)
 @given(keys=st.integers(1, 100_000), batch=st.integers(1, 256), window=st.integers(1, 20_000))
 def test_a_window_never_slows_decode(keys: int, batch: int, window: int) -> None:
     same = {"unpacked": 0.05, "unpacked_window": 0.05}
@@ -75,15 +77,15 @@ def test_a_window_never_slows_decode(keys: int, batch: int, window: int) -> None
     assert with_one[0] <= without[0] * (1 + 1e-9)
 
 
+@settings(deadline=None)
 @given(
     queries=st.integers(1, 8192), past=st.integers(0, 8192), window=st.sampled_from([1, 128, 1024])
 )
 def test_a_window_never_slows_prefill(queries: int, past: int, window: int) -> None:
     sizes = {"queries": queries, "keys": queries + past}
-    assert (
-        seconds(rows("prefill", window=window, **sizes))[0]
-        <= seconds(rows("prefill", **sizes))[0] * (1 + 1e-9)
-    )
+    assert seconds(rows("prefill", window=window, **sizes))[0] <= seconds(rows("prefill", **sizes))[
+        0
+    ] * (1 + 1e-9)
 
 
 def test_decode_of_a_long_cache_is_no_faster_than_its_bytes() -> None:
@@ -127,7 +129,9 @@ def test_an_unknown_peak_is_not_made_up() -> None:
 
 def test_queries_that_are_not_packed_cost_a_unit_each() -> None:
     windowed = rows("decode", batch=1024.0, window=128.0, heads=64.0, keys=4096.0)
-    assert seconds(windowed, unpacked_window=1.0)[0] > 3 * seconds(windowed, unpacked_window=0.01)[0]
+    assert (
+        seconds(windowed, unpacked_window=1.0)[0] > 3 * seconds(windowed, unpacked_window=0.01)[0]
+    )
 
 
 def test_features_tell_apart_what_differs_and_only_that() -> None:

@@ -1,7 +1,9 @@
 """Attention: prefill and decode of one layer, on head configurations that were not fitted.
 
-Rows are split by (heads, KV heads, head size, window). T0, T1 and T2 are scored on the three
-quarters of configurations that may not be fitted; T3 on five folds, each configuration once.
+Rows are split by (heads, KV heads, head size, window), latent attention by its heads. T0, T1 and T2
+are scored on the configurations that may not be fitted (three quarters; of the eight numbers of
+heads that latent attention has, the six other than 32 and 64); T3 on five folds, each configuration
+once.
 """
 
 from __future__ import annotations
@@ -15,26 +17,51 @@ import numpy as np
 from crossgrade.chips.loader import chip_names, load_chip
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
 from crossgrade.predict.scorecard.score import Score, score
-from crossgrade.predict.scorecard.sources.aiconfigurator_attention import ATTENTION, attention
-from crossgrade.predict.scorecard.splits import folds, halves, shares, spread_out
+from crossgrade.predict.scorecard.sources.aiconfigurator_attention import (
+    LATENT,
+    attention,
+    latent,
+)
+from crossgrade.predict.scorecard.splits import Mask, folds, halves, shares, spread_out
 from crossgrade.predict.silicon.attention import Decode, Prefill, features, traffic, visible
-from crossgrade.predict.silicon.attention_table import AttentionTable, Prediction, thinned
+from crossgrade.predict.silicon.attention_table import (
+    AttentionTable,
+    Features,
+    Prediction,
+    thinned,
+)
 from crossgrade.predict.silicon.facts import Facts, facts_of
 from crossgrade.predict.silicon.fitting import fit
+from crossgrade.predict.silicon.latent import Latent
+from crossgrade.predict.silicon.latent import features as latent_features
 from crossgrade.predict.silicon.model import Floats, KernelModel, starting
-from crossgrade.values.kernel import KernelRows
+from crossgrade.values.kernel import Family, KernelRows
 
-HEADS = ("heads", "kv_heads", "qk_size", "window")
+HEADS: Mapping[Family, tuple[str, ...]] = {
+    "attention": ("heads", "kv_heads", "qk_size", "window"),
+    "latent-attention": ("heads",),
+}
 """Sizes that make a head configuration."""
+FITTED: Mapping[Family, float] = {"attention": 0.25, "latent-attention": 0.4}
+"""Share of configurations that may be fitted below T3."""
 POINTS = 30
 """Rows of the chip that T2 may see."""
 TRANSFER_ROWS = 600
 """Rows of each other chip that T1 is fitted to."""
 MODELS: Mapping[str, KernelModel] = {"prefill": Prefill(), "decode": Decode()}
 """Operation -> its formula."""
-GOALS: Mapping[tuple[str, Tier], float] = {
-    ("prefill", "T3"): 0.07, ("decode", "T3"): 0.05, ("prefill", "T2"): 0.20, ("decode", "T2"): 0.20,
+LATENTS: Mapping[str, KernelModel] = {op: Latent(decode=op.startswith("decode")) for op in LATENT}
+"""Operation over a latent -> its formula."""
+FEATURES: Mapping[Family, Features] = {
+    "attention": features, "latent-attention": latent_features
 }  # fmt: skip
+"""Family -> coordinates of what the formula leaves over."""
+GOALS: Mapping[tuple[str, Tier], float] = {
+    ("prefill", "T2"): 0.20,
+    ("decode", "T2"): 0.20,
+    ("prefill", "T3"): 0.07,
+    ("decode", "T3"): 0.05,
+}
 """(operation, tier) -> mean error asked of unseen head configurations."""
 QUOTED: Mapping[str, str] = {"prefill": "mean 2 to 3.2 %", "decode": "mean 1.1 %"}
 """aiconfigurator's own figures: interior points left out one at a time, an easier split."""
@@ -53,13 +80,18 @@ class Set:
 
     @property
     def calibration(self) -> KernelRows:
-        """Return the quarter of configurations that may be fitted."""
-        return self.rows.take(halves(self.rows, HEADS)[0])
+        """Return the rows of configurations that may be fitted."""
+        return self.rows.take(self.halves[0])
 
     @property
     def scored(self) -> KernelRows:
-        """Return the other three quarters."""
-        return self.rows.take(halves(self.rows, HEADS)[1])
+        """Return the others."""
+        return self.rows.take(self.halves[1])
+
+    @property
+    def halves(self) -> tuple[Mask, Mask]:
+        """Return (may be fitted, scored) masks."""
+        return halves(self.rows, HEADS[self.rows.family], FITTED[self.rows.family])
 
 
 def lines(data: Path) -> Iterator[Line]:
@@ -68,11 +100,15 @@ def lines(data: Path) -> Iterator[Line]:
     Args:
         data: the folder of the large data sets.
     """
-    for op in ATTENTION:
-        found = attention(data, op)
-        formats = sorted({rows.format for chip in found.values() for rows in chip})
-        for format in formats:
-            yield from _lines([s for s in sets(found, MODELS[op]) if s.rows.format == format])
+    for op, model in MODELS.items():
+        yield from _of(list(sets(attention(data, op), model)))
+    for op, model in LATENTS.items():
+        yield from _of(list(sets(latent(data, op), model)))
+
+
+def _of(chips: list[Set]) -> Iterator[Line]:
+    for format in sorted({s.rows.format for s in chips}):
+        yield from _lines([s for s in chips if s.rows.format == format])
 
 
 def sets(found: Mapping[str, list[KernelRows]], model: KernelModel) -> Iterator[Set]:
@@ -80,7 +116,9 @@ def sets(found: Mapping[str, list[KernelRows]], model: KernelModel) -> Iterator[
     for chip, tables in found.items():
         if chip in chip_names():
             for rows in tables:
-                yield Set(rows=rows, facts=facts_of(load_chip(chip), rows.format), model=model)
+                # Latent attention knows its formats itself, from the rate of bf16.
+                format = rows.format if rows.family == "attention" else "bf16"
+                yield Set(rows=rows, facts=facts_of(load_chip(chip), format), model=model)
 
 
 def _lines(chips: list[Set]) -> Iterator[Line]:
@@ -92,7 +130,7 @@ def _lines(chips: list[Set]) -> Iterator[Line]:
             if others:
                 seen = f"fitted on {len(others)} other chips, this {what} left out"
                 yield _formula(one, "T1", seen, middle(others))
-        few = one.rows.take(spread_out(one.rows, halves(one.rows, HEADS)[0], POINTS))
+        few = one.rows.take(spread_out(one.rows, one.halves[0], POINTS))
         values = fit(one.model, few, one.facts)
         yield _formula(one, "T2", f"fitted on {len(few)} rows of this chip", values, len(few))
         yield _table(one)
@@ -111,27 +149,26 @@ def middle(of: list[dict[str, float]]) -> dict[str, float]:
     return {name: float(np.exp(np.mean([np.log(v[name]) for v in of]))) for name in of[0]}
 
 
-def _formula(
-    one: Set, tier: Tier, seen: str, values: Mapping[str, float], fitted: int = 0
-) -> Line:
+def _formula(one: Set, tier: Tier, seen: str, values: Mapping[str, float], fitted: int = 0) -> Line:
     rows = one.scored
     assert rows.seconds is not None
     reached = score(one.model.terms(rows, one.facts, values).total, rows.seconds)
-    split = f"{seen}; scored on the three quarters of head configurations that may not be fitted"
+    split = f"{seen}; scored on head configurations that may not be fitted"
     return _line(one, tier, split, reached, rows, fitted)
 
 
 def _table(one: Set) -> Line:
     """Return T3: each fold of head configurations predicted from the other four."""
-    rows, groups = one.rows, shares(one.rows, HEADS)
+    rows, by = one.rows, HEADS[one.rows.family]
+    groups, coordinates = shares(rows, by), FEATURES[rows.family]
     assert rows.seconds is not None
     ends = {name: np.full(len(rows), np.nan) for name in ("p10", "p50", "p90")}
     seen = 0
-    for known, asked in folds(rows, HEADS):
+    for known, asked in folds(rows, by):
         if not asked.any() or not known.any():
             continue
         table = AttentionTable.build(
-            one.model, rows.take(known), one.facts, features, groups[known]
+            one.model, rows.take(known), one.facts, coordinates, groups[known]
         )
         predicted: Prediction = table.predict(rows.take(asked))
         for name, column in ends.items():
@@ -142,12 +179,10 @@ def _table(one: Set) -> Line:
     return _line(one, "T3", split, reached, rows, seen)
 
 
-def _line(
-    one: Set, tier: Tier, split: str, reached: Score, rows: KernelRows, fitted: int
-) -> Line:
-    most = GOALS.get((rows.op, tier))
+def _line(one: Set, tier: Tier, split: str, reached: Score, rows: KernelRows, fitted: int) -> Line:
+    most = GOALS.get((rows.op, tier)) if rows.family == "attention" else None
     return Line(
-        family="attention",
+        family=rows.family,
         rows_of=f"{rows.op} {rows.format}, {rows.stack}",
         chip=one.facts.chip,
         tier=tier,
@@ -155,7 +190,7 @@ def _line(
         score=reached,
         fitted_rows=fitted,
         goals=() if most is None else (Goal(measure="mape", most=most),),
-        anchors=_anchors(rows, one.facts),
+        anchors=_anchors(rows, one.facts) if rows.family == "attention" else (),
     )
 
 
@@ -169,7 +204,9 @@ def _anchors(rows: KernelRows, facts: Facts) -> tuple[Anchor, ...]:
         reached = _reached(formula, rows, facts)
         figure = f"mean {reached.mape:.1%}, median {reached.median:.1%}"
         found.append(Anchor(who=who, figure=figure, source=source, score=reached))
-    quoted = "its documentation; interior rows left out one at a time, an easier split; not run here"
+    quoted = (
+        "its documentation; interior rows left out one at a time, an easier split; not run here"
+    )
     found.append(Anchor(who="aiconfigurator", figure=QUOTED[rows.op], source=quoted))
     return tuple(found)
 
