@@ -156,7 +156,7 @@ class Latent:
 
 
 SCALES: Mapping[str, float] = {"batch": 0.3, "tokens": 0.5, "heads": 0.5, "length": 0.5}
-"""Correlation lengths of what the formula leaves over, as steps per doubling."""
+"""Correlation lengths of what the formula leaves over, as steps per doubling; not searched for."""
 
 
 def features(rows: KernelRows) -> Floats:
