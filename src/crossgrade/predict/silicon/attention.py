@@ -324,7 +324,8 @@ SCALES: Mapping[str, Mapping[str, float]] = {
 }  # fmt: skip
 """Correlation lengths of what the formula leaves over, as steps per doubling, by operation.
 
-Chosen by coordinate search on the rows of one chip (RTX PRO 6000), and used on all.
+Chosen by coordinate search on the rows of one chip (RTX PRO 6000), and used on all; `single` of
+decode was halved after errors of all chips were seen.
 """
 
 
