@@ -18,7 +18,13 @@ import numpy as np
 from crossgrade.predict.silicon.facts import BYTES, Facts
 from crossgrade.predict.silicon.model import Floats, Parameter, Terms
 from crossgrade.predict.silicon.plans import Plan, Shape, plan_of
-from crossgrade.predict.silicon.quantise import CORES_UNKNOWN, PARAMETERS, WIDE_BYTES, Quantise
+from crossgrade.predict.silicon.quantise import (
+    CORES_UNKNOWN,
+    PARAMETERS,
+    WIDE_BYTES,
+    Quantise,
+    slowness,
+)
 from crossgrade.values.kernel import KernelRows
 
 WEIGHT_ONLY = ("int8_wo", "int4_wo", "mxfp4_wo")
@@ -74,6 +80,8 @@ one, 0 if it costs its part (stream-K). `fill_exponent`: how fast idle cores cos
 `resident_share` of it. `join`: exponent of the soft maximum. `write_cost`: a written byte over a
 read one. `sustained`: share of the clock that is left in long, hot products.
 """
+CYCLES = ("launch_s", "step_s", "tile_s", "split_s")
+"""Latencies of the device: they stand for REFERENCE_HZ and go with one over the clock."""
 HOSTED = (
     _parameter("host_s", "s", 1.2e-4, 1e-7, 1e-3, 1.0, _HOST),
     _parameter("host_small_s", "s", 6e-5, 1e-7, 1e-3, 1.0, _HOST),
@@ -117,8 +125,8 @@ class _Product:
 class TileWave:
     """Seconds of dense products, with the conversion of activations where the rows contain it.
 
-    Cores unknown: CORES_UNKNOWN. Cache unknown: CACHE_UNKNOWN_BYTES. Matrix rate unknown: memory
-    binds. Bandwidth unknown: times are NaN, for nothing can stand in for it.
+    Unknown cores: CORES_UNKNOWN; cache: CACHE_UNKNOWN_BYTES; clock: REFERENCE_HZ; matrix rate:
+    memory binds. Bandwidth unknown: times are NaN, for nothing can stand in for it.
     """
 
     name = "tile-wave"
@@ -128,37 +136,41 @@ class TileWave:
     def terms(self, rows: KernelRows, facts: Facts, values: Mapping[str, float]) -> Terms:
         """Return the time of each product, the conversion among `vector`."""
         plan = plan_of(rows.stack, rows.format, facts.architecture)
+        device_values = {n: v * slowness(facts) if n in CYCLES else v for n, v in values.items()}
         device, compute, memory = np.empty((3, len(rows)))
         below = -np.inf
         for step in plan.ladder:
             at = np.flatnonzero((rows.sizes["m"] > below) & (rows.sizes["m"] <= step.rows_to))
             below = step.rows_to
             for part in (at[i : i + _BLOCK] for i in range(0, len(at), _BLOCK)):
-                product = _product(rows, part, facts, values)
-                device[part], compute[part], memory[part] = _priced(product, step.shapes, values)
+                product = _product(rows, part, facts, device_values)
+                device[part], compute[part], memory[part] = _priced(
+                    product, step.shapes, device_values
+                )
         vector = np.zeros(len(rows))
         if plan.quantises:
             vector = Quantise().terms(_converted(rows), facts, values).total
-        floor = np.full(len(rows), values["launch_s"])
+        floor = np.full(len(rows), device_values["launch_s"])
         total = _launched(rows, plan, values, device + floor + vector)
         return Terms(total=total, compute=compute, vector=vector, memory=memory, floor=floor)
 
+    def features(self, rows: KernelRows, facts: Facts) -> Floats:
+        """Return what a table is smooth in, in units of a likely length, [rows, features].
 
-def features(rows: KernelRows, facts: Facts) -> Floats:
-    """Return what a table of products is smooth in, in units of a likely length, [rows, features].
-
-    Beside the sizes: whether rows are odd (unaligned copies), and how much of the last wave is
-    empty with two usual tiles, 0 where one wave holds all.
-    """
-    m, n, k = (rows.sizes[name] for name in ("m", "n", "k"))
-    cores = facts.cores if np.isfinite(facts.cores) else CORES_UNKNOWN
-    waves = [rows.sizes["batch"] * np.ceil(m / 128) * np.ceil(n / tn) / cores for tn in (128, 256)]
-    empty = [np.where(w > 1, np.log2(np.ceil(w) / w), 0.0) for w in waves]
-    odd = ((m % 2 == 1) & (m > 16)).astype(np.float64)
-    return np.stack(
-        [np.log2(m) / 0.5, np.log2(n) / 2, np.log2(k) / 3, odd / 0.3, *(e / 0.4 for e in empty),
-         np.log2(rows.sizes["batch"])], axis=1,
-    )  # fmt: skip
+        Beside the sizes: whether rows are odd (unaligned copies), and how much of the last wave is
+        empty with two usual tiles, 0 where one wave holds all.
+        """
+        m, n, k = (rows.sizes[name] for name in ("m", "n", "k"))
+        cores = facts.cores if np.isfinite(facts.cores) else CORES_UNKNOWN
+        waves = [
+            rows.sizes["batch"] * np.ceil(m / 128) * np.ceil(n / tn) / cores for tn in (128, 256)
+        ]
+        empty = [np.where(w > 1, np.log2(np.ceil(w) / w), 0.0) for w in waves]
+        odd = ((m % 2 == 1) & (m > 16)).astype(np.float64)
+        return np.stack(
+            [np.log2(m) / 0.5, np.log2(n) / 2, np.log2(k) / 3, odd / 0.3, *(e / 0.4 for e in empty),
+             np.log2(rows.sizes["batch"])], axis=1,
+        )  # fmt: skip
 
 
 def _converted(rows: KernelRows) -> KernelRows:
@@ -196,15 +208,15 @@ def _priced(
         whole = (product.b * np.ceil(product.m / 128) * np.ceil(product.n / 256)) >= product.cores
         if whole.any():  # Enough tiles for all cores: K is not worth a split.
             return _apart(product, shapes, values, whole[:, 0])
-    tm, tn, split = (np.array([getattr(s, a) for s in shapes], dtype=np.float64)
-                     for a in ("m", "n", "split"))  # fmt: skip
-    steps = np.ceil(product.k / (split * product.step))
+    tm, tn, split, depth = (np.array([getattr(s, a) for s in shapes], dtype=np.float64)
+                     for a in ("m", "n", "split", "depth"))  # fmt: skip
+    steps = np.ceil(product.k / (split * depth * product.step))
     units = product.b * np.ceil(product.m / tm) * np.ceil(product.n / tn) * split
     waves = units / product.cores
-    compute = _compute(product, tm * tn, steps, waves, values)
+    compute = _compute(product, tm * tn, depth, steps, waves, values)
     fill = np.minimum(waves, 1.0) ** values["fill_exponent"]
     memory = _memory(product, values) / fill
-    tiles = (tm * product.activation_bytes + tn * product.weight_bytes) * product.step
+    tiles = (tm * product.activation_bytes + tn * product.weight_bytes) * product.step * depth
     cached = product.bandwidth * values["cache_ratio"]
     cache = units * steps * tiles / (cached * fill)
     partial = product.b * product.m * product.n * 8 * split / cached  # fp32, written and read
@@ -232,11 +244,18 @@ def _apart(
 
 
 def _compute(
-    product: _Product, area: Floats, steps: Floats, waves: Floats, values: Mapping[str, float]
+    product: _Product,
+    area: Floats,
+    depth: Floats,
+    steps: Floats,
+    waves: Floats,
+    values: Mapping[str, float],
 ) -> Floats:
     """Return what the engine takes with each shape, s, [rows, shapes]."""
     small = np.minimum(area / REFERENCE_TILE, 1.0) ** values["tile_exponent"]
-    step = 2 * area * product.step / (product.rate / product.cores * small) + values["step_s"]
+    step = (
+        2 * area * depth * product.step / (product.rate / product.cores * small) + values["step_s"]
+    )
     part = values["quantised"]
     rounds = part * np.ceil(waves) + (1 - part) * np.maximum(waves, 1.0)
     alone = product.flops() / product.rate

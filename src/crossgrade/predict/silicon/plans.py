@@ -21,6 +21,8 @@ class Shape:
     """Columns of it."""
     split: int = 1
     """Cores among which K is split."""
+    depth: int = 1
+    """Lines of K that one step of the main loop takes: warps of a core share K out (slice-K)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +80,24 @@ def _ladder(*rungs: tuple[float, tuple[tuple[int, int], ...]]) -> tuple[Step, ..
 
 TILES = ((64, 64), (64, 128), (128, 64), (128, 128), (64, 256), (128, 256), (256, 128))
 """Tiles of dense products on matrix engines; of a tile that two cores share, the part of one."""
+VECTOR = (Shape(m=16, n=16, depth=8),)
+"""A matrix times a vector: the warps of a core share K."""
+NARROW = (*VECTOR, Shape(m=32, n=32, depth=4), Shape(m=16, n=64, depth=4))
+"""The same for results that are small or thin."""
+SEARCH = _every(TILES, (1, 2, 4, 8, 16, 32))
 SEARCHED = Plan(
-    ladder=(Step(rows_to=math.inf, shapes=_every(TILES, (1, 2, 4, 8, 16))),),
+    ladder=(
+        Step(rows_to=1, shapes=(*VECTOR, *SEARCH)),
+        Step(rows_to=math.inf, shapes=SEARCH),
+    ),
     source="tiles and split-K factors that cuBLAS and CUTLASS ship; the library picks",
 )
 """Where nothing is known of a stack: its library picks the fastest."""
+TUNED = Plan(
+    ladder=(Step(rows_to=math.inf, shapes=(*NARROW, *SEARCH)),),
+    source="kernels of AITER's tuner: ck, cktile, asm, triton, flydsl, skinny; every size searched",
+)
+"""Where a search has tried narrow kernels as well, for each size by itself."""
 UNSPLIT = _ladder((math.inf, TILES))
 _DEEP_GEMM = (
     Launch(kernel="DeepGemm", parameter="host_s", n_multiple=64, k_multiple=128),
@@ -93,6 +108,8 @@ _FLASHINFER = Launch(
 )
 _TALL = _ladder((math.inf, ((128, 64), (128, 128), (128, 256))))
 PLANS: dict[tuple[str, str, str], Plan] = {
+    ("aiter", "bf16", ""): TUNED,
+    ("aiter", "fp8_block", ""): TUNED,
     ("vllm", "fp8", ""): Plan(
         ladder=_ladder((64, ((64, 64),)), (256, ((64, 128),)), (math.inf, ((128, 128),))),
         quantises=True,

@@ -19,6 +19,11 @@ WIDE_BYTES = 2.0
 """Bytes of an activation before the conversion: 16-bit formats."""
 CORES_UNKNOWN = 128.0
 """Cores where a sheet is silent: between 108 (A100) and 160 (B300)."""
+REFERENCE_HZ = 1.8e9
+"""Clock to which latencies refer, and the clock where a sheet is silent: near 1.83 GHz (H100).
+
+Latencies are counted in cycles: launches of A100, H100, B200 and L40S take 3.5 to 4.4 thousand.
+"""
 _JOIN = 4.0
 _FITS = "near fits to the calibration sites of public FP8 and NVFP4 rows (vLLM 0.24, TensorRT-LLM)"
 PARAMETERS = (
@@ -33,10 +38,15 @@ PARAMETERS = (
 """`row_s`: a core is busy so long with an empty row; `element_s`: longer per element."""
 
 
+def slowness(facts: Facts) -> float:
+    """Return what a latency on this chip is over the same at REFERENCE_HZ; 1 if unknown."""
+    return REFERENCE_HZ / facts.clock_hz if np.isfinite(facts.clock_hz) else 1.0
+
+
 class Quantise:
     """Seconds of conversions: a launch, and the slower of rounds of rows and memory traffic.
 
-    Cores unknown: CORES_UNKNOWN. Bandwidth unknown: times are NaN.
+    Cores unknown: CORES_UNKNOWN; clock: REFERENCE_HZ. Bandwidth unknown: times are NaN.
     """
 
     name = "row-rounds"
@@ -47,10 +57,11 @@ class Quantise:
         """Return the time of each conversion of `m` rows of `k` elements."""
         m, k = rows.sizes["m"], rows.sizes["k"]
         cores = facts.cores if np.isfinite(facts.cores) else CORES_UNKNOWN
-        rounds = np.ceil(m / cores) * (values["row_s"] + k * values["element_s"])
+        slow = slowness(facts)
+        rounds = np.ceil(m / cores) * (values["row_s"] + k * values["element_s"]) * slow
         rate = facts.bandwidth_bytes_per_s * values["quantise_efficiency"]
         memory: Floats = m * k * (WIDE_BYTES + BYTES[rows.format]) / rate
-        floor = np.full(len(rows), values["quantise_s"])
+        floor = np.full(len(rows), values["quantise_s"] * slow)
         return Terms(
             total=floor + (rounds**_JOIN + memory**_JOIN) ** (1 / _JOIN),
             compute=np.zeros(len(rows)), vector=rounds, memory=memory, floor=floor,

@@ -34,8 +34,10 @@ def matmul(data: Path) -> dict[str, list[KernelRows]]:
     is not in the table.
 
     Args:
-        data: the folder of the large data sets.
+        data: the folder of the large data sets; nothing is returned where it has no such table.
     """
+    if not (data / FILE).exists():
+        return {}
     best: dict[tuple[str, str], dict[Size, tuple[float, str]]] = {}
     with gzip.open(data / FILE, "rt", newline="") as text:
         for row in csv.DictReader(text):
