@@ -72,12 +72,14 @@ class Bands:
         """Return (P10, P90) over the prediction, each of shape [kernels]."""
         count = len(self.residuals)
         near = min(count, max(LEAST, round(SHARE * count)))
+        # The row to be predicted is one more than those held out (conformal correction).
+        tail = max(0.0, (TAIL * (near + 1) - 1) / max(near - 1, 1))
         low, high = np.empty((2, len(features)))
         for begin in range(0, len(features), _BLOCK):
             at = slice(begin, begin + _BLOCK)
             scaled = (features[at] - self.centre) / self.scale
             _, found = self.tree.query(scaled, k=[*range(1, near + 1)])
-            low[at], high[at] = np.quantile(self.residuals[found], [TAIL, 1 - TAIL], axis=1)
+            low[at], high[at] = np.quantile(self.residuals[found], [tail, 1 - tail], axis=1)
         return np.exp(low), np.exp(high)
 
 

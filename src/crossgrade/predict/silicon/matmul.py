@@ -39,7 +39,7 @@ LONG_S = 1e-3
 """Compute time around which power limits the clock, s: near the response time of clock control."""
 _SHARP = 3.0
 _HOST_JOIN = 6.0
-_BLOCK = 2048
+_CELLS = 20_000
 _FITS = "near fits to the calibration sites of public bf16 rows of A100, H100, B200, L40S"
 _HOST = "near the least times of public fp8_block rows of vLLM, launched by the host"
 
@@ -53,7 +53,7 @@ def _parameter(
 
 
 PRODUCT = (
-    _parameter("matrix_efficiency", "1", 0.85, 0.2, 1.0, 0.15),
+    _parameter("matrix_efficiency", "1", 0.85, 0.2, 1.0, 0.2),
     _parameter("memory_efficiency", "1", 0.85, 0.2, 1.0, 0.12),
     _parameter("launch_s", "s", 2.2e-6, 2e-7, 1e-4, 0.3),
     _parameter("step_s", "s", 2e-8, 1e-9, 1e-6, 0.6),
@@ -65,9 +65,9 @@ PRODUCT = (
     _parameter("fill_exponent", "1", 0.25, 0.02, 2.0, 0.5),
     _parameter("warm_ratio", "1", 1.1, 1.0, 8.0, 0.4),
     _parameter("resident_share", "1", 0.45, 0.05, 2.0, 0.5),
-    _parameter("join", "1", 3.6, 1.0, 12.0, 0.3),
+    _parameter("join", "1", 3.6, 1.0, 12.0, 0.5),
     _parameter("write_cost", "1", 1.2, 0.3, 5.0, 0.3),
-    _parameter("sustained", "1", 0.95, 0.4, 1.0, 0.1),
+    _parameter("sustained", "1", 0.95, 0.4, 1.0, 0.15),
 )
 """Of the product itself.
 
@@ -142,7 +142,8 @@ class TileWave:
         for step in plan.ladder:
             at = np.flatnonzero((rows.sizes["m"] > below) & (rows.sizes["m"] <= step.rows_to))
             below = step.rows_to
-            for part in (at[i : i + _BLOCK] for i in range(0, len(at), _BLOCK)):
+            size = max(1, _CELLS // len(step.shapes))  # Rows at a time: they stay in a cache.
+            for part in (at[i : i + size] for i in range(0, len(at), size)):
                 product = _product(rows, part, facts, device_values)
                 device[part], compute[part], memory[part] = _priced(
                     product, step.shapes, device_values
