@@ -15,12 +15,13 @@ ARITHMETIC: dict[str, tuple[str, str]] = {
     "bf16": ("bfloat16", ""), "fp16": ("float16", ""), "fp32": ("float32", ""),
     "fp8": ("bfloat16", "fp8_e4m3"), "fp8_block": ("bfloat16", "fp8_e4m3"),
     "int8": ("bfloat16", "int8"), "nvfp4": ("bfloat16", "nvfp4"), "mxfp4": ("bfloat16", "mxfp4"),
-    "int8_wo": ("bfloat16", ""), "int4_wo": ("bfloat16", ""),
+    "int8_wo": ("bfloat16", ""), "int4_wo": ("bfloat16", ""), "mxfp4_wo": ("bfloat16", ""),
 }  # fmt: skip
 """Format of kernel rows -> (activations, checkpoint format of weights), as `matrix_rate` takes."""
 BYTES: dict[str, float] = {
     "bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp8": 1.0, "fp8_block": 1.0, "int8": 1.0,
     "nvfp4": 0.5625, "mxfp4": 0.53125, "int8_wo": 1.0, "int4_wo": 0.5,
+    "mxfp4_wo": 0.53125,
 }  # fmt: skip
 """Format of kernel rows -> bytes of one stored weight element, scales included."""
 
