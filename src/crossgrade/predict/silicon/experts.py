@@ -23,6 +23,8 @@ UNGATED = "ungated"
 """`op` of rows whose experts have no gate: two products instead of three."""
 COLUMNS = 128
 """Columns of one tile of a grouped product."""
+CORES = 132.0
+"""Cores of a chip whose sheet does not give them: the middle of the GPU sheets here, 108 to 160."""
 ALIGNED_BYTES = 32
 """A row of weights that is no multiple of this is loaded in small pieces (found from rows)."""
 STEP = 64
@@ -34,7 +36,7 @@ JOIN = 4.0
 
 PARAMETERS = (
     Parameter(
-        name="matrix_efficiency", unit="1", start=0.6, low=0.05, high=2.5, spread=0.4,
+        name="matrix_efficiency", unit="1", start=0.6, low=0.05, high=1.0, spread=0.4,
         source="share of the matrix peak in full waves; 0.5 to 0.9 of dense products",
     ),
     Parameter(
@@ -66,6 +68,10 @@ PARAMETERS = (
         source="how much bandwidth a part of the cores gets; 0.5 of dense products",
     ),
     Parameter(
+        name="cache_gain", unit="1", start=1.5, low=1.0, high=6.0, spread=0.5,
+        source="how much faster weights come from a shared cache that measuring loops keep warm",
+    ),
+    Parameter(
         name="moved", unit="1", start=1.0, low=0.05, high=20.0, spread=0.7,
         source="bytes of the small kernels over what their operands have; 1 by construction",
     ),
@@ -91,9 +97,12 @@ class Experts:
         """Return the time of each row; see KernelModel."""
         share = share_of(rows.sizes)
         compute, memory, total = np.zeros(len(rows)), np.zeros(len(rows)), np.zeros(len(rows))
+        resident = _resident(rows, share, facts)
         loads = np.where(_aligned(rows), 1.0, values["misaligned"])
         for columns, depth in _products(rows):
-            multiply, stream = self._product(columns, depth, share, rows.format, facts, values)
+            multiply, stream = self._product(
+                columns, depth, share, resident, rows.format, facts, values
+            )
             multiply, stream = multiply * loads, stream * loads
             compute, memory = compute + multiply, memory + stream
             total = total + (multiply**JOIN + stream**JOIN) ** (1 / JOIN)
@@ -108,30 +117,52 @@ class Experts:
         columns: Floats,
         depth: Floats,
         share: Share,
+        resident: Floats,
         format: str,
         facts: Facts,
         values: Mapping[str, float],
     ) -> tuple[Floats, Floats]:
         """Return seconds of the matrix engine and of memory for one grouped product."""
-        per_core = facts.matrix_flop_per_s / facts.cores * values["matrix_efficiency"]
+        per_core = facts.matrix_flop_per_s / cores_of(facts) * values["matrix_efficiency"]
         across = np.ceil(columns / COLUMNS)
         best = np.full(len(columns), np.inf)
         for block in BLOCKS:
-            waves = np.maximum(np.ceil(share.blocks[block] * across / facts.cores), 1.0)
+            waves = np.maximum(np.ceil(share.blocks[block] * across / cores_of(facts)), 1.0)
             rate = per_core * (block / 128) ** values["tile_exponent"]
             step = 2 * block * COLUMNS * STEP / rate + values["step_s"]
             steps = np.ceil(depth / STEP) + values["fill_steps"]
             best = np.minimum(best, waves * steps * step)
         held = share.active * columns * depth * BYTES[format]
-        filled = np.minimum(1.0, np.maximum(share.active, 1.0) * across / facts.cores)
+        filled = np.minimum(1.0, np.maximum(share.active, 1.0) * across / cores_of(facts))
         bandwidth = facts.bandwidth_bytes_per_s * values["memory_efficiency"]
+        bandwidth = bandwidth * (1 + (values["cache_gain"] - 1) * resident)
         return best, held / (bandwidth * filled ** values["occupancy_exponent"])
+
+
+def cores_of(facts: Facts) -> float:
+    """Return the cores of a chip, CORES where its sheet is silent."""
+    return facts.cores if facts.cores > 0 else CORES
 
 
 def _products(rows: KernelRows) -> tuple[tuple[Floats, Floats], ...]:
     """Return (columns, depth) of gate and up together (of up where ungated), and of down."""
     wide, hidden = rows.sizes["inter"] / rows.sizes["tp"], rows.sizes["hidden"]
     return ((1 if rows.op == UNGATED else 2) * wide, hidden), (hidden, wide)
+
+
+def weight_bytes(rows: KernelRows, share: Share) -> Floats:
+    """Return bytes of the weights that the busiest rank reads, shape [kernels]."""
+    read = sum(columns * depth for columns, depth in _products(rows))
+    held: Floats = share.active * read * BYTES[rows.format]
+    return held
+
+
+def _resident(rows: KernelRows, share: Share, facts: Facts) -> Floats:
+    """Return how much of the weights a shared cache still has from the call before, 0 to 1."""
+    if not facts.cache_bytes > 0:
+        return np.zeros(len(rows))
+    resident: Floats = 1 / (1 + (weight_bytes(rows, share) / facts.cache_bytes) ** 4)
+    return resident
 
 
 def _aligned(rows: KernelRows) -> NDArray[np.bool_]:
@@ -155,3 +186,46 @@ def moved_bytes(rows: KernelRows, share: Share, values: Mapping[str, float]) -> 
     routed = share.rows * values["moved"] + elsewhere * values["moved_elsewhere"]
     moved: Floats = routed * per_row + scores * values["moved"]
     return moved
+
+
+_LENGTHS = {
+    "total": 2.0, "tokens": 3.8, "per_expert": 3.3, "most": 3.9, "active": 2.6, "rows": 4.2,
+    "weights": 2.5, "columns": 2.0, "hidden": 0.54, "wide": 2.0, "topk": 1.1, "experts_here": 2.6,
+    "ep": 2.5, "skew": 0.53, "bound": 1.5, "vector": 0.2, "floor": 0.15, "waves_up": 2.6,
+    "waves_down": 2.9, "padding": 2.5,
+}  # fmt: skip
+"""Coordinate -> how far apart rows are that have little to do with each other.
+
+The spread of each over the rows of one chip, so that all count alike; times, sizes and counts are
+in doublings.
+"""
+
+
+def features(rows: KernelRows, facts: Facts, values: Mapping[str, float]) -> Floats:
+    """Return where rows lie for a table that interpolates measured / model.
+
+    Args:
+        rows: kernels of family `experts`.
+        facts: the chip.
+        values: parameters of Experts, which place the bounds of compute and memory.
+
+    Returns:
+        Coordinates in units of correlation lengths, shape [kernels, axes].
+    """
+    sizes, share = rows.sizes, share_of(rows.sizes)
+    terms = Experts().terms(rows, facts, values)
+    (up, _), (down, wide) = _products(rows)
+    doublings = {
+        "total": terms.total, "tokens": sizes["tokens"], "most": share.most, "rows": share.rows,
+        "per_expert": share.rows / np.maximum(share.active, 1e-9), "active": share.active,
+        "weights": weight_bytes(rows, share), "columns": up, "hidden": down, "wide": wide,
+        "topk": sizes["topk"], "experts_here": sizes["experts"] / sizes["ep"], "ep": sizes["ep"],
+        "bound": terms.compute / terms.memory, "padding": share.blocks[128] * 128 / share.rows,
+        "waves_up": share.blocks[64] * np.ceil(up / COLUMNS) / cores_of(facts),
+        "waves_down": share.blocks[64] * np.ceil(down / COLUMNS) / cores_of(facts),
+    }  # fmt: skip
+    at = {name: np.log2(np.maximum(column, 1e-12)) for name, column in doublings.items()}
+    at["skew"] = sizes["skew"]
+    at["vector"], at["floor"] = terms.vector / terms.total, terms.floor / terms.total
+    points = np.stack([at[name] / length for name, length in _LENGTHS.items()], axis=1)
+    return points / np.sqrt(len(_LENGTHS))

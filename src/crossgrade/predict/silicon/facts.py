@@ -13,11 +13,16 @@ from crossgrade.values.chip import Chip
 
 ARITHMETIC: dict[str, tuple[str, str]] = {
     "bf16": ("bfloat16", ""), "fp16": ("float16", ""), "fp32": ("float32", ""),
-    "fp8": ("bfloat16", "fp8_e4m3"), "fp8_block": ("bfloat16", "fp8_e4m3"),
-    "int8": ("bfloat16", "int8"), "nvfp4": ("bfloat16", "nvfp4"), "mxfp4": ("bfloat16", "mxfp4"),
+    "fp8": ("bfloat16", "float8_e4m3fn"), "fp8_block": ("bfloat16", "float8_e4m3fn"),
+    "int8": ("bfloat16", "int8"), "nvfp4": ("bfloat16", "fp4"), "mxfp4": ("bfloat16", "fp4"),
     "int8_wo": ("bfloat16", ""), "int4_wo": ("bfloat16", ""), "mxfp4_wo": ("bfloat16", ""),
 }  # fmt: skip
 """Format of kernel rows -> (activations, checkpoint format of weights), as `matrix_rate` takes."""
+BOTH_NARROW: dict[str, tuple[str, ...]] = {"nvfp4": ("nvfp4", "fp4"), "mxfp4": ("mxfp4", "fp4")}
+"""Formats whose activations are as narrow as the weights -> precisions of the engine, tried first.
+
+`matrix_rate` has four-bit weights meet eight-bit activations; these kernels do not.
+"""
 BYTES: dict[str, float] = {
     "bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp8": 1.0, "fp8_block": 1.0, "int8": 1.0,
     "nvfp4": 0.5625, "mxfp4": 0.53125, "int8_wo": 1.0, "int4_wo": 0.5,
@@ -61,13 +66,16 @@ def facts_of(chip: Chip, format: str) -> Facts:
         KeyError: an unknown format.
     """
     dtype, weights = ARITHMETIC[format]
-    matrix, vector = matrix_rate(chip, dtype, weights), vector_rate(chip, dtype)
+    matrix, vector = matrix_rate(chip, dtype, weights).flop_per_s, vector_rate(chip, dtype)
+    for precision in reversed(BOTH_NARROW.get(format, ())):
+        peak = chip.peak("matrix", precision)
+        matrix = peak.rate.value if peak is not None else matrix
     caches = [b.capacity.value for b in chip.buffers if b.per == "chip"]
     link = chip.link("scale-up")
     return Facts(
         chip=chip.name,
         architecture=chip.architecture,
-        matrix_flop_per_s=matrix.flop_per_s if math.isfinite(matrix.flop_per_s) else math.nan,
+        matrix_flop_per_s=matrix if math.isfinite(matrix) else math.nan,
         vector_flop_per_s=vector.flop_per_s if math.isfinite(vector.flop_per_s) else math.nan,
         bandwidth_bytes_per_s=chip.memory_bandwidth.value if chip.memory_bandwidth else math.nan,
         cores=chip.cores.value if chip.cores else math.nan,
