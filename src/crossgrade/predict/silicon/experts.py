@@ -134,8 +134,8 @@ class Experts:
             best = np.minimum(best, waves * steps * step)
         held = share.active * columns * depth * BYTES[format]
         filled = np.minimum(1.0, np.maximum(share.active, 1.0) * across / cores_of(facts))
-        bandwidth = facts.bandwidth_bytes_per_s * values["memory_efficiency"]
-        bandwidth = bandwidth * (1 + (values["cache_gain"] - 1) * resident)
+        cached = 1 + (values["cache_gain"] - 1) * resident
+        bandwidth = facts.bandwidth_bytes_per_s * values["memory_efficiency"] * cached
         return best, held / (bandwidth * filled ** values["occupancy_exponent"])
 
 
@@ -227,5 +227,6 @@ def features(rows: KernelRows, facts: Facts, values: Mapping[str, float]) -> Flo
     at = {name: np.log2(np.maximum(column, 1e-12)) for name, column in doublings.items()}
     at["skew"] = sizes["skew"]
     at["vector"], at["floor"] = terms.vector / terms.total, terms.floor / terms.total
-    points = np.stack([at[name] / length for name, length in _LENGTHS.items()], axis=1)
-    return points / np.sqrt(len(_LENGTHS))
+    axes = [at[name] / length for name, length in _LENGTHS.items()]
+    points: Floats = np.stack(axes, axis=1) / np.sqrt(len(axes))
+    return points

@@ -49,7 +49,8 @@ def active_at_random(tokens: float, topk: float, experts: float, ep: float) -> f
     A token misses an expert with probability 1 - topk / experts, all tokens with that to the power
     of `tokens`.
     """
-    return experts / ep * -np.expm1(tokens * np.log1p(-min(topk / experts, 1 - 1e-12)))
+    missed = np.expm1(tokens * np.log1p(-min(topk / experts, 1 - 1e-12)))
+    return float(-missed * experts / ep)
 
 
 def loads(tokens: float, topk: float, experts: int, skew: float) -> Floats:

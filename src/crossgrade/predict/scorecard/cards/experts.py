@@ -31,6 +31,8 @@ MODEL = ("hidden", "inter", "topk", "experts")
 POINTS = 30
 """Rows of the chip that T2 may see."""
 FOLDS = 5
+TWIN = 0.2
+"""Sum of squared log ratios of peaks and cores below which two chips count as the same silicon."""
 LEAST_MODELS = 5
 """With fewer models of a format there is no unseen one worth the name: T0 and T1 alone."""
 BOUND = 0.12
@@ -97,15 +99,15 @@ def _of_chip(
     """Yield T0 to T3 of one chip and format."""
     guess = [priced(Experts(), part, one.facts, unfitted(Experts())).total for part in one.parts]
     yield _line(one, format, chip, "T0", "nothing fitted; all models", np.concatenate(guess), 0)
-    donor = _nearest(one.facts, {c: s.facts for c, s in chips.items() if c != chip})
-    prior = known[format, donor] if donor else None
-    if prior is not None:
+    others = {c: (s.facts, known[format, c]) for c, s in chips.items() if c != chip}
+    donors, prior = _transferred(one.facts, others)
+    if donors:
         told = [priced(Experts(), part, one.facts, prior).total for part in one.parts]
-        split = f"fitted on {donor}, the nearest data sheet; all models"
+        split = f"fitted on {donors}; all models"
         yield _line(one, format, chip, "T1", split, np.concatenate(told), 0)
     if one.models < LEAST_MODELS:
         return
-    begun = f", begun from {donor}" if donor else ""
+    begun = f", begun from {donors}" if donors else ""
     few = _folded(one, lambda train: _calibrated(train, one.facts, prior))
     split = f"{POINTS} rows of the other models{begun}; {FOLDS} folds by model"
     yield _line(one, format, chip, "T2", split, few, POINTS)
@@ -114,23 +116,34 @@ def _of_chip(
     yield _line(one, format, chip, "T3", split, table, len(one.seconds) * (FOLDS - 1) // FOLDS)
 
 
-def _nearest(facts: Facts, others: Mapping[str, Facts]) -> str:
-    """Return the chip whose peaks and cores are nearest, by the sum of squared log ratios."""
+def _transferred(
+    facts: Facts, others: Mapping[str, tuple[Facts, KernelSets]]
+) -> tuple[str, KernelSets]:
+    """Return the chips that parameters come from, in words, and the parameters.
+
+    A chip with nearly the same sheet gives everything, its choice of kernels included. Without one,
+    each parameter is the median of the others': their kernels are not those of this chip.
+    """
 
     def sheet(f: Facts) -> Floats:
         return np.log([f.matrix_flop_per_s, f.bandwidth_bytes_per_s, cores_of(f)])
 
-    distance = {c: float(((sheet(f) - sheet(facts)) ** 2).sum()) for c, f in others.items()}
-    return min(distance, key=lambda c: distance[c], default="")
+    distance = {c: float(((sheet(f) - sheet(facts)) ** 2).sum()) for c, (f, _) in others.items()}
+    nearest = min(distance, key=lambda c: distance[c], default="")
+    if not nearest:
+        return "", unfitted(Experts())
+    if distance[nearest] < TWIN:
+        return f"{nearest}, nearly the same sheet", others[nearest][1]
+    names = [parameter.name for parameter in Experts().parameters]
+    middle = {n: float(np.median([s.together[n] for _, s in others.values()])) for n in names}
+    return ", ".join(others), KernelSets(together=middle)
 
 
 def _table(train: Parts, facts: Facts) -> ExpertsTable:
     return ExpertsTable.build(train, facts, [shares(part, MODEL) for part in train])
 
 
-def _calibrated(
-    train: Parts, facts: Facts, prior: KernelSets | None
-) -> Callable[[KernelRows], Estimate]:
+def _calibrated(train: Parts, facts: Facts, prior: KernelSets) -> Callable[[KernelRows], Estimate]:
     """Return what POINTS rows far from each other teach; the band is from left-out models."""
     per_part = [max(2, round(POINTS * len(p) / sum(map(len, train)))) for p in train]
     few = [
@@ -183,8 +196,11 @@ def _folded(one: Set, learn: Callable[[Parts], Callable[[KernelRows], Estimate]]
 def _line(
     one: Set, format: str, chip: str, tier: Tier, split: str, told: Floats | Estimate, rows: int
 ) -> Line:
-    band = isinstance(told, Estimate)
     measured = one.seconds
+    if isinstance(told, Estimate):
+        found = score(told.p50, measured, told.p10, told.p90)
+    else:
+        found = score(told, measured)
     goals = (Goal(measure="mape", most=BOUND),) if (format, chip) in ASKED and tier == "T3" else ()
     return Line(
         family="experts",
@@ -192,7 +208,7 @@ def _line(
         chip=chip,
         tier=tier,
         split=split,
-        score=score(told.p50, measured, told.p10, told.p90) if band else score(told, measured),
+        score=found,
         fitted_rows=rows,
         goals=goals,
         anchors=_anchors(one, measured),
@@ -222,7 +238,7 @@ def _anchors(one: Set, measured: Floats) -> tuple[Anchor, ...]:
     memory = moved / one.facts.bandwidth_bytes_per_s
     told: dict[str, tuple[str, Floats]] = {
         "spec roofline": ("max(FLOP / peak, bytes / bandwidth)", np.maximum(compute, memory)),
-        "TensorCast constants": (
+        "TensorCast's constants": (
             "max(FLOP / 0.7 peak, bytes / 0.6 bandwidth) + 5 us",
             np.maximum(compute / 0.7, memory / 0.6) + 5e-6,
         ),
