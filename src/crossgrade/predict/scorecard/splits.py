@@ -59,7 +59,8 @@ def spread_out(rows: KernelRows, allowed: Mask, count: int) -> NDArray[np.int64]
     """
     at = np.flatnonzero(allowed)
     points = np.log2(np.stack([np.maximum(c[at], 1.0) for c in rows.sizes.values()], axis=1))
-    points = points[:, points.std(axis=0) > 0]
+    # Not 0: rounding leaves a constant column with a deviation of 1e-15.
+    points = points[:, points.std(axis=0) > 1e-9]
     if len(at) <= count or not points.shape[1]:
         return at[:count]
     points = points / points.std(axis=0)

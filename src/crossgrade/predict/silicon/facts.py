@@ -16,8 +16,8 @@ ARITHMETIC: dict[str, tuple[str, str]] = {
     "bf16": ("bfloat16", ""), "fp16": ("float16", ""), "fp32": ("float32", ""),
     "fp8": ("bfloat16", "float8_e4m3fn"), "fp8_block": ("bfloat16", "float8_e4m3fn"),
     "int8": ("bfloat16", "int8"), "nvfp4": ("bfloat16", "fp4"), "mxfp4": ("bfloat16", "fp4"),
-    "int8_wo": ("bfloat16", ""), "int4_wo": ("bfloat16", ""),
-    "bf16_kv_fp8": ("bfloat16", ""),
+    "int8_wo": ("bfloat16", ""), "int4_wo": ("bfloat16", ""), "mxfp4_wo": ("bfloat16", ""),
+    "mxfp4_a8": ("bfloat16", "float8_e4m3fn"), "bf16_kv_fp8": ("bfloat16", ""),
 }  # fmt: skip
 """Format of kernel rows -> (activations, checkpoint format of weights), as `matrix_rate` takes."""
 BOTH_NARROW: dict[str, tuple[str, ...]] = {"nvfp4": ("nvfp4", "fp4"), "mxfp4": ("mxfp4", "fp4")}
@@ -28,7 +28,7 @@ BOTH_NARROW: dict[str, tuple[str, ...]] = {"nvfp4": ("nvfp4", "fp4"), "mxfp4": (
 BYTES: dict[str, float] = {
     "bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp8": 1.0, "fp8_block": 1.0, "int8": 1.0,
     "nvfp4": 0.5625, "mxfp4": 0.53125, "int8_wo": 1.0, "int4_wo": 0.5,
-    "bf16_kv_fp8": 1.0,
+    "mxfp4_wo": 0.53125, "mxfp4_a8": 0.53125, "bf16_kv_fp8": 1.0,
 }  # fmt: skip
 """Format of kernel rows -> bytes of one stored weight, or of attention one cached, element, scales
 included."""

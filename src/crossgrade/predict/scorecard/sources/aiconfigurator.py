@@ -24,7 +24,7 @@ CHIPS = {
 FORMATS = {
     "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "fp8": "fp8", "fp8_block": "fp8_block",
     "nvfp4": "nvfp4", "int8": "int8", "int4_wo": "int4_wo", "int8_wo": "int8_wo",
-    "w4a16_mxfp4": "mxfp4_wo", "w4a8_mxfp4_mxfp8": "mxfp4",
+    "w4a16_mxfp4": "mxfp4_wo", "w4a8_mxfp4_mxfp8": "mxfp4_a8",
 }  # fmt: skip
 """Their name of a format -> ours."""
 Columns = Mapping[str, NDArray[Any]]
