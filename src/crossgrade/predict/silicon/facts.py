@@ -79,7 +79,7 @@ def facts_of(chip: Chip, format: str) -> Facts:
     dtype, weights = ARITHMETIC[format]
     matrix, vector = matrix_rate(chip, dtype, weights).flop_per_s, vector_rate(chip, dtype)
     for precision in reversed(BOTH_NARROW.get(format, ())):
-        peak = chip.peak("matrix", precision)
+        peak = chip.peak("matrix", precision)  # type: ignore[arg-type]
         matrix = peak.rate.value if peak is not None else matrix
     caches = [b.capacity.value for b in chip.buffers if b.per == "chip"]
     link, die, outer = (chip.link(level) for level in ("scale-up", "die-to-die", "scale-out"))

@@ -27,8 +27,10 @@ from crossgrade.predict.silicon.quantise import (
 )
 from crossgrade.values.kernel import KernelRows
 
-WEIGHT_ONLY = ("int8_wo", "int4_wo", "mxfp4_wo")
-"""Formats whose activations stay 16 bits wide."""
+ACTIVATION_BYTES = {
+    "int8_wo": 2.0, "int4_wo": 2.0, "mxfp4_wo": 2.0, "bf16_kv_fp8": 2.0, "mxfp4_a8": 1.0,
+}  # fmt: skip
+"""Format -> bytes of one activation where it is not as wide as a weight."""
 STEP_BYTES = 128.0
 """Bytes of K that one step of a kernel's main loop takes: a line of shared memory."""
 REFERENCE_TILE = 128.0 * 256.0
@@ -186,7 +188,7 @@ def _product(
 ) -> _Product:
     b, m, n, k = (rows.sizes[name][part][:, None] for name in ("batch", "m", "n", "k"))
     weight = BYTES[rows.format]
-    activation = WIDE_BYTES if rows.format in WEIGHT_ONLY else weight
+    activation = ACTIVATION_BYTES.get(rows.format, weight)
     matrix = facts.matrix_flop_per_s if np.isfinite(facts.matrix_flop_per_s) else np.inf
     return _Product(
         b=b, m=m, n=n, k=k,
