@@ -15,8 +15,8 @@ import numpy as np
 
 from crossgrade.predict.scorecard.score import Floats, Score, score
 from crossgrade.predict.scorecard.splits import shares
+from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
 from crossgrade.predict.silicon.model import KernelModel
-from crossgrade.predict.silicon.pooled import Batch, fit_all, seconds_of, totals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

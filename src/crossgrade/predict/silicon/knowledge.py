@@ -29,9 +29,9 @@ class Kind:
     family: str
     """Family of the rows."""
     op: str
-    """Operation."""
+    """Operation; empty: all of the family, fitted together."""
     format: str
-    """Arithmetic and operands."""
+    """Arithmetic and operands; empty: all."""
     stack: str
     """Whose kernel it is."""
 
@@ -75,7 +75,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """Parameters of a kernel model for one kind on one chip, or over chips where `chip` is empty."""
+    """Parameters of a kernel model for one kind on one chip; chip empty: between chips."""
 
     chip: str
     """Name of the chip; empty: what holds between chips."""
@@ -119,8 +119,9 @@ class Knowledge:
         )
 
     def kinds(self, family: str, op: str) -> tuple[Kind, ...]:
-        """Return the kinds of an operation that some chip has, in a stable order."""
-        found = {f.kind for f in self._calibrated() if (f.kind.family, f.kind.op) == (family, op)}
+        """Return the kinds that some chip has and that an operation belongs to, in stable order."""
+        found = {f.kind for f in self._calibrated()
+                 if f.kind.family == family and f.kind.op in ("", op)}  # fmt: skip
         return tuple(sorted(found, key=lambda kind: (kind.format, kind.stack)))
 
     def _calibrated(self) -> Iterable[Fit]:
@@ -141,8 +142,11 @@ def shipped() -> Knowledge:
 
 
 def encoded(knowledge: Knowledge) -> dict[str, Any]:
-    """Return fits as JSON objects, numbers with five digits."""
-    return {"schema": SCHEMA, "fits": [_entry(fit) for fit in knowledge.fits]}
+    """Return fits as JSON objects by family, numbers with five digits."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for fit in knowledge.fits:
+        groups.setdefault(fit.kind.family, []).append(_entry(fit))
+    return {"schema": SCHEMA, "fits": groups}
 
 
 def decoded(data: Mapping[str, Any]) -> Knowledge:
@@ -153,7 +157,7 @@ def decoded(data: Mapping[str, Any]) -> Knowledge:
     """
     if data["schema"] > SCHEMA:
         raise ValueError(f"fits of schema {data['schema']}; this reads up to {SCHEMA}")
-    return Knowledge(fits=tuple(_fit(entry) for entry in data["fits"]))
+    return Knowledge(fits=tuple(_fit(e) for group in data["fits"].values() for e in group))
 
 
 def _entry(fit: Fit) -> dict[str, Any]:

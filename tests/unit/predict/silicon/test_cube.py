@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from crossgrade.chips.loader import chip_names, load_chip
 from crossgrade.predict.silicon.cube import ACCUMULATOR, DOUBLE, FRACTAL, Cube, has_cube, tiles
 from crossgrade.predict.silicon.facts import Facts, facts_of
-from crossgrade.predict.silicon.kept import kept
+from crossgrade.predict.silicon.knowledge import shipped
 from crossgrade.predict.silicon.model import Floats, starting
 from crossgrade.values.kernel import KernelRows
 
@@ -88,8 +88,9 @@ def test_int8_is_faster_only_where_work_is_large() -> None:
 @pytest.mark.parametrize("name", CUBED)
 def test_shipped_parameters_are_sane_on_every_chip_with_a_cube(name: str) -> None:
     facts = facts_of(load_chip(name), "bf16")
-    found = kept("matmul", facts)
-    assert found is not None
+    found = next(
+        f for f in shipped().fits if f.kind.stack == "cann" and f.chip and f.kind.family == "matmul"
+    )
     assert set(found.values) == {p.name for p in MODEL.parameters}
     large = MODEL.terms(products(8192, 8192, 8192), facts, found.values)
     decode = MODEL.terms(products(1, 8192, 8192), facts, found.values)

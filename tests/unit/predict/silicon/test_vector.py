@@ -6,15 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossgrade.chips.loader import chip_names, load_chip
+from crossgrade.predict.silicon.cube import has_cube
 from crossgrade.predict.silicon.facts import facts_of
-from crossgrade.predict.silicon.kept import kept
+from crossgrade.predict.silicon.knowledge import shipped
 from crossgrade.predict.silicon.model import starting
 from crossgrade.predict.silicon.vector import Vector
 from crossgrade.values.kernel import KernelRows
 
 DIE = facts_of(load_chip("ascend-910c-die"), "bf16")
 MODEL = Vector(ops=("add", "softmax"))
-KNOWN = [n for n in chip_names() if kept("vector", facts_of(load_chip(n), "bf16"))]
+KNOWN = [n for n in chip_names() if has_cube(facts_of(load_chip(n), "bf16"))]
 
 
 def kernels(*moved: float, op: str = "add", rows: float = 0.0, ops: float = 0.0) -> KernelRows:
@@ -55,15 +56,12 @@ def test_a_reduction_over_one_row_uses_one_core() -> None:
 @pytest.mark.parametrize("name", KNOWN)
 def test_shipped_parameters_are_sane_on_their_chips(name: str) -> None:
     facts = facts_of(load_chip(name), "bf16")
-    found = kept("vector", facts)
-    assert found is not None
+    found = next(
+        f for f in shipped().fits if f.kind.stack == "cann" and f.chip and f.kind.family == "vector"
+    )
     total = MODEL.terms(kernels(1e4, 1e7, 1e9), facts, found.values).total
     assert 1e-6 < total[0] < 1e-5
     assert (
         1e9 / facts.bandwidth_bytes_per_s * 0.5 < total[2] < 1e9 / facts.bandwidth_bytes_per_s * 2
     )
     assert np.all(np.diff(total) > 0)
-
-
-def test_no_parameters_ship_for_other_kinds_of_chip() -> None:
-    assert kept("vector", facts_of(load_chip("h100"), "bf16")) is None

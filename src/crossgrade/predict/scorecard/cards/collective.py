@@ -24,8 +24,8 @@ from crossgrade.predict.scorecard.splits import halves
 from crossgrade.predict.silicon.along import Along
 from crossgrade.predict.silicon.collective import Collective
 from crossgrade.predict.silicon.facts import Facts, facts_of
+from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
 from crossgrade.predict.silicon.model import starting
-from crossgrade.predict.silicon.pooled import Batch, fit_all, seconds_of, totals
 from crossgrade.values.kernel import KernelRows
 
 BY = ("bytes",)

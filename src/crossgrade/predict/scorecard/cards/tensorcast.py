@@ -12,7 +12,7 @@ import numpy as np
 from crossgrade.predict.scorecard.line import Anchor
 from crossgrade.predict.scorecard.score import Floats, score
 from crossgrade.predict.silicon.facts import BYTES
-from crossgrade.predict.silicon.pooled import Batch, seconds_of
+from crossgrade.predict.silicon.fitting import Batch, seconds_of
 from crossgrade.values.kernel import KernelRows
 
 COMPUTE, MEMORY = 0.7, 0.6

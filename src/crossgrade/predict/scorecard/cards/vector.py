@@ -16,8 +16,8 @@ from crossgrade.predict.scorecard.score import score
 from crossgrade.predict.scorecard.sources import ascend, vector_gpu
 from crossgrade.predict.scorecard.splits import halves, spread_out
 from crossgrade.predict.silicon.facts import Facts, facts_of
+from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
 from crossgrade.predict.silicon.model import starting
-from crossgrade.predict.silicon.pooled import Batch, fit_all, seconds_of, totals
 from crossgrade.predict.silicon.vector import Vector
 from crossgrade.values.kernel import SIZES, KernelRows
 
