@@ -45,7 +45,7 @@ def key_costs(capture: Capture) -> list[CallCost]:
 
 def eager_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list[Kernel]:
     """Return one kernel per call that launches something."""
-    return list(_per_call(capture, costs or key_costs(capture), append_cache=False))
+    return list(launching_calls(capture, costs or key_costs(capture), append_cache=False))
 
 
 def fused_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list[Kernel]:
@@ -72,7 +72,7 @@ class Narrowed:
 def narrowed(capture: Capture, costs: list[CallCost]) -> Narrowed:
     """Return launching calls with narrow operands, without copies, masks and dead work."""
     until = needed_until(capture, costs)
-    calls = list(_per_call(capture, costs, append_cache=True))
+    calls = list(launching_calls(capture, costs, append_cache=True))
     calls = narrow_products(calls, capture, until)
     if capture.workload.phase != "train":
         calls = without_casts_of_weights(calls, capture)
@@ -109,7 +109,9 @@ def needed_until(capture: Capture, costs: list[CallCost]) -> list[int]:
     return until
 
 
-def _per_call(capture: Capture, costs: list[CallCost], *, append_cache: bool) -> Iterator[Kernel]:
+def launching_calls(
+    capture: Capture, costs: list[CallCost], *, append_cache: bool
+) -> Iterator[Kernel]:
     """Yield a kernel per launching call, with bytes by storage."""
     calls = _Calls(capture)
     for call, key in enumerate(capture.columns["call_key"].tolist()):
