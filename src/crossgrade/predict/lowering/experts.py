@@ -56,7 +56,7 @@ def _layer(graph: Graph, up: int, down: int, behind: set[int]) -> Experts:
     feeds_down = _reached(graph, down, forwards=False)
     order = {i for i in before | feeds_down if graph.nodes[i].name in ("sort", "argsort")}
     chosen = {i for i in before | feeds_down if graph.nodes[i].name == "topk"}
-    graph.claim("experts-act", sorted((behind & feeds_down)), unit)
+    graph.claim("experts-act", sorted(behind & feeds_down), unit)
     picks = [i for i in feeds_down - before if graph.free(i)]
     graph.claim("experts-act", sorted(picks), unit)
     router = _router(graph, chosen)

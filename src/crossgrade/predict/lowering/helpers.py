@@ -24,17 +24,19 @@ def add_helpers(launches: Launches) -> None:
             launches.helper("attention_reduce", launch, 0.5)
         if stack["head_norm_copies"] and launch.op in NORMS and _of_heads(launches, launch):
             _copy_before(launches, launch)
-        if stack["gather_last"] and _is_head(launches, launch):
+        if stack["gather_last"] != "never" and _is_head(launches, launch, stack["gather_last"]):
             _gather_before(launches, launch)
         if stack["absorbed_layout"] and launch.op == "bmm" and _absorbs_queries(launches, launch):
             _lay_out(launches, launch)
 
 
-def _is_head(launches: Launches, launch: Launch) -> bool:
-    """Return whether a product has fewer rows than what makes its input, and nobody reads it."""
+def _is_head(launches: Launches, launch: Launch, when: str) -> bool:
+    """Return whether nobody reads a product, and whether it has fewer rows than its input had."""
     graph = launches.graph
     if launch.op != "mm" or launches.readers(launch):
         return False
+    if when == "always":
+        return True
     makers = launches.makers(launch)
     rows = product_sizes(graph, launch.nodes[0])[1]
     made = [graph.key(graph.nodes[x.nodes[-1]]).outputs[0] for x in makers if x.nodes]

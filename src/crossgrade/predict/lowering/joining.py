@@ -54,7 +54,7 @@ def join_latent_writes(launches: Launches) -> None:
 
 
 def _keeps_latent(launches: Launches, write: Launch) -> bool:
-    """Return whether a cache write is of a latent: a product by a weight, or absorption, reads it."""
+    """Return whether a product by a weight, or attention over a latent, reads what is kept."""
     graph = launches.graph
     for reader in launches.readers(write):
         kernel = graph.nodes[reader.nodes[-1]].kernel
@@ -102,15 +102,20 @@ def join_preparation(launches: Launches, how: str) -> None:
     """
     for rotation in [x for x in launches.all if x.op == "rope"]:
         norms = [x for x in launches.makers(rotation) if x.op in NORMS]
-        writes = [x for x in launches.readers(rotation) if x.op == "cache_write"]
         if how == "whole":
-            for other in (*norms, *writes):
-                launches.merge(rotation, other, "prepare")
-            for write in [x for x in launches.all if x.op == "cache_write"]:
-                if launches.attentions(write) & launches.attentions(rotation):
-                    launches.merge(rotation, write, "prepare")
+            for norm in norms:
+                launches.merge(rotation, norm, "prepare")
+            _join_writes(launches, rotation, "prepare")
         elif how == "halves":
             _split_halves(launches, rotation, norms)
+            _join_writes(launches, rotation, "rope_cache_write")
+
+
+def _join_writes(launches: Launches, rotation: Launch, op: str) -> None:
+    """Let a rotation write the caches that the same attention reads."""
+    for write in [x for x in launches.all if x.op == "cache_write"]:
+        if launches.attentions(write) & launches.attentions(rotation):
+            launches.merge(rotation, write, op)
 
 
 def _split_halves(launches: Launches, rotation: Launch, norms: list[Launch]) -> None:

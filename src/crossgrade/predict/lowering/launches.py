@@ -15,7 +15,7 @@ from crossgrade.predict.lowering.kernel import Kernel
 from crossgrade.predict.lowering.stack import Stack
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Launch:
     """What is launched together."""
 

@@ -36,7 +36,9 @@ def merge_projections(launches: Launches, routers: set[int]) -> None:
         if node.name not in PRODUCTS or i in routers or not node.kernel.reads_parameter:
             continue
         _, m, _, k = product_sizes(graph, i)
-        activations = tuple(sorted(s for s in node.kernel.reads if s < 0 or graph.roles[s] != PARAMETER))
+        activations = tuple(
+            sorted(s for s in node.kernel.reads if s < 0 or graph.roles[s] != PARAMETER)
+        )
         made = tuple(node.before)
         after = graph.attention_after[i]
         key = (activations, made, m, k, node.kernel.dtype, node.kernel.weight_format, after)

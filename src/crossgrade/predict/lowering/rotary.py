@@ -40,12 +40,19 @@ def _rotation(graph: Graph, product: int) -> set[int]:
     ready = [product]
     while ready:
         for b in graph.nodes[ready.pop()].before:
-            if graph.free(b) and b not in found and graph.nodes[b].name in _AROUND:
-                if all(a in found or graph.nodes[a].name in _AROUND | {"mul"}
-                       for a in graph.nodes[b].after):  # fmt: skip
-                    found.add(b)
-                    ready.append(b)
+            if graph.free(b) and b not in found and _around(graph, b, found):
+                found.add(b)
+                ready.append(b)
     return found
+
+
+def _around(graph: Graph, i: int, found: set[int]) -> bool:
+    """Return whether a call prepares halves for products with tables, and for nothing else."""
+    node = graph.nodes[i]
+    return node.name in _AROUND and all(
+        a in found or graph.nodes[a].name in _AROUND or graph.nodes[a].name == "mul"
+        for a in node.after
+    )
 
 
 def _behind(graph: Graph, i: int) -> bool:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 
+from crossgrade.predict.lowering.attention import SLOT, slot_shape
 from crossgrade.predict.lowering.experts import Experts
 from crossgrade.predict.lowering.formats import Formats, plain_format
+from crossgrade.predict.lowering.formulas import expected_share
 from crossgrade.predict.lowering.graph import Graph
 from crossgrade.predict.lowering.kernel import AttentionShape, Kernel
 from crossgrade.predict.lowering.projections import product_sizes
+from crossgrade.predict.lowering.states import CONVOLUTIONS
 from crossgrade.values.capture import DTYPES_BYTES, ROLES
 from crossgrade.values.kernel import Family
 
@@ -39,6 +42,8 @@ class Sizes:
             kernel.op = kernel.op or op
             return
         kernel.op = op
+        if kernel.label == SLOT and kernel.attention is None:
+            kernel.attention = slot_shape(kernel, self._graph.capture, {})
         if experts is not None:
             self._experts(kernel, experts)
         elif kernel.attention is not None:
@@ -47,8 +52,32 @@ class Sizes:
             batch, m, _, k = product_sizes(self._graph, nodes[0])
             widths = [product_sizes(self._graph, i)[2] for i in nodes if self._is_product([i])]
             _fill(kernel, "matmul", self._formats.of(kernel), (batch, m, sum(widths), k))
+        elif op == "grouped_mm":
+            self._grouped(kernel, nodes[0])
+        elif kernel.kind == "matmul" and op in CONVOLUTIONS:
+            self._convolution(kernel, nodes[0])
         else:
             self.vector(kernel, nodes)
+
+    def _grouped(self, kernel: Kernel, i: int) -> None:
+        """Name a grouped product on its own: as many products as experts get a row, rows shared."""
+        rows, weights = (m.shape for m in self._graph.key(self._graph.nodes[i]).inputs[:2])
+        if len(rows) != 2 or len(weights) != 3:
+            self.vector(kernel, [i])
+            return
+        touched = weights[0] * expected_share(weights[0], rows[0])
+        sizes = (touched, rows[0] / touched, float(weights[2]), float(rows[1]))
+        _fill(kernel, "matmul", self._formats.of(kernel), sizes)
+
+    def _convolution(self, kernel: Kernel, i: int) -> None:
+        """Name a convolution as the product of results by what each is made of."""
+        key = self._graph.key(self._graph.nodes[i])
+        weight, made = key.inputs[1].shape, key.outputs[0]
+        groups = max(key.inputs[0].shape[1] // max(weight[1], 1), 1)
+        columns = weight[0] / groups
+        rows = made.numel / max(weight[0], 1)
+        sizes = (float(groups), rows, columns, float(math.prod(weight[1:])))
+        _fill(kernel, "matmul", self._formats.of(kernel), sizes)
 
     def vector(self, kernel: Kernel, nodes: list[int]) -> None:
         """Name a launch by its traffic."""

@@ -16,25 +16,32 @@ DEFAULTS: Mapping[str, bool | str] = {
     "graph": "calls", "tables": "step", "add_norm": False, "head_norm": "own", "rope": "own",
     "cache": "own", "latent_cache": "own", "merge_projections": False, "split_decode": "never",
     "latent_rope": "", "prepare_prefill": "", "prepare_decode": "", "embedding_norm": False,
-    "head_norm_copies": False, "gather_last": False, "absorbed_format": "activations",
+    "head_norm_copies": False, "gather_last": "never", "absorbed_format": "activations",
     "absorbed_layout": False, "quantise": True, "norm_quantise": False, "act_quantise": False,
 }  # fmt: skip
 """Every rule and what holds where a stack says nothing: one launch per call or pattern.
 
 graph: `calls` launches what was captured call by call, `compiled` joins patterns and neighbours of
-vector calls, `serving` has caches, masks and merged attention besides, and does not train. tables:
-tables of positions and arithmetic on weights in the `step` or `ahead` of it. add_norm: a residual
-sum is part of the norm that reads it. head_norm: norms of query and key heads `own`, `together` or
-`with-rope`. rope: `own` per tensor, `together`, `with-cache` or `with-attention`; latent_rope: the
-same for attention over a latent, where it differs. cache: `own` or `with-attention`.
-prepare_prefill, prepare_decode: how a compiler joins what comes before attention, `halves` or
-`whole`. embedding_norm: the first norm looks up the embedding. gather_last: the last rows are
-picked before the product with the head. absorbed_format: absorbed weights are multiplied in the
-format of `activations` or of stored `weights`; absorbed_layout: they are laid out anew each step. latent_cache: `own` or `norm-rope-write`, one launch up to the written latent.
-merge_projections: weights that multiply one activation lie side by side. split_decode: a second
-launch joins partial results of decode attention, `never`, `always` or `unless-window`.
-head_norm_copies: heads are copied before their norm. quantise: activations before products of
-quantised weights; norm_quantise, act_quantise: the norm or activation before does it.
+vector calls, `serving` has caches, masks and merged attention besides, and does not train.
+tables: tables of positions and arithmetic on weights in the `step` or `ahead` of it.
+add_norm: a residual sum is part of the norm that reads it.
+embedding_norm: the first norm looks up the embedding.
+head_norm: norms of query and key heads `own`, `together` or `with-rope`.
+head_norm_copies: heads are copied before their norm.
+rope: `own` per tensor, `together`, `with-cache` or `with-attention`.
+latent_rope: the same for attention over a latent, where it differs.
+cache: writes to the cache `own` or `with-attention`.
+latent_cache: `own` or `norm-rope-write`, one launch up to the written latent.
+prepare_prefill, prepare_decode: how a compiler joins what precedes attention, `halves` or `whole`.
+merge_projections: weights that multiply one activation lie side by side.
+absorbed_format: absorbed weights are multiplied in the format of `activations` or of `weights`.
+absorbed_layout: absorbed weights are laid out anew in each step.
+split_decode: a second launch joins partial results of decode attention, `never`, `always` or
+`unless-window`.
+gather_last: the last rows are picked before the product with the head, `never`, where a `prompt`
+has more of them, or `always`.
+quantise: activations before products of quantised weights; norm_quantise, act_quantise: the norm or
+activation before does it.
 """
 
 

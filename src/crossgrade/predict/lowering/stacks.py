@@ -65,12 +65,15 @@ def lower(capture: Capture, stack: str, costs: list[CallCost] | None = None) -> 
 
 
 def _eager(capture: Capture, costs: list[CallCost]) -> list[Kernel]:
-    """Return one launch per launching call."""
-    kernels = eager_kernels(capture, costs)
-    graph = Graph(kernels, capture, [])
-    sizes = Sizes(graph, Formats(graph))
-    for i, kernel in enumerate(kernels):
-        sizes.name(kernel, kernel.label.rstrip("_"), [i], None)
+    """Return one launch per launching call that has something to do."""
+    graph = Graph(eager_kernels(capture, costs), capture, [])
+    sizes, kernels = Sizes(graph, Formats(graph)), []
+    for i, node in enumerate(graph.nodes):
+        outputs = graph.key(node).outputs
+        if outputs and all(m.numel == 0 for m in outputs):
+            continue
+        sizes.name(node.kernel, PRODUCT_OPS.get(node.name, node.name), [i], None)
+        kernels.append(node.kernel)
     return kernels
 
 
@@ -119,17 +122,19 @@ def _adds_activations(graph: Graph, i: int) -> bool:
     node = graph.nodes[i]
     key = graph.key(node)
     size = key.outputs[0].numel
-    return len(key.inputs) == 2 and all(m.numel == size for m in key.inputs) and not any(
-        graph.nodes[b].ahead for b in node.before
+    return (
+        len(key.inputs) == 2
+        and all(m.numel == size for m in key.inputs)
+        and not any(graph.nodes[b].ahead for b in node.before)
     )
 
 
-_OPS = {"rope": "rope", "add": "add", "embedding": "embedding", "state": "recurrence",
+PART_OPS = {"rope": "rope", "add": "add", "embedding": "embedding", "state": "recurrence",
         "cache": "cache_write", "topk": "topk", "permute": "permute", "experts-act": "act_mul",
         "combine": "combine", "pointwise": "pointwise", "ahead": "pointwise",
         "convolution": "causal_convolution"}  # fmt: skip
 """Part -> name of its launch, where the part alone decides it."""
-_PRODUCTS = {"addmm": "mm", "linear": "mm", "baddbmm": "bmm", "absorbed": "bmm",
+PRODUCT_OPS = {"addmm": "mm", "linear": "mm", "baddbmm": "bmm", "absorbed": "bmm",
              "_grouped_mm": "grouped_mm", "_scaled_grouped_mm": "grouped_mm"}  # fmt: skip
 """Operator -> name of its launch, where they differ."""
 
@@ -145,13 +150,13 @@ def _launch_units(launches: Launches) -> None:
             continue
         if not node.vector and node.part not in ("state", "convolution"):
             attends = node.kernel.attention is not None or node.kernel.kind == "attention"
-            launches.add(phase if attends else _PRODUCTS.get(node.name, node.name), [i])
+            launches.add(phase if attends else PRODUCT_OPS.get(node.name, node.name), [i])
         elif node.part == "ahead" or (node.part == "cache" and not serves):
             units[node.part, -i - 1].append(i)
         else:
             units[node.part, node.unit].append(i)
     for (part, _), nodes in units.items():
-        launches.add(_OPS.get(part) or _named(graph, part, nodes), nodes)
+        launches.add(PART_OPS.get(part) or _named(graph, part, nodes), nodes)
     for launch in launches.all:
         if launch.op == "pointwise" and _gates(launches, launch):
             launch.op = "act_mul"
