@@ -87,6 +87,7 @@ class Graph:
         c = capture.columns
         self._call_key = c["call_key"].tolist()
         self.roles = c["storage_role"].tolist()
+        self._whole = c["storage_bytes"].tolist()
         self.nodes = [Node(kernel=k, name=k.label.rstrip("_")) for k in kernels]
         self._connect()
         self._units = 0
@@ -155,6 +156,10 @@ class Graph:
     def key(self, node: Node) -> CallKey:
         """Return the distinct call of a node's first call."""
         return self.capture.key(self._call_key[node.kernel.calls[0]])
+
+    def whole(self, storage: int) -> float:
+        """Return the bytes of a storage; views that repeat it may seem to read more."""
+        return float(self._whole[storage]) if storage >= 0 else NOWHERE
 
     def claim(self, part: Part, found: list[int], unit: int = -1) -> int:
         """Give nodes that have no part yet a part; return the unit they are in."""

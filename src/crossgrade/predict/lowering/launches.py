@@ -131,7 +131,7 @@ def summed(graph: Graph, nodes: list[int]) -> Kernel:
     made: dict[int, float] = {}
     for kernel in kernels:
         for s, size in kernel.reads.items():
-            left = max(size - made.get(s, 0.0), 0.0) if s in made else size
+            left = max(min(size, graph.whole(s)) - made[s], 0.0) if s in made else size
             if left:
                 reads[s] = max(reads.get(s, 0.0), left)
         for s, size in kernel.writes.items():

@@ -67,10 +67,18 @@ def find_cache_writes(graph: Graph) -> None:
     for i, node in enumerate(graph.nodes):
         if not graph.free(i) or node.name not in _WRITES or not graph.keeps(node):
             continue
-        reader = graph.attention_after[i]
+        reader = _reader(graph, i)
         if reader == NOWHERE or _convolved(graph, i):
             continue
         units[reader] = graph.claim("cache", [i], units.get(reader, -1))
+
+
+def _reader(graph: Graph, i: int) -> int:
+    """Return what a cache is for: attention, or a product of activations that picks keys for it."""
+    sink = graph.sink[i]
+    if sink != NOWHERE and not graph.nodes[sink].kernel.reads_parameter:
+        return sink
+    return graph.attention_after[i]
 
 
 def _convolved(graph: Graph, i: int) -> bool:

@@ -46,7 +46,7 @@ class Sizes:
             kernel.attention = slot_shape(kernel, self._graph.capture, {})
         if experts is not None:
             self._experts(kernel, experts)
-        elif kernel.attention is not None:
+        elif kernel.attention is not None and op != "indexer":
             self._attention(kernel, kernel.attention)
         elif kernel.kind == "matmul" and op in _NAMED and self._is_product(nodes):
             batch, m, _, k = product_sizes(self._graph, nodes[0])
@@ -119,6 +119,10 @@ class Sizes:
         if batch == 1 and heads % self._batch == 0:
             batch, heads = self._batch, heads // self._batch
         queries, keys = float(shape.queries), float(shape.keys)
+        if shape.queries == 1 and kernel.flops:
+            keys = round(
+                keys * kernel.work / kernel.flops
+            )  # those that a mask or an indexer leaves
         if kernel.op not in ("decode", "prefill"):
             kernel.op = self._phase
         format = plain_format(kernel.dtype)
@@ -149,7 +153,7 @@ class Sizes:
         return self._graph.capture.meta(int(c["value_meta"][value])).dtype
 
 
-_NAMED = frozenset({"mm", "bmm"})
+_NAMED = frozenset({"mm", "bmm", "indexer"})
 """Launches that are one product, or several side by side."""
 _PRODUCTS = frozenset({"mm", "addmm", "linear", "bmm", "baddbmm", "mv", "addmv", "_scaled_mm",
                        "_int_mm", "absorbed"})  # fmt: skip

@@ -16,7 +16,7 @@ from crossgrade.predict.lowering.cost import CallCost
 from crossgrade.predict.lowering.experts import find_experts
 from crossgrade.predict.lowering.experts_launches import launch_experts
 from crossgrade.predict.lowering.formats import Formats
-from crossgrade.predict.lowering.graph import Graph, separated
+from crossgrade.predict.lowering.graph import Graph, Node, separated
 from crossgrade.predict.lowering.helpers import add_helpers
 from crossgrade.predict.lowering.kernel import Kernel
 from crossgrade.predict.lowering.kernels import (
@@ -149,8 +149,7 @@ def _launch_units(launches: Launches) -> None:
         if i in launches.of or node.part == "layout" or (node.part == "ahead" and ahead):
             continue
         if not node.vector and node.part not in ("state", "convolution"):
-            attends = node.kernel.attention is not None or node.kernel.kind == "attention"
-            launches.add(phase if attends else PRODUCT_OPS.get(node.name, node.name), [i])
+            launches.add(_product_op(node, phase), [i])
         elif node.part == "ahead" or (node.part == "cache" and not serves):
             units[node.part, -i - 1].append(i)
         else:
@@ -160,6 +159,15 @@ def _launch_units(launches: Launches) -> None:
     for launch in launches.all:
         if launch.op == "pointwise" and _gates(launches, launch):
             launch.op = "act_mul"
+
+
+def _product_op(node: Node, phase: str) -> str:
+    """Return the name of a matrix kernel; scores that are reduced at once pick keys."""
+    if node.kernel.kind == "attention":
+        return phase
+    if len(node.kernel.calls) > 1 and not node.kernel.reads_parameter and node.name == "bmm":
+        return "indexer"
+    return PRODUCT_OPS.get(node.name, node.name)
 
 
 def _named(graph: Graph, part: str, nodes: list[int]) -> str:

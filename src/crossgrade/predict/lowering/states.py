@@ -31,13 +31,13 @@ def find_convolutions(graph: Graph) -> None:
 
 
 def find_states(graph: Graph) -> None:
-    """Claim recurrences: what reads or writes kept state, and what meets it.
+    """Claim recurrences: what writes kept state, and what meets it.
 
     One unit is all that is connected through vector calls and products of activations, up to
     products by weights, convolutions and norms.
     """
     for i, node in enumerate(graph.nodes):
-        if not graph.free(i) or not (graph.keeps(node) or graph.reads_kept(node)):
+        if not graph.free(i) or not graph.keeps(node):
             continue
         found, ready = {i}, [i]
         while ready:
@@ -58,4 +58,5 @@ def _joins(graph: Graph, i: int) -> bool:
         return False
     if node.vector:
         return True
-    return not node.kernel.reads_parameter and node.name not in CONVOLUTIONS
+    products = node.kernel.kind == "matmul" and not node.kernel.reads_parameter
+    return products and node.name not in CONVOLUTIONS

@@ -30,7 +30,7 @@ QWEN15 = {
 
 
 @functools.cache
-def captured(preset, phase, dtype=None, layers=LAYERS):
+def captured(preset, phase, dtype=None, layers=LAYERS, context=512):
     """Return a capture of a preset with few layers; experts in every layer."""
     if preset == "qwen1.5":
         config = QWEN15 | {"num_hidden_layers": layers}
@@ -43,7 +43,7 @@ def captured(preset, phase, dtype=None, layers=LAYERS):
     built = (
         from_config(config) if dtype is None else huggingface.build(config, name="m", dtype=dtype)
     )
-    tokens, context = (1, 512) if phase == "decode" else (512, 0)
+    tokens, context = (1, context) if phase == "decode" else (512, 0)
     ref = ModelRef(passed="m", name="m", kind="config", runs_code=False)
     asked = Workload(model=ref, phase=phase, batch=2, tokens=tokens, context=context, dtype=dtype)
     return CaptureSession(built).capture(asked)
@@ -207,6 +207,18 @@ def test_serving_stacks_do_not_train(moe_train):
 def test_an_unknown_stack_is_named_with_those_there_are():
     with pytest.raises(ValueError, match=r"no stack .v-llm.*vllm"):
         load_stack("v-llm")
+
+
+def test_sparse_attention_reads_what_its_indexer_picks():
+    capture = captured("deepseek-v3.2", "decode", context=4096)
+    _, rows = rows_of(capture, "vllm")
+    config = small_config("deepseek-v3.2")
+    latent, _ = rows["latent-attention", "decode", "bf16"]
+    assert set(latent.sizes["keys"].tolist()) == {config["index_topk"]}
+    indexer, at = rows["matmul", "indexer", "bf16"]
+    assert len(at) == LAYERS
+    assert set(indexer.sizes["n"].tolist()) == {4097}
+    assert set(indexer.sizes["m"].tolist()) == {config["index_n_heads"]}
 
 
 def test_linear_attention_is_one_launch_over_kept_state():
