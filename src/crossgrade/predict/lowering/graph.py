@@ -72,6 +72,14 @@ def separated(left: Narrowed) -> list[Kernel]:
     return pieces
 
 
+def _read_source(reader: Kernel, copy: Kernel) -> None:
+    """Let a kernel read what a copy reads in place of what the copy writes."""
+    for s in copy.writes.keys() & reader.reads.keys():
+        size = reader.reads.pop(s)
+        for source, most in copy.reads.items():
+            reader.reads[source] = max(reader.reads.get(source, 0.0), min(size, most))
+
+
 class Graph:
     """The nodes of one capture, in an order in which they can run."""
 
@@ -137,8 +145,9 @@ class Graph:
             maker = self.nodes[node.before[0]]
             maker.after = sorted({*maker.after, *node.after} - {i})
             for a in node.after:
-                before = {*self.nodes[a].before, node.before[0]} - {i}
-                self.nodes[a].before = sorted(before)
+                reader = self.nodes[a]
+                reader.before = sorted({*reader.before, node.before[0]} - {i})
+                _read_source(reader.kernel, node.kernel)
 
     def _first_after(self, *, through_products: bool) -> list[int]:
         """Return per node the first attention (or, not through products, matrix kernel) after it.
