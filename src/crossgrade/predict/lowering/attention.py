@@ -17,8 +17,9 @@ from crossgrade.predict.lowering.kernel import AttentionShape, Kernel
 from crossgrade.predict.lowering.masks import HIDDEN_BELOW, MaskReader, Visible
 from crossgrade.values.capture import Capture
 
-_SLOT = "_scaled_dot_product_fused_attention_overrideable"
-_MASK_AT = {_SLOT: 3, f"{_SLOT}_backward": 4}
+SLOT = "_scaled_dot_product_fused_attention_overrideable"
+"""Fused attention, by the name under which any device may bring its own."""
+_MASK_AT = {SLOT: 3, f"{SLOT}_backward": 4}
 """Fused attention and its gradient -> position of the mask among the arguments."""
 
 
@@ -67,8 +68,8 @@ class _Places:
         if kernel.kind == "vector":
             self._merge_around(i, kernel)
         elif kernel.label in _MASK_AT:
-            if kernel.label == _SLOT:
-                kernel.attention = _slot_shape(kernel, self._capture, self._moved)
+            if kernel.label == SLOT:
+                kernel.attention = slot_shape(kernel, self._capture, self._moved)
             _skip_hidden(kernel, list(_masks_of(kernel.calls, self._capture, self._masks)))
         current = self.places[i]
         if current is not None:
@@ -246,9 +247,9 @@ def _merged_shape(
     )
 
 
-def _slot_shape(
+def slot_shape(
     kernel: Kernel, capture: Capture, moved: dict[int, tuple[int, ...]]
-) -> AttentionShape | None:
+) -> AttentionShape:
     """Return the sizes of fused attention; operands are [batch, heads, positions, size]."""
     operands = _operands(kernel, capture)
     (_, query), (key_storage, key), (value_storage, value) = operands[:3]

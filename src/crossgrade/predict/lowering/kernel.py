@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from crossgrade.predict.lowering.cost import CallClass
+from crossgrade.values.kernel import Family
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +35,8 @@ class AttentionShape:
     """Call after which nothing of it is computed."""
     keys_read: float = 1.0
     """Share of the keys that some query sees; the others are not read."""
+    latent: tuple[int, int] | None = None
+    """Latent and rotary elements per position where it attends to a latent, None where not."""
 
     @property
     def pairs(self) -> float:
@@ -71,6 +74,16 @@ class Kernel:
     """Whether a softmax is inside."""
     attention: AttentionShape | None = None
     """Sizes of the attention that it computes, None for every other kernel."""
+    family: Family | None = None
+    """Which kernel model prices it; None where no stack has named it, and for reads by the host."""
+    op: str = ""
+    """What a stack launches, such as `add_rms_norm`."""
+    format: str = ""
+    """Arithmetic and operands, as kernel rows name them: `bf16`, `fp8_block` ..."""
+    sizes: tuple[float, ...] = ()
+    """Sizes of the family, in the order of `values.kernel.SIZES`."""
+    part_of: int | None = None
+    """Place of the launch whose sizes stand for this one too, None where it stands for itself."""
 
     @property
     def bytes(self) -> float:

@@ -12,6 +12,7 @@ not written, and what nobody reads is not computed. Must not know chips.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from crossgrade.predict.lowering.attention import fuse_attention, without_masks
 from crossgrade.predict.lowering.convolutions import fold_convolutions
@@ -44,22 +45,48 @@ def key_costs(capture: Capture) -> list[CallCost]:
 
 def eager_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list[Kernel]:
     """Return one kernel per call that launches something."""
-    return list(_per_call(capture, costs or key_costs(capture), append_cache=False))
+    return list(launching_calls(capture, costs or key_costs(capture), append_cache=False))
 
 
 def fused_kernels(capture: Capture, costs: list[CallCost] | None = None) -> list[Kernel]:
     """Return the kernels of a fusing stack."""
-    costs = costs or key_costs(capture)
+    return merged(narrowed(capture, costs or key_costs(capture)))
+
+
+@dataclass(slots=True, kw_only=True)
+class Narrowed:
+    """Calls of which none is launched that a fusing stack leaves out, one kernel each."""
+
+    capture: Capture
+    """Where they come from."""
+    calls: list[Kernel]
+    """The kernels, in order; merging changes them."""
+    until: list[int]
+    """Per storage the last call that needs it."""
+    masks: MaskReader
+    """Works out masks."""
+    moved: dict[int, tuple[int, ...]]
+    """Storage that a kernel no longer reads -> those read in its place."""
+
+
+def narrowed(capture: Capture, costs: list[CallCost]) -> Narrowed:
+    """Return launching calls with narrow operands, without copies, masks and dead work."""
     until = needed_until(capture, costs)
-    calls = list(_per_call(capture, costs, append_cache=True))
+    calls = list(launching_calls(capture, costs, append_cache=True))
     calls = narrow_products(calls, capture, until)
     if capture.workload.phase != "train":
         calls = without_casts_of_weights(calls, capture)
     calls, moved = without_copies(calls, capture, until)
     masks = MaskReader(capture)
     calls = without_dead(without_masks(calls, capture, masks), until, capture.calls)
-    groups = fold_convolutions(group_vectors(calls, capture, until), capture, until)
-    fused = fuse_attention(groups, capture, until, masks, moved)
+    return Narrowed(capture=capture, calls=calls, until=until, masks=masks, moved=moved)
+
+
+def merged(left: Narrowed) -> list[Kernel]:
+    """Return kernels in which vector calls are grouped and attention is one."""
+    capture, until = left.capture, left.until
+    groups = fold_convolutions(group_vectors(left.calls, capture, until), capture, until)
+    fused = fuse_attention(groups, capture, until, left.masks, left.moved)
     return without_dead(absorb_latents(fused, capture, until), until, capture.calls)
 
 
@@ -82,7 +109,9 @@ def needed_until(capture: Capture, costs: list[CallCost]) -> list[int]:
     return until
 
 
-def _per_call(capture: Capture, costs: list[CallCost], *, append_cache: bool) -> Iterator[Kernel]:
+def launching_calls(
+    capture: Capture, costs: list[CallCost], *, append_cache: bool
+) -> Iterator[Kernel]:
     """Yield a kernel per launching call, with bytes by storage."""
     calls = _Calls(capture)
     for call, key in enumerate(capture.columns["call_key"].tolist()):

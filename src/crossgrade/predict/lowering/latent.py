@@ -179,6 +179,8 @@ def _absorbed(
             if share > 0:
                 sink.append(_small_product(kernel, e, rows, share, is_key=is_key))
     kernel.flops, kernel.work = flops, flops * seen
+    rank = max(e.rank for e in found)
+    shape.latent = (rank, key_size - rank)
     return before, after
 
 
@@ -211,4 +213,14 @@ def _small_product(
         reads=reads,
         writes=writes,
         reads_parameter=True,
+        sizes=_sizes(attention, e, share, is_key=is_key),
     )
+
+
+def _sizes(attention: Kernel, e: _Expansion, share: float, *, is_key: bool) -> tuple[float, ...]:
+    """Return heads, rows per head, columns and inner size of a small product."""
+    shape = attention.attention
+    assert shape is not None
+    made = float(round(e.features * share))
+    size = (float(e.rank), made) if is_key else (made, float(e.rank))
+    return (float(shape.heads), float(shape.batch * shape.queries), *size)

@@ -34,7 +34,8 @@ def _rounded(value: Any) -> Any:
 
 
 def _score(entry: dict[str, Any]) -> Score:
-    return Score(**{k: float(v) if v == "NaN" else v for k, v in entry.items()})
+    given: dict[str, Any] = {k: float(v) if v == "NaN" else v for k, v in entry.items()}
+    return Score(**given)
 
 
 def _line(entry: dict[str, Any]) -> Line:

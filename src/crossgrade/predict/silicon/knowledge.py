@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from crossgrade.predict.silicon.model import Floats, Terms
-from crossgrade.values.kernel import KernelRows
+from crossgrade.values.kernel import Family, KernelRows
 
 SCHEMA = 1
 FILE = "data/fits.json"
@@ -26,7 +26,7 @@ FILE = "data/fits.json"
 class Kind:
     """What makes two kernels comparable."""
 
-    family: str
+    family: Family
     """Family of the rows."""
     op: str
     """Operation; empty: all of the family, fitted together."""

@@ -1,0 +1,177 @@
+"""Launches -> family, format and sizes, as kernel models take them.
+
+Must not know stacks or models.
+"""
+
+from __future__ import annotations
+
+import math
+
+from crossgrade.predict.lowering.attention import SLOT, slot_shape
+from crossgrade.predict.lowering.experts import Experts
+from crossgrade.predict.lowering.formats import Formats, plain_format
+from crossgrade.predict.lowering.formulas import expected_share
+from crossgrade.predict.lowering.graph import Graph
+from crossgrade.predict.lowering.kernel import AttentionShape, Kernel
+from crossgrade.predict.lowering.projections import product_sizes
+from crossgrade.predict.lowering.states import CONVOLUTIONS
+from crossgrade.values.capture import DTYPES_BYTES, ROLES
+from crossgrade.values.kernel import Family
+
+_KV = ROLES.index("kv")
+_ORDERED = frozenset({
+    "mean", "sum", "amax", "max", "_softmax", "_log_softmax", "_safe_softmax", "topk", "sort",
+    "native_layer_norm", "_fused_rms_norm", "native_group_norm", "var_mean", "norm", "argmax",
+})  # fmt: skip
+"""Operators that reduce or order rows."""
+
+
+class Sizes:
+    """Names launches of one graph for kernel models."""
+
+    def __init__(self, graph: Graph, formats: Formats) -> None:
+        """Read the workload's batch and phase."""
+        self._graph, self._formats = graph, formats
+        workload = graph.capture.workload
+        self._batch = workload.batch
+        self._phase = "decode" if workload.phase == "decode" else "prefill"
+
+    def name(self, kernel: Kernel, op: str, nodes: list[int], experts: Experts | None) -> None:
+        """Fill in family, operation, format and sizes of a kernel."""
+        if kernel.family is not None or kernel.kind == "host":
+            kernel.op = kernel.op or op
+            return
+        kernel.op = op
+        if kernel.label == SLOT and kernel.attention is None:
+            kernel.attention = slot_shape(kernel, self._graph.capture, {})
+        if experts is not None:
+            self._experts(kernel, experts)
+        elif kernel.attention is not None and op != "indexer":
+            self._attention(kernel, kernel.attention)
+        elif kernel.kind == "matmul" and op in _NAMED and self._is_product(nodes):
+            batch, m, _, k = product_sizes(self._graph, nodes[0])
+            widths = [product_sizes(self._graph, i)[2] for i in nodes if self._is_product([i])]
+            _fill(kernel, "matmul", self._formats.of(kernel), (batch, m, sum(widths), k))
+        elif op == "grouped_mm":
+            self._grouped(kernel, nodes[0])
+        elif kernel.kind == "matmul" and op in CONVOLUTIONS:
+            self._convolution(kernel, nodes[0])
+        else:
+            self.vector(kernel, nodes)
+
+    def _grouped(self, kernel: Kernel, i: int) -> None:
+        """Name a grouped product on its own: as many products as experts get a row, rows shared."""
+        rows, weights = (m.shape for m in self._graph.key(self._graph.nodes[i]).inputs[:2])
+        if len(rows) != 2 or len(weights) != 3:
+            self.vector(kernel, [i])
+            return
+        touched = weights[0] * expected_share(weights[0], rows[0])
+        sizes = (touched, rows[0] / touched, float(weights[2]), float(rows[1]))
+        _fill(kernel, "matmul", self._formats.of(kernel), sizes)
+
+    def _convolution(self, kernel: Kernel, i: int) -> None:
+        """Name a convolution as the product of results by what each is made of."""
+        key = self._graph.key(self._graph.nodes[i])
+        weight, made = key.inputs[1].shape, key.outputs[0]
+        groups = max(key.inputs[0].shape[1] // max(weight[1], 1), 1)
+        columns = weight[0] / groups
+        rows = made.numel / max(weight[0], 1)
+        sizes = (float(groups), rows, columns, float(math.prod(weight[1:])))
+        _fill(kernel, "matmul", self._formats.of(kernel), sizes)
+
+    def vector(self, kernel: Kernel, nodes: list[int]) -> None:
+        """Name a launch by its traffic."""
+        reads, writes = sum(kernel.reads.values()), sum(kernel.writes.values())
+        rows = max((self._rows(i) for i in nodes), default=0.0)
+        ops = kernel.vector_ops + kernel.work
+        _fill(kernel, "vector", plain_format(kernel.dtype), (reads, writes, ops, rows))
+
+    def _is_product(self, nodes: list[int]) -> bool:
+        """Return whether a node is a plain or batched product: convolutions are not."""
+        node = self._graph.nodes[nodes[0]]
+        if node.kernel.sizes:
+            return True
+        shapes = [len(m.shape) for m in self._graph.key(node).inputs]
+        return node.name in _PRODUCTS and max(shapes) <= 3
+
+    def _rows(self, i: int) -> float:
+        """Return independent rows of a call that reduces, 0 for every other."""
+        node = self._graph.nodes[i]
+        if node.name not in _ORDERED or not node.vector:
+            return 0.0
+        key = self._graph.key(node)
+        shape = key.inputs[0].shape if key.inputs else ()
+        return float(math.prod(shape[:-1])) if shape else 0.0
+
+    def _experts(self, kernel: Kernel, layer: Experts) -> None:
+        graph = self._graph
+        up = graph.key(graph.nodes[layer.up]).inputs
+        down = graph.key(graph.nodes[layer.down]).inputs
+        rows, hidden = up[0].shape[0], up[0].shape[-1]
+        tokens = rows / layer.topk
+        sizes = (tokens, float(hidden), float(down[0].shape[-1]), float(layer.topk))
+        _fill(kernel, "experts", self._formats.of(graph.nodes[layer.up].kernel),
+              (*sizes, float(up[1].shape[0]), 1.0, 1.0, 0.0))  # fmt: skip
+
+    def _attention(self, kernel: Kernel, shape: AttentionShape) -> None:
+        """Name attention; a flat batch of products is told apart by the workload's batch."""
+        batch, heads = shape.batch, shape.heads
+        if batch == 1 and heads % self._batch == 0:
+            batch, heads = self._batch, heads // self._batch
+        queries, keys = float(shape.queries), float(shape.keys)
+        if shape.queries == 1 and kernel.flops:
+            keys = round(
+                keys * kernel.work / kernel.flops
+            )  # those that a mask or an indexer leaves
+        if kernel.op not in ("decode", "prefill"):
+            kernel.op = self._phase
+        format = plain_format(kernel.dtype)
+        if shape.latent is not None:
+            rank, rope = shape.latent
+            sizes = (float(batch), float(heads), queries, keys, float(rank), float(rope))
+            _fill(kernel, "latent-attention", format, sizes)
+            return
+        shared = self._kv_heads(shape, batch)
+        window = _window(kernel, shape)
+        _fill(kernel, "attention", format,
+              (float(batch), float(heads), shared or float(heads), queries, keys,
+               float(shape.key_size), float(shape.value_size), window))  # fmt: skip
+
+    def _kv_heads(self, shape: AttentionShape, batch: int) -> float | None:
+        """Return heads of keys, from the elements that the cache keeps; None without a cache."""
+        c = self._graph.capture.columns
+        kept = [s for s in shape.key_storages if s >= 0 and self._graph.roles[s] == _KV]
+        if len(kept) != 1:
+            return None
+        elements = float(c["storage_bytes"][kept[0]]) / DTYPES_BYTES[self._kv_dtype(kept[0])]
+        heads = elements / (batch * shape.keys * shape.key_size)
+        return float(heads) if heads >= 1 and heads == int(heads) else None
+
+    def _kv_dtype(self, storage: int) -> str:
+        c = self._graph.capture.columns
+        value = int((c["value_storage"] == storage).nonzero()[0][0])
+        return self._graph.capture.meta(int(c["value_meta"][value])).dtype
+
+
+_NAMED = frozenset({"mm", "bmm", "indexer"})
+"""Launches that are one product, or several side by side."""
+_PRODUCTS = frozenset({"mm", "addmm", "linear", "bmm", "baddbmm", "mv", "addmv", "_scaled_mm",
+                       "_int_mm", "absorbed"})  # fmt: skip
+
+
+def _fill(kernel: Kernel, family: Family, format: str, sizes: tuple[float, ...]) -> None:
+    kernel.family, kernel.format, kernel.sizes = family, format, sizes
+
+
+def _window(kernel: Kernel, shape: AttentionShape) -> float:
+    """Return the most positions that one query sees, 0 where it sees all before it.
+
+    A window of w over n positions leaves w n - w (w - 1) / 2 of n^2 pairs; the mask said how many.
+    """
+    n = shape.keys
+    if shape.queries != n or n < 2 or not kernel.flops:
+        return 0.0
+    seen = kernel.work / kernel.flops * n * n
+    below = (2 * n + 1) ** 2 - 8 * seen
+    window = round(((2 * n + 1) - math.sqrt(max(below, 0.0))) / 2)
+    return float(window) if 0 < window < n - 1 else 0.0
