@@ -2,10 +2,10 @@
 
 Frozen splits by weight, (n, k): all m of one weight are on one side. No parameter is fitted to a
 scored row. The formula, its starting values, spreads and plans were chosen on the quarter of
-weights that may be fitted, of all chips but RTX PRO 6000, so T1 is free of rows of its chip in parameters,
-not in the choice of the formula; scored errors of A100, MI300X and MI355X were seen before the rung
-of single rows, deeper splits of K and wider spreads went in. Features of T3 were chosen on one fold
-of B300. Must not know how a line is shown.
+weights that may be fitted, of all chips but RTX PRO 6000, so T1 is free of rows of its chip in
+parameters, not in the choice of the formula; scored errors of A100, MI300X and MI355X were seen
+before the rung of single rows, deeper splits of K and wider spreads went in. Features of T3 were
+chosen on one fold of B300. Must not know how a line is shown.
 """
 
 from __future__ import annotations
