@@ -228,7 +228,7 @@ def _between(kind: Kind, same: list[_Part], own: list[dict[str, float]]) -> Iter
     moves = []
     for i, part in enumerate(same):
         others = {p.chip: v for j, (p, v) in enumerate(zip(same, own, strict=True)) if j != i}
-        values, _ = moved(part.model, load_chip(part.chip), others)
+        values, _, _ = moved(part.model, load_chip(part.chip), others)
         moves.append(_off(part.model, part.fitted, values))
     yield _pooled(kind, moves, f"{chips}, each from the others ({source})", "T1")
 

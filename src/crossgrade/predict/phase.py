@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +63,8 @@ class Prepared:
     """Bytes needed."""
     traffic: Traffic
     """Exchange of an even split."""
+    launches: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Stack -> its launches, filled in when one is asked for (`stack_time.launched`)."""
 
     @property
     def flops(self) -> float:

@@ -42,11 +42,16 @@ matmul: `batch` products [m, k] x [k, n]. attention: per sequence `queries` new 
 `keys` positions, themselves among them (causal); `window` is the most that one sees, 0 for all.
 latent-attention: `rank` elements of the latent and `rope` rotary elements per position. experts:
 `tokens` before routing, over all chips of the group; `experts` in all, split over `ep` chips;
-`inter` of one expert, split over `tp`; `skew` is 0 for even routing, else the power-law exponent.
+`inter` of one expert, split over `tp`; `skew` is 0 for perfectly even routing, EVEN_ODDS where each
+token chooses by itself and experts are equally liked, else the power-law exponent.
 vector: bytes and element operations together over all inputs and outputs; `rows` independent rows
 where the operation reduces, else 0. collective: `bytes` is the payload of one rank, before any
 algorithm's factor.
 """
+
+
+EVEN_ODDS = -1.0
+"""`skew` of experts that tokens choose independently and without preference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

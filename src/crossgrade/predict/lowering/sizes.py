@@ -16,7 +16,7 @@ from crossgrade.predict.lowering.kernel import AttentionShape, Kernel
 from crossgrade.predict.lowering.projections import product_sizes
 from crossgrade.predict.lowering.states import CONVOLUTIONS
 from crossgrade.values.capture import DTYPES_BYTES, ROLES
-from crossgrade.values.kernel import Family
+from crossgrade.values.kernel import EVEN_ODDS, Family
 
 _KV = ROLES.index("kv")
 _ORDERED = frozenset({
@@ -111,7 +111,7 @@ class Sizes:
         tokens = rows / layer.topk
         sizes = (tokens, float(hidden), float(down[0].shape[-1]), float(layer.topk))
         _fill(kernel, "experts", self._formats.of(graph.nodes[layer.up].kernel),
-              (*sizes, float(up[1].shape[0]), 1.0, 1.0, 0.0))  # fmt: skip
+              (*sizes, float(up[1].shape[0]), 1.0, 1.0, EVEN_ODDS))  # fmt: skip
 
     def _attention(self, kernel: Kernel, shape: AttentionShape) -> None:
         """Name attention; a flat batch of products is told apart by the workload's batch."""

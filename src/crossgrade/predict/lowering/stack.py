@@ -82,6 +82,8 @@ class Stack:
     """Rules that were set, by name."""
     experts: tuple[ExpertLaunches, ...]
     """How routed experts run; the first entry that fits holds."""
+    serves: tuple[str, ...] = ()
+    """Operator tables of the chips for which it is taken unless another stack is asked for."""
 
     def __getitem__(self, rule: str) -> Any:
         """Return the value of a rule."""
@@ -124,7 +126,18 @@ def load_stack(name: str) -> Stack:
         title=data["title"],
         rules=rules,
         experts=own + (base.experts if base else ()),
+        serves=tuple(data.get("serves", ())),
     )
+
+
+@functools.cache
+def usual_stack(op_table: str) -> str | None:
+    """Return the name of the stack that is taken for chips with an operator table, if there is one.
+
+    Args:
+        op_table: as a chip's description names it, such as `npu`.
+    """
+    return next((name for name in stack_names() if op_table in load_stack(name).serves), None)
 
 
 def _experts(row: Mapping[str, Any]) -> ExpertLaunches:

@@ -7,20 +7,33 @@ stands in, and the basis says so. Must not know captures or vendors.
 
 from __future__ import annotations
 
+import functools
+import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crossgrade.chips.loader import load_chip
-from crossgrade.predict.silicon.facts import BYTES, Facts, facts_of
+from crossgrade.predict.silicon.experts import UNGATED
+from crossgrade.predict.silicon.facts import BYTES, facts_of
 from crossgrade.predict.silicon.knowledge import Fit, Kind, Knowledge, kind_of, regime
 from crossgrade.predict.silicon.model import Floats, KernelModel, Terms, starting
-from crossgrade.predict.silicon.models import facts_for, model_for
+from crossgrade.predict.silicon.models import alone, facts_for, model_for
 from crossgrade.predict.silicon.transfer import donors, transferred
 from crossgrade.values.chip import Chip
-from crossgrade.values.kernel import KernelRows
+from crossgrade.values.kernel import Family, KernelRows
 
+LENDERS: Mapping[Family, tuple[Family, str]] = {
+    "quantise": ("matmul", "mm"), "matmul": ("matmul", "mm"), "experts": ("experts", "gated"),
+}  # fmt: skip
+"""Family -> family and operation whose fits have its parameters, whatever the launch is called.
+
+Tables time a conversion and its product together; batched products and gated experts are one kind.
+"""
+OTHER_STACK = 0.5
+"""A lender of another stack counts as that much further away; distances as in `transfer`."""
 UNKNOWN = (0.4, 2.5)
 """P10 and P90 over P50 where no chip was ever measured for a kind: assumed, wide on purpose."""
 
@@ -57,55 +70,94 @@ class Basis:
     """For a person."""
     stack: str
     """Stack whose kernels the parameters are of."""
+    format: str
+    """Format that the model is asked for: one with as many bits may stand in."""
 
 
-def estimate(rows: KernelRows, chip: Chip, knowledge: Knowledge) -> Estimate:
+def estimate(
+    rows: KernelRows, chip: Chip, knowledge: Knowledge, *, replayed: bool = False
+) -> Estimate:
     """Return the times of kernels on a chip.
 
     Args:
         rows: kernels of one kind.
         chip: the chip.
         knowledge: what was fitted.
+        replayed: whether every launch is counted by itself and replayed from a graph; else times
+            are of rows as tables have them, with conversions and the host's time in some of them.
 
     Raises:
         KeyError: no model prices the family, or the format is unknown.
     """
+    found = _basis(kind_of(rows), chip, knowledge)
+    rows = replace(rows, format=found.format)
     facts = facts_for(rows, chip)
     model = model_for(rows.family, rows.op, facts)
-    found = _basis(kind_of(rows), chip, facts, knowledge)
-    values = starting(model) | dict(found.values)
+    values = starting(model) | {n: v for n, v in found.values.items() if n in starting(model)}
     terms = model.terms(replace(rows, stack=found.stack), facts, values)
+    if replayed:
+        terms = alone(model, rows, facts, terms, found.stack, values)
     low, high = np.full(len(rows), UNKNOWN[0]), np.full(len(rows), UNKNOWN[1])
     if found.bands:
         ends = [fit.band.factors(regime(terms)) for fit in found.bands]
-        low, high = np.min([e[0] for e in ends], axis=0), np.max([e[1] for e in ends], axis=0)
+        # Where others were off in one direction only, P50 stays the formula's and ends the band.
+        low = np.minimum(np.min([e[0] for e in ends], axis=0), 1.0)
+        high = np.maximum(np.max([e[1] for e in ends], axis=0), 1.0)
     return Estimate(
         low=terms.total * low, mid=terms.total, high=terms.total * high, terms=terms,
         tier=found.tier, basis=found.text,
     )  # fmt: skip
 
 
-def _basis(wanted: Kind, chip: Chip, facts: Facts, knowledge: Knowledge) -> Basis:
-    """Return the best that is known: every stand-in on this chip goes before any transfer."""
-    model = model_for(wanted.family, wanted.op, facts)
-    kinds = nearest(wanted, knowledge.kinds(wanted.family, wanted.op))
-    for kind in kinds:
-        own = knowledge.on(chip.name, kind)
-        if own:
-            fit = own[0]
-            text = f"calibrated on {fit.rows} rows of {chip.name} ({fit.source})"
-            return Basis(values=fit.values, bands=(fit,), tier="T2", stack=kind.stack,
-                         text=text + _stand_in(wanted, kind))  # fmt: skip
-    for kind in kinds:
-        theirs = {f.chip: f.values for f in _alike(model, knowledge.elsewhere(chip.name, kind))}
-        if theirs:
-            values, text = moved(model, chip, theirs)
-            between = knowledge.between(kind, "T1") or knowledge.between(kind, "T0")
-            return Basis(values=values, bands=(between,) if between else (), tier="T1",
-                         stack=kind.stack, text=text + _stand_in(wanted, kind))  # fmt: skip
+@functools.lru_cache(maxsize=4096)
+def _basis(wanted: Kind, chip: Chip, knowledge: Knowledge) -> Basis:
+    """Return the best that is known; a format that stands in comes after a transfer of the right
+    one, because efficiencies of two formats have little to do with each other."""
+    model = model_for(wanted.family, wanted.op, facts_of(chip, "bf16"))
+    family, op = LENDERS.get(wanted.family, (wanted.family, wanted.op))
+    op = wanted.op if wanted.op == UNGATED else op
+    kinds = nearest(wanted, knowledge.kinds(family, op))
+    for _, group in itertools.groupby(kinds, key=lambda kind: apart(wanted, kind)):
+        same = list(group)
+        for kind in same:
+            own = knowledge.on(chip.name, kind)
+            if own:
+                return _calibrated(wanted, own[0])
+        lent = [_lent(wanted, kind, chip, model, knowledge) for kind in same]
+        found = [(apart, basis) for apart, basis in lent if basis is not None]
+        if found:
+            return min(found, key=lambda pair: pair[0])[1]
     bands = tuple(b for kind in kinds if (b := knowledge.between(kind, "T0")) is not None)
-    return Basis(values={}, bands=bands, tier="T0", stack=wanted.stack,
+    return Basis(values={}, bands=bands, tier="T0", stack=wanted.stack, format=wanted.format,
                  text="data sheet and starting parameters")  # fmt: skip
+
+
+def _calibrated(wanted: Kind, fit: Fit) -> Basis:
+    text = f"calibrated on {fit.rows} rows of {fit.chip} ({fit.source})"
+    return Basis(values=fit.values, bands=(fit,), tier="T2", stack=fit.kind.stack, format=_asked(wanted, fit.kind),
+                 text=text + _stand_in(wanted, fit.kind))  # fmt: skip
+
+
+def _lent(
+    wanted: Kind, kind: Kind, chip: Chip, model: KernelModel, knowledge: Knowledge
+) -> tuple[float, Basis | None]:
+    """Return how far the nearest lender is, and what chips lend; None without any."""
+    theirs = {f.chip: f.values for f in _alike(model, knowledge.elsewhere(chip.name, kind))}
+    if not theirs:
+        return math.inf, None
+    values, text, apart = moved(model, chip, theirs)
+    between = knowledge.between(kind, "T1") or knowledge.between(kind, "T0")
+    basis = Basis(values=values, bands=(between,) if between else (), tier="T1",
+                  stack=kind.stack, format=_asked(wanted, kind),
+                  text=text + _stand_in(wanted, kind))  # fmt: skip
+    return apart + OTHER_STACK * (kind.stack != wanted.stack), basis
+
+
+def _asked(wanted: Kind, kind: Kind) -> str:
+    """Return the kind's own format where it stores the same bits, such as weights alone in 4 bits;
+    else the one wanted."""
+    same = BYTES.get(kind.format) == BYTES.get(wanted.format)
+    return kind.format if kind.family == wanted.family and same else wanted.format
 
 
 def _stand_in(wanted: Kind, kind: Kind) -> str:
@@ -123,8 +175,8 @@ def _alike(model: KernelModel, fits: Sequence[Fit]) -> Iterator[Fit]:
 
 def moved(
     model: KernelModel, chip: Chip, theirs: Mapping[str, Mapping[str, float]]
-) -> tuple[dict[str, float], str]:
-    """Return parameters that other chips lend to one, and whose they are, for a person.
+) -> tuple[dict[str, float], str, float]:
+    """Return parameters that other chips lend to one, whose they are, and how far the nearest is.
 
     Args:
         model: the formula.
@@ -135,19 +187,20 @@ def moved(
     found = transferred(model, theirs, given)
     names = ", ".join(donor.chip.name for donor in given[:3])
     more = f" and {len(given) - 3} more" if len(given) > 3 else ""
-    return found.values, f"transferred from {names}{more}"
+    return found.values, f"transferred from {names}{more}", given[0].distance
 
 
 def nearest(wanted: Kind, known: Sequence[Kind]) -> list[Kind]:
-    """Return known kinds, the most like first: the format counts more than the stack.
+    """Return known kinds, the most like first: the format counts more than the stack."""
 
-    Formats are alike by the bytes of an element.
-    """
+    def order(kind: Kind) -> tuple[float, bool, str, str]:
+        return apart(wanted, kind), kind.stack != wanted.stack, kind.stack, kind.format
 
-    def distance(kind: Kind) -> tuple[float, bool, str]:
-        theirs = kind.format or wanted.format
-        bytes_ = BYTES.get(wanted.format, 2.0), BYTES.get(theirs, 2.0)
-        apart = 0.0 if theirs == wanted.format else 0.1 + abs(np.log2(bytes_[0] / bytes_[1]))
-        return apart, kind.stack != wanted.stack, kind.stack
+    return sorted(known, key=order)
 
-    return sorted(known, key=distance)
+
+def apart(wanted: Kind, kind: Kind) -> float:
+    """Return how unlike two formats are: 0 for the same one, then by the bytes of an element."""
+    theirs = kind.format or wanted.format
+    bytes_ = BYTES.get(wanted.format, 2.0), BYTES.get(theirs, 2.0)
+    return 0.0 if theirs == wanted.format else 0.1 + abs(float(np.log2(bytes_[0] / bytes_[1])))

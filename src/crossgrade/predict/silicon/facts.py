@@ -49,7 +49,8 @@ class Facts:
     bandwidth_bytes_per_s: float
     """Peak device memory bandwidth, bytes/s."""
     cores: float
-    """Matrix-capable cores (SM, CU, cube core)."""
+    """Matrix-capable cores (SM, CU, cube core). One that does more than CORE_FLOP per clock, such as
+    a systolic array of 256 x 256, counts as several: it works on as many tiles at once."""
     clock_hz: float
     """Clock of the peaks, Hz."""
     cache_bytes: float
@@ -89,7 +90,7 @@ def facts_of(chip: Chip, format: str) -> Facts:
         matrix_flop_per_s=matrix if math.isfinite(matrix) else math.nan,
         vector_flop_per_s=vector.flop_per_s if math.isfinite(vector.flop_per_s) else math.nan,
         bandwidth_bytes_per_s=chip.memory_bandwidth.value if chip.memory_bandwidth else math.nan,
-        cores=chip.cores.value if chip.cores else math.nan,
+        cores=_cores(chip),
         clock_hz=chip.clock.value if chip.clock else math.nan,
         cache_bytes=max(caches, default=math.nan),
         link_bytes_per_s=link.bandwidth.value if link else math.nan,
@@ -97,4 +98,22 @@ def facts_of(chip: Chip, format: str) -> Facts:
         die_link_bytes_per_s=die.bandwidth.value if die else math.nan,
         outer_link_bytes_per_s=outer.bandwidth.value if outer else math.nan,
         buffers={b.name: b.capacity.value for b in chip.buffers if b.per == "core"},
+    )
+
+
+CORE_FLOP = 8192.0
+"""Most dense 16-bit FLOP per clock of one core of the chips that the models were fitted to."""
+USUAL_HZ = 1.8e9
+"""Clock where a sheet is silent: the middle of those that are given."""
+
+
+def _cores(chip: Chip) -> float:
+    if chip.cores is None:
+        return math.nan
+    peak = matrix_rate(chip, "bfloat16", "").flop_per_s
+    clock = chip.clock.value if chip.clock else USUAL_HZ
+    return (
+        max(chip.cores.value, peak / (clock * CORE_FLOP))
+        if math.isfinite(peak)
+        else (chip.cores.value)
     )

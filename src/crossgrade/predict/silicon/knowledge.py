@@ -97,9 +97,9 @@ class Fit:
     """What the band speaks of: `T0` starting parameters, `T1` transferred, `T2` calibrated."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Knowledge:
-    """Fits, found by kind and chip."""
+    """Fits, found by kind and chip; equal to itself alone, so that answers can be kept."""
 
     fits: tuple[Fit, ...]
     """All of them."""
@@ -121,7 +121,7 @@ class Knowledge:
     def kinds(self, family: str, op: str) -> tuple[Kind, ...]:
         """Return the kinds that some chip has and that an operation belongs to, in stable order."""
         found = {f.kind for f in self._calibrated()
-                 if f.kind.family == family and f.kind.op in ("", op)}  # fmt: skip
+                 if f.kind.family == family and f.kind.op in ("", op, f"{op}_module")}  # fmt: skip
         return tuple(sorted(found, key=lambda kind: (kind.format, kind.stack)))
 
     def _calibrated(self) -> Iterable[Fit]:

@@ -6,6 +6,9 @@ Must not know chips by name.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
 
 from crossgrade.predict.silicon.attention import Decode, Prefill
 from crossgrade.predict.silicon.collective import Collective
@@ -13,13 +16,15 @@ from crossgrade.predict.silicon.cube import Cube, has_cube
 from crossgrade.predict.silicon.experts import Experts
 from crossgrade.predict.silicon.facts import Facts, facts_of
 from crossgrade.predict.silicon.latent import Latent
-from crossgrade.predict.silicon.matmul import TileWave
-from crossgrade.predict.silicon.model import KernelModel
+from crossgrade.predict.silicon.matmul import TileWave, in_graph
+from crossgrade.predict.silicon.model import KernelModel, Terms
 from crossgrade.predict.silicon.quantise import Quantise
 from crossgrade.predict.silicon.vector import Vector
 from crossgrade.values.chip import Chip
 from crossgrade.values.kernel import Family, KernelRows
 
+LAUNCHES_OF_MODULE = 10.0
+"""Kernels of a whole latent attention, whose floor is fitted for all of them together."""
 _OTHERS: Mapping[Family, KernelModel] = {
     "experts": Experts(),
     "quantise": Quantise(),
@@ -49,3 +54,30 @@ def facts_for(rows: KernelRows, chip: Chip) -> Facts:
         KeyError: an unknown format.
     """
     return facts_of(chip, "bf16" if rows.family == "latent-attention" else rows.format)
+
+
+def alone(
+    model: KernelModel, rows: KernelRows, facts: Facts, terms: Terms, stack: str,
+    values: Mapping[str, float],
+) -> Terms:  # fmt: skip
+    """Return the terms of launches that stand by themselves in a replayed graph.
+
+    Tables time a product with the conversion of its activations, and some with the host that
+    launches it; the layer of a latent attention with its projections. Here each is a launch of its
+    own, so that part is left out.
+
+    Args:
+        model: the formula.
+        rows: kernels of one kind.
+        facts: the chip.
+        terms: their times as a table would have them.
+        stack: the stack whose parameters these are.
+        values: the parameters.
+    """
+    if isinstance(model, TileWave):
+        bare = model.terms(replace(rows, stack=stack), facts, in_graph(values))
+        return replace(bare, total=bare.total - bare.vector, vector=np.zeros(len(rows)))
+    if isinstance(model, Latent) and not rows.op.endswith("_module"):
+        less = terms.floor * (1 - 1 / LAUNCHES_OF_MODULE)
+        return replace(terms, total=terms.total - less, floor=terms.floor - less)
+    return terms

@@ -14,10 +14,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from crossgrade.values.kernel import EVEN_ODDS
+
 Floats = NDArray[np.float64]
 
-RANDOM = -1.0
-"""`skew` of rows whose tokens choose at random, every expert alike."""
 BLOCKS = (8, 16, 32, 64, 128)
 """Rows that a grouped product takes at once: what the rows of an expert are padded to."""
 MOST = 0.8
@@ -108,7 +108,7 @@ def share_of(sizes: Mapping[str, Floats]) -> Share:
     """Return the work of the busiest rank.
 
     Args:
-        sizes: the sizes of rows of family `experts`; `skew` may be RANDOM.
+        sizes: the sizes of rows of family `experts`; `skew` may be EVEN_ODDS.
     """
     columns = np.stack([sizes[n] for n in ("tokens", "topk", "experts", "ep", "skew")], axis=1)
     table = _share_table(np.ascontiguousarray(columns).tobytes())
@@ -132,7 +132,7 @@ def _share_table(columns: bytes) -> Floats:
 def _busiest(tokens: float, topk: float, experts: float, ep: float, skew: float) -> Floats:
     """Return rows, active experts, the fullest expert and the blocks of the busiest rank."""
     count, here = round(experts), max(1, round(experts / ep))
-    if skew == RANDOM:
+    if skew == EVEN_ODDS:
         return _random(tokens, topk, experts, ep)
     all_loads = loads(tokens, topk, count, skew)
     if skew == 0:

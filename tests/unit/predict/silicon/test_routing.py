@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from crossgrade.predict.silicon.routing import (
     BLOCKS,
-    RANDOM,
     active_at_random,
     loads,
     share_of,
 )
+from crossgrade.values.kernel import EVEN_ODDS
 
 MODELS = st.tuples(
     st.sampled_from([(8, 2), (16, 1), (128, 8), (256, 6), (512, 22)]), st.sampled_from([1, 2, 8])
@@ -69,7 +69,7 @@ def test_even_loads_are_equal_and_power_laws_are_not() -> None:
     assert even.max() < mild.max() < strong.max()
 
 
-@given(MODELS, st.integers(1, 3000), st.sampled_from([RANDOM, 0.0, 1.01, 1.2]))
+@given(MODELS, st.integers(1, 3000), st.sampled_from([EVEN_ODDS, 0.0, 1.01, 1.2]))
 def test_blocks_hold_all_rows_and_waste_less_than_one_block_per_expert(
     model: tuple[tuple[int, int], int], tokens: int, skew: float
 ) -> None:
@@ -91,7 +91,7 @@ def test_blocks_of_even_loads_are_counted_by_hand() -> None:
     assert share_of(sizes(tokens=2048)).blocks[16][0] == 128 * 8
 
 
-@pytest.mark.parametrize("skew", [RANDOM, 0.0])
+@pytest.mark.parametrize("skew", [EVEN_ODDS, 0.0])
 def test_a_rank_has_its_part_of_the_rows_without_skew(skew: float) -> None:
     whole, part = share_of(sizes(skew=skew)), share_of(sizes(skew=skew, ep=8))
     assert part.rows[0] == pytest.approx(whole.rows[0] / 8)

@@ -1,0 +1,165 @@
+"""One phase as a named stack runs it: every launch priced by a kernel model, with P10 and P90.
+
+Errors of one kind of kernel are taken to go together: P10 of the phase is the sum of P10s, which is
+wider than if they were independent. Must not know how an answer is shown.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossgrade.predict.assumptions import End, assumptions
+from crossgrade.predict.exchange import exchange
+from crossgrade.predict.lowering.kernel import Kernel
+from crossgrade.predict.lowering.stacks import distinct_rows, kernel_rows
+from crossgrade.predict.phase import Prepared
+from crossgrade.predict.silicon.estimate import Estimate, estimate
+from crossgrade.predict.silicon.knowledge import Knowledge
+from crossgrade.predict.silicon.model import Floats
+from crossgrade.values.chip import Chip
+from crossgrade.values.kernel import KernelRows
+from crossgrade.values.layout import Layout
+
+ENDS: tuple[End, End] = ("optimistic", "pessimistic")
+"""What has no kernel model, collectives and reads by the host, is between the assumed rates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launched:
+    """The launches of one stack, as kernel models take them."""
+
+    kernels: list[Kernel]
+    """In order."""
+    rows: list[tuple[KernelRows, Floats]]
+    """Distinct kernels of one kind, and how often each is launched."""
+
+
+def launched(prepared: Prepared, stack: str) -> Launched:
+    """Return the launches of a stack; worked out once per capture.
+
+    Raises:
+        ValueError: no such stack, or a serving stack is asked to train.
+    """
+    if stack not in prepared.launches:
+        from crossgrade.predict.lowering.stacks import lower
+
+        kernels = lower(prepared.capture, stack, prepared.costs)
+        rows = []
+        for every, _ in kernel_rows(kernels, stack):
+            few, index = distinct_rows(every)
+            rows.append((few, np.bincount(index, minlength=len(few)).astype(np.float64)))
+        prepared.launches[stack] = Launched(kernels=kernels, rows=rows)
+    found: Launched = prepared.launches[stack]
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Kernels of one kind."""
+
+    family: str
+    """Family of the kernels."""
+    op: str
+    """What they do."""
+    format: str
+    """Arithmetic and operands."""
+    launches: int
+    """How many."""
+    low_s: float
+    """P10 of all of them together, s."""
+    mid_s: float
+    """P50."""
+    high_s: float
+    """P90."""
+    tier: str
+    """`T0`, `T1` or `T2`."""
+    basis: str
+    """What it rests on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackTime:
+    """Predicted time of one phase as one stack runs it."""
+
+    stack: str
+    """Name of the stack."""
+    low_s: float
+    """P10, s."""
+    mid_s: float
+    """P50, s."""
+    high_s: float
+    """P90, s."""
+    network_s: float
+    """Part of it that collectives take, s: a lower bound."""
+    host_s: float
+    """Part of it in which the device waits for a read by the host, s."""
+    launches: int
+    """Kernels."""
+    parts: tuple[Part, ...]
+    """By kind of kernel, the longest first."""
+
+    @property
+    def tiers(self) -> Mapping[str, float]:
+        """Return the share of the kernels' time that each tier speaks of."""
+        shares: dict[str, float] = defaultdict(float)
+        for part in self.parts:
+            shares[part.tier] += part.mid_s
+        total = sum(shares.values()) or 1.0
+        return {tier: shares[tier] / total for tier in sorted(shares)}
+
+
+def stack_time(
+    prepared: Prepared, chip: Chip, layout: Layout, stack: str, knowledge: Knowledge
+) -> StackTime:
+    """Return the time of one phase as a stack runs it, from a captured graph.
+
+    On N chips as ideal shards every kernel but its floor is divided by N.
+
+    Raises:
+        ValueError: no such stack, or it cannot run the phase.
+    """
+    work = launched(prepared, stack)
+    parts = []
+    for rows, counts in work.rows:
+        found = estimate(rows, chip, knowledge, replayed=True)
+        parts.append(_part(rows, counts, found, layout.split))
+    parts.sort(key=lambda part: -part.mid_s)
+    said = [exchange(chip, layout, prepared.traffic, end) for end in ENDS]
+    network = [one.seconds if one else 0.0 for one in said]
+    reads = sum(kernel.kind == "host" for kernel in work.kernels)
+    host = [reads * assumptions()["host_sync_s"].at(end) for end in ENDS]
+    low, mid, high = (
+        sum(getattr(part, name) for part in parts) for name in ("low_s", "mid_s", "high_s")
+    )
+    return StackTime(
+        stack=stack,
+        low_s=low + network[0] + host[0],
+        mid_s=mid + (sum(network) + sum(host)) / 2,
+        high_s=high + network[1] + host[1],
+        network_s=sum(network) / 2,
+        host_s=sum(host) / 2,
+        launches=sum(kernel.family is not None for kernel in work.kernels),
+        parts=tuple(parts),
+    )
+
+
+def _part(rows: KernelRows, counts: Floats, found: Estimate, split: int) -> Part:
+    def total(times: Floats) -> float:
+        floor = np.minimum(found.terms.floor, times)
+        return float(counts @ (floor + (times - floor) / split))
+
+    return Part(
+        family=rows.family,
+        op=rows.op,
+        format=rows.format,
+        launches=int(counts.sum()),
+        low_s=total(found.low),
+        mid_s=total(found.mid),
+        high_s=total(found.high),
+        tier=found.tier,
+        basis=found.basis,
+    )
