@@ -268,6 +268,7 @@ class _Desk:
             price_per_hour=price,
             weights_format=self.session.built.weights.title,
             shard=self.options.shard,
+            stack=self.options.stack,
         )
         if result.speed is not None:
             self.watch(execution_of(prepared, described, table, result.layout))

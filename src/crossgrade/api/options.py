@@ -37,6 +37,8 @@ class AssessOptions:
     """Rank of adapters that alone are trained, None for training every parameter."""
     lora_targets: tuple[str, ...] = ()
     """Last names of the layers that get adapters; none given: linear layers of blocks."""
+    stack: str | None = None
+    """Stack whose kernels are timed, None for the one that is usual on each chip."""
     shard: Shard = "none"
     """What data-parallel chips share out in training."""
     chips: int | None = None
@@ -77,9 +79,25 @@ class AssessOptions:
         if self.dtype is not None and self.dtype not in USER_DTYPES:
             raise BadOption(f"--dtype {self.dtype}", hint=f"one of {', '.join(USER_DTYPES)}")
         self._check_training()
+        self._check_stack()
         for chip, price in self.prices.items():
             if not (0 < price < float("inf")):
                 raise BadOption(f"--price {chip}={price}", hint="a finite amount above 0")
+
+    def _check_stack(self) -> None:
+        """Refuse a stack that is not known, or that would have to train.
+
+        Raises:
+            BadOption: names the option.
+        """
+        from crossgrade.predict.lowering.stack import stack_names
+
+        if self.stack is None:
+            return
+        if self.stack not in stack_names():
+            raise BadOption(f"--stack {self.stack}", hint=f"one of {', '.join(stack_names())}")
+        if "train" in self.phases:
+            raise BadOption("--stack does not time training", hint="leave it out, or --phase")
 
     def _check_training(self) -> None:
         """Refuse options of training where something else is asked for too.

@@ -21,6 +21,7 @@ from crossgrade.check.operators import (
     operator_uses,
 )
 from crossgrade.check.training import sharded_findings, training_in_words
+from crossgrade.predict.lowering.stack import usual_stack
 from crossgrade.predict.memory import MemoryNeed
 from crossgrade.predict.phase import (
     UNRATED,
@@ -34,12 +35,15 @@ from crossgrade.predict.phase import (
     usable_memory,
 )
 from crossgrade.predict.sharding import least_sharded, peak_per_chip
+from crossgrade.predict.silicon.knowledge import Knowledge, shipped
+from crossgrade.predict.stack_time import stack_time
 from crossgrade.values.assessment import (
     LevelFigures,
     MemoryFigures,
     OperatorFigures,
     PhaseAssessment,
     SpeedFigures,
+    StackFigures,
     Verdict,
 )
 from crossgrade.values.chip import Chip
@@ -60,6 +64,8 @@ def assess_phase(
     price_per_hour: float | None,
     weights_format: str,
     shard: Shard = "none",
+    stack: str | None = None,
+    knowledge: Knowledge | None = None,
 ) -> PhaseAssessment:
     """Return the answer for one phase on one chip.
 
@@ -71,6 +77,8 @@ def assess_phase(
         price_per_hour: of one chip, in the user's currency.
         weights_format: format of the weights, in words.
         shard: what data-parallel chips share out, `none` for ideal shards.
+        stack: the stack whose kernels are timed; None for the one that is usual on the chip.
+        knowledge: fits of kernel models; None for those that are shipped.
     """
     memory = prepared.memory
     workload = prepared.capture.workload
@@ -95,6 +103,7 @@ def assess_phase(
         flops=prepared.flops,
         memory=_memory(memory, chip, least, _format(memory, workload, weights_format), layout),
         speed=_speed(prediction, layout, price_per_hour) if prediction and told else None,
+        stack=_stack(prepared, chip, layout, stack, knowledge or shipped()) if told else None,
         levels=_levels(uses),
         operators=tuple(_operator(use) for use in uses),
         findings=findings,
@@ -108,6 +117,16 @@ def execution_of(prepared: Prepared, chip: Chip, table: SupportTable, layout: La
     """Return all that the predicted time of a phase follows from."""
     uses = operator_uses(prepared, table, chip.soc, _shares(prepared, chip, False))
     return Execution(prepared=prepared, chip=chip, layout=layout, dissolved=dissolved_work(uses))
+
+
+def _stack(
+    prepared: Prepared, chip: Chip, layout: Layout, stack: str | None, knowledge: Knowledge
+) -> StackFigures | None:
+    """Return the time as a stack runs the phase; training has no stack with known kernels."""
+    name = stack or usual_stack(chip.op_table)
+    if name is None or prepared.capture.workload.phase == "train":
+        return None
+    return stack_time(prepared, chip, layout, name, knowledge)
 
 
 def _untimed(result: PhaseAssessment) -> PhaseAssessment:

@@ -74,6 +74,8 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
               help="Training: what data-parallel chips share out (ZeRO 1, 2, 3).")  # fmt: skip
 @click.option("--chips", default="auto", callback=_chips, metavar="N|auto", show_default=True,
               help="Number of chips; auto: as many as the memory needs.")  # fmt: skip
+@click.option("--stack", metavar="NAME", help="Stack whose kernels are timed, such as vllm, "
+              "trtllm, compile or eager. Default: the usual one of the chip.")  # fmt: skip
 @click.option("--price", "prices", multiple=True, callback=_prices, metavar="CHIP=AMOUNT/h",
               help="Price of one chip per hour, any currency.")  # fmt: skip
 @click.option("--measured", "measured_in", multiple=True, metavar="DIR",

@@ -7,7 +7,6 @@ wider than if they were independent. Must not know how an answer is shown.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +19,7 @@ from crossgrade.predict.phase import Prepared
 from crossgrade.predict.silicon.estimate import Estimate, estimate
 from crossgrade.predict.silicon.knowledge import Knowledge
 from crossgrade.predict.silicon.model import Floats
+from crossgrade.values.assessment import KernelPart, StackFigures, Tier
 from crossgrade.values.chip import Chip
 from crossgrade.values.kernel import KernelRows
 from crossgrade.values.layout import Layout
@@ -57,64 +57,9 @@ def launched(prepared: Prepared, stack: str) -> Launched:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """Kernels of one kind."""
-
-    family: str
-    """Family of the kernels."""
-    op: str
-    """What they do."""
-    format: str
-    """Arithmetic and operands."""
-    launches: int
-    """How many."""
-    low_s: float
-    """P10 of all of them together, s."""
-    mid_s: float
-    """P50."""
-    high_s: float
-    """P90."""
-    tier: str
-    """`T0`, `T1` or `T2`."""
-    basis: str
-    """What it rests on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StackTime:
-    """Predicted time of one phase as one stack runs it."""
-
-    stack: str
-    """Name of the stack."""
-    low_s: float
-    """P10, s."""
-    mid_s: float
-    """P50, s."""
-    high_s: float
-    """P90, s."""
-    network_s: float
-    """Part of it that collectives take, s: a lower bound."""
-    host_s: float
-    """Part of it in which the device waits for a read by the host, s."""
-    launches: int
-    """Kernels."""
-    parts: tuple[Part, ...]
-    """By kind of kernel, the longest first."""
-
-    @property
-    def tiers(self) -> Mapping[str, float]:
-        """Return the share of the kernels' time that each tier speaks of."""
-        shares: dict[str, float] = defaultdict(float)
-        for part in self.parts:
-            shares[part.tier] += part.mid_s
-        total = sum(shares.values()) or 1.0
-        return {tier: shares[tier] / total for tier in sorted(shares)}
-
-
 def stack_time(
     prepared: Prepared, chip: Chip, layout: Layout, stack: str, knowledge: Knowledge
-) -> StackTime:
+) -> StackFigures:
     """Return the time of one phase as a stack runs it, from a captured graph.
 
     On N chips as ideal shards every kernel but its floor is divided by N.
@@ -135,24 +80,34 @@ def stack_time(
     low, mid, high = (
         sum(getattr(part, name) for part in parts) for name in ("low_s", "mid_s", "high_s")
     )
-    return StackTime(
+    middle = mid + (sum(network) + sum(host)) / 2
+    return StackFigures(
         stack=stack,
         low_s=low + network[0] + host[0],
-        mid_s=mid + (sum(network) + sum(host)) / 2,
+        mid_s=middle,
         high_s=high + network[1] + host[1],
         network_s=sum(network) / 2,
-        host_s=sum(host) / 2,
+        tokens_per_s=prepared.capture.workload.items * layout.copies / middle,
+        tiers=_tiers(parts),
         launches=sum(kernel.family is not None for kernel in work.kernels),
         parts=tuple(parts),
     )
 
 
-def _part(rows: KernelRows, counts: Floats, found: Estimate, split: int) -> Part:
+def _tiers(parts: list[KernelPart]) -> dict[Tier, float]:
+    shares: dict[Tier, float] = defaultdict(float)
+    for part in parts:
+        shares[part.tier] += part.mid_s
+    total = sum(shares.values()) or 1.0
+    return {tier: shares[tier] / total for tier in sorted(shares)}
+
+
+def _part(rows: KernelRows, counts: Floats, found: Estimate, split: int) -> KernelPart:
     def total(times: Floats) -> float:
         floor = np.minimum(found.terms.floor, times)
         return float(counts @ (floor + (times - floor) / split))
 
-    return Part(
+    return KernelPart(
         family=rows.family,
         op=rows.op,
         format=rows.format,

@@ -11,6 +11,7 @@ from crossgrade.report.changes import changes_blocks
 from crossgrade.report.document import Block, Document, Entry, Heading, Line, Table, Tone
 from crossgrade.report.measured import measured_blocks
 from crossgrade.report.merged import merged_findings
+from crossgrade.report.stacked import stack_blocks
 from crossgrade.units import bytes_, count, figure, percent, seconds, si, things
 from crossgrade.values.assessment import (
     Assessment,
@@ -73,6 +74,7 @@ def _blocks(a: Assessment, everything: bool, changes: Changes | None) -> Iterato
             )
         yield _memory_table(rows)
         yield from measured_blocks(rows)
+        yield from stack_blocks(rows)
         yield _speed_table(rows)
         yield _operator_table(rows)
         yield from _claims(rows)
@@ -169,7 +171,8 @@ def _speed_table(rows: Rows) -> Table:
     shared = any(p.layout.kind == "data-parallel-sharded" for _, p in rows)
     split = "data parallel, a batch per chip" if shared else "ideal shards"
     return Table(
-        title=f"speed (predicted; more than one chip: {split}, collectives a lower bound)",
+        title=f"bounds of any software (predicted; more than one chip: {split}, collectives a "
+        "lower bound)",
         columns=columns,
         rows=tuple(cells),
         right=frozenset(range(1, len(columns) - 1)),

@@ -64,6 +64,11 @@ class MemoryFigures:
     """Fused peak of one chip, where chips hold unlike shares of the rows above; predicted."""
 
 
+Tier = Literal["T0", "T1", "T2", "T3"]
+"""T0: data sheet and starting parameters. T1: parameters of other chips. T2: calibrated on this
+chip. T3: measured table of this chip."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeedFigures:
     """Predicted time of one phase."""
@@ -100,6 +105,54 @@ class SpeedFigures:
     """The eager end by operator."""
     modules: tuple[ModuleTime, ...]
     """Both ends by part of the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelPart:
+    """Predicted time of all kernels of one kind in one phase."""
+
+    family: str
+    """Family of the kernels, such as `matmul`."""
+    op: str
+    """What they do."""
+    format: str
+    """Arithmetic and operands."""
+    launches: int
+    """How many are launched."""
+    low_s: float
+    """P10 of all of them together, s."""
+    mid_s: float
+    """P50, s."""
+    high_s: float
+    """P90, s."""
+    tier: Tier
+    """What the time rests on."""
+    basis: str
+    """The same, for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackFigures:
+    """Predicted time of one phase as a named stack runs it, from models of its kernels."""
+
+    stack: str
+    """Name of the stack."""
+    low_s: float
+    """P10 of one execution, s."""
+    mid_s: float
+    """P50, s."""
+    high_s: float
+    """P90, s."""
+    tokens_per_s: float
+    """New tokens (or executions) per second over all chips, at P50."""
+    launches: int
+    """Kernels of one execution."""
+    network_s: float
+    """Part of P50 that collectives take, s: a lower bound."""
+    tiers: Mapping[Tier, float]
+    """Share of the kernels' time by what it rests on, 0 to 1."""
+    parts: tuple[KernelPart, ...]
+    """By kind of kernel, the longest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +282,9 @@ class PhaseAssessment:
     """What to act on, the worst first."""
     claims: tuple[ClaimComparison, ...]
     """Published results."""
+    stack: StackFigures | None = None
+    """Time as a named stack runs it; None where no stack is known for the chip, or none can run the
+    phase, or no time is predicted."""
     measured: tuple[MeasuredTime, ...] = ()
     """Times of one device from records, those known as well as asked first, the fastest first; for
     one chip they are the answer, and `speed` stands beside them."""

@@ -93,6 +93,10 @@ NUMBER_KINDS: tuple[NumberKind, ...] = (
             "constants", "assumptions"),
     *_kinds(_PHASE, "speed", "predicted", _PRICED, "capture", "constants", "assumptions"),
     *_kinds(_PHASE, "speed.price_per_hour", "exact", "the price as given", "options"),
+    *_kinds(_PHASE, "stack", "predicted", "kernel models on the launches of the stack; `basis` "
+            "says what each rests on", "capture", "constants", "own-source"),
+    *_kinds(_PHASE, "stack.launches stack.parts[].launches", "predicted",
+            "launches of the stack, lowered from the capture", "capture"),
     *_kinds(_PHASE, "levels[].operators levels[].calls operators[].calls operators[].call_share",
             "exact", _COUNTED, "capture", "operator-table"),
     *_kinds(_PHASE, "operators[].inner operators[].host_syncs", "exact",

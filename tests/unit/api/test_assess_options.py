@@ -123,4 +123,4 @@ def test_the_lists_are_sorted_and_complete():
     names = [row.name for row in models()]
     assert names == sorted(names)
     assert chips()[0] == "cpu"
-    assert len(chips()) == 36
+    assert len(chips()) == 52

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from crossgrade.predict.scorecard.score import Score
+from crossgrade.values.assessment import Tier as Tier
 from crossgrade.values.kernel import Family
-
-Tier = Literal["T0", "T1", "T2", "T3"]
-"""T0 data sheet. T1 transferred. T2 calibrated on this chip. T3 measured table of this chip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,9 @@ from crossgrade.predict.silicon.experts import UNGATED
 from crossgrade.predict.silicon.facts import BYTES, facts_of
 from crossgrade.predict.silicon.knowledge import Fit, Kind, Knowledge, kind_of, regime
 from crossgrade.predict.silicon.model import Floats, KernelModel, Terms, starting
-from crossgrade.predict.silicon.models import alone, facts_for, model_for
+from crossgrade.predict.silicon.models import alone, facts_for, model_for, priced_as
 from crossgrade.predict.silicon.transfer import donors, transferred
+from crossgrade.values.assessment import Tier
 from crossgrade.values.chip import Chip
 from crossgrade.values.kernel import Family, KernelRows
 
@@ -34,6 +35,9 @@ Tables time a conversion and its product together; batched products and gated ex
 """
 OTHER_STACK = 0.5
 """A lender of another stack counts as that much further away; distances as in `transfer`."""
+FAR = 1.6
+"""Distance of the nearest lender from which on a band is also as wide as that of the starting
+parameters: bands of transfers come from chips that are mostly nearer to each other."""
 UNKNOWN = (0.4, 2.5)
 """P10 and P90 over P50 where no chip was ever measured for a kind: assumed, wide on purpose."""
 
@@ -50,7 +54,7 @@ class Estimate:
     """P90."""
     terms: Terms
     """What P50 is made of."""
-    tier: str
+    tier: Tier
     """`T0`, `T1` or `T2`."""
     basis: str
     """What it rests on, for a person."""
@@ -64,7 +68,7 @@ class Basis:
     """Parameters, where they differ from the model's start."""
     bands: tuple[Fit, ...]
     """Whose bands hold; the widest of them."""
-    tier: str
+    tier: Tier
     """`T0`, `T1` or `T2`."""
     text: str
     """For a person."""
@@ -90,7 +94,7 @@ def estimate(
         KeyError: no model prices the family, or the format is unknown.
     """
     found = _basis(kind_of(rows), chip, knowledge)
-    rows = replace(rows, format=found.format)
+    rows = replace(rows, format=priced_as(rows.family, found.format))
     facts = facts_for(rows, chip)
     model = model_for(rows.family, rows.op, facts)
     values = starting(model) | {n: v for n, v in found.values.items() if n in starting(model)}
@@ -134,8 +138,10 @@ def _basis(wanted: Kind, chip: Chip, knowledge: Knowledge) -> Basis:
 
 def _calibrated(wanted: Kind, fit: Fit) -> Basis:
     text = f"calibrated on {fit.rows} rows of {fit.chip} ({fit.source})"
-    return Basis(values=fit.values, bands=(fit,), tier="T2", stack=fit.kind.stack, format=_asked(wanted, fit.kind),
-                 text=text + _stand_in(wanted, fit.kind))  # fmt: skip
+    return Basis(
+        values=fit.values, bands=(fit,), tier="T2", stack=fit.kind.stack,
+        format=_asked(wanted, fit.kind), text=text + _stand_in(wanted, fit.kind),
+    )  # fmt: skip
 
 
 def _lent(
@@ -145,19 +151,23 @@ def _lent(
     theirs = {f.chip: f.values for f in _alike(model, knowledge.elsewhere(chip.name, kind))}
     if not theirs:
         return math.inf, None
-    values, text, apart = moved(model, chip, theirs)
-    between = knowledge.between(kind, "T1") or knowledge.between(kind, "T0")
-    basis = Basis(values=values, bands=(between,) if between else (), tier="T1",
-                  stack=kind.stack, format=_asked(wanted, kind),
-                  text=text + _stand_in(wanted, kind))  # fmt: skip
-    return apart + OTHER_STACK * (kind.stack != wanted.stack), basis
+    values, text, distance = moved(model, chip, theirs)
+    tiers = ("T1", "T0") if distance > FAR else ("T1",)
+    found = tuple(b for tier in tiers if (b := knowledge.between(kind, tier)) is not None)
+    start = knowledge.between(kind, "T0")
+    basis = Basis(
+        values=values, bands=found or ((start,) if start else ()), tier="T1", stack=kind.stack,
+        format=_asked(wanted, kind), text=text + _stand_in(wanted, kind),
+    )  # fmt: skip
+    return distance + OTHER_STACK * (kind.stack != wanted.stack), basis
 
 
 def _asked(wanted: Kind, kind: Kind) -> str:
     """Return the kind's own format where it stores the same bits, such as weights alone in 4 bits;
     else the one wanted."""
-    same = BYTES.get(kind.format) == BYTES.get(wanted.format)
-    return kind.format if kind.family == wanted.family and same else wanted.format
+    known = kind.format in BYTES and kind.family == wanted.family
+    same = known and BYTES[kind.format] == BYTES.get(wanted.format)
+    return kind.format if same else wanted.format
 
 
 def _stand_in(wanted: Kind, kind: Kind) -> str:

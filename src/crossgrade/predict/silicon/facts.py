@@ -14,6 +14,7 @@ from crossgrade.values.chip import Chip
 
 ARITHMETIC: dict[str, tuple[str, str]] = {
     "bf16": ("bfloat16", ""), "fp16": ("float16", ""), "fp32": ("float32", ""),
+    "fp64": ("float64", ""),
     "fp8": ("bfloat16", "float8_e4m3fn"), "fp8_block": ("bfloat16", "float8_e4m3fn"),
     "int8": ("bfloat16", "int8"), "nvfp4": ("bfloat16", "fp4"), "mxfp4": ("bfloat16", "fp4"),
     "int8_wo": ("bfloat16", ""), "int4_wo": ("bfloat16", ""), "mxfp4_wo": ("bfloat16", ""),
@@ -26,7 +27,7 @@ BOTH_NARROW: dict[str, tuple[str, ...]] = {"nvfp4": ("nvfp4", "fp4"), "mxfp4": (
 `matrix_rate` has four-bit weights meet eight-bit activations; these kernels do not.
 """
 BYTES: dict[str, float] = {
-    "bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp8": 1.0, "fp8_block": 1.0, "int8": 1.0,
+    "bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp64": 8.0, "fp8": 1.0, "fp8_block": 1.0, "int8": 1.0,
     "nvfp4": 0.5625, "mxfp4": 0.53125, "int8_wo": 1.0, "int4_wo": 0.5,
     "mxfp4_wo": 0.53125, "mxfp4_a8": 0.53125, "bf16_kv_fp8": 1.0,
 }  # fmt: skip
@@ -49,8 +50,8 @@ class Facts:
     bandwidth_bytes_per_s: float
     """Peak device memory bandwidth, bytes/s."""
     cores: float
-    """Matrix-capable cores (SM, CU, cube core). One that does more than CORE_FLOP per clock, such as
-    a systolic array of 256 x 256, counts as several: it works on as many tiles at once."""
+    """Matrix-capable cores (SM, CU, cube core). One that does more than CORE_FLOP per clock, such
+    as a systolic array of 256 x 256, counts as several: it works on as many tiles at once."""
     clock_hz: float
     """Clock of the peaks, Hz."""
     cache_bytes: float

@@ -5,6 +5,7 @@ Must not know chips by name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from crossgrade.predict.silicon.attention import Decode, Prefill
 from crossgrade.predict.silicon.collective import Collective
 from crossgrade.predict.silicon.cube import Cube, has_cube
 from crossgrade.predict.silicon.experts import Experts
-from crossgrade.predict.silicon.facts import Facts, facts_of
+from crossgrade.predict.silicon.facts import ARITHMETIC, Facts, facts_of
 from crossgrade.predict.silicon.latent import Latent
 from crossgrade.predict.silicon.matmul import TileWave, in_graph
 from crossgrade.predict.silicon.model import KernelModel, Terms
@@ -45,15 +46,30 @@ def model_for(family: Family, op: str, facts: Facts) -> KernelModel:
     return _OTHERS[family]
 
 
+def priced_as(family: Family, format: str) -> str:
+    """Return the format that a model is asked for: integers and what else has no rate of its own
+    count as fp32, as in `rates`. Latent attention has formats of its own."""
+    return format if format in ARITHMETIC or family == "latent-attention" else "fp32"
+
+
 def facts_for(rows: KernelRows, chip: Chip) -> Facts:
     """Return the facts that the formula of some rows asks for.
 
-    A whole latent attention has products in several formats, and its model scales them itself.
-
-    Raises:
-        KeyError: an unknown format.
+    A whole latent attention has products in several formats, and its model scales them itself. A
+    rate that nobody publishes costs nothing here, so that memory binds; ask before whether much of
+    the work is of that kind.
     """
-    return facts_of(chip, "bf16" if rows.family == "latent-attention" else rows.format)
+    latent = rows.family == "latent-attention"
+    facts = facts_of(chip, "bf16" if latent else priced_as(rows.family, rows.format))
+    return replace(
+        facts,
+        matrix_flop_per_s=_or_free(facts.matrix_flop_per_s),
+        vector_flop_per_s=_or_free(facts.vector_flop_per_s),
+    )
+
+
+def _or_free(rate: float) -> float:
+    return math.inf if math.isnan(rate) else rate
 
 
 def alone(

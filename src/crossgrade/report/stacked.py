@@ -1,0 +1,58 @@
+"""Predicted time of a phase as a named stack runs it: P50, P10 to P90, and what that rests on.
+
+Must not compute: every figure stands in the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from crossgrade.report.document import Block, Table
+from crossgrade.units import count, figure, percent, seconds
+from crossgrade.values.assessment import ChipAssessment, PhaseAssessment, StackFigures, Tier
+
+Rows = Sequence[tuple[ChipAssessment, PhaseAssessment]]
+RESTS_ON: Mapping[Tier, str] = {
+    "T3": "a table of this chip",
+    "T2": "this chip",
+    "T1": "other chips",
+    "T0": "the data sheet",
+}
+"""Tier -> what its parameters were fitted to, in words."""
+
+
+def stack_blocks(rows: Rows) -> Iterator[Block]:
+    """Yield a table with a row per chip for which a stack is known."""
+    found = [(chip, p, p.stack) for chip, p in rows if p.stack is not None]
+    if not found:
+        return
+    item = found[0][1].item
+    ideal = "; ideal shards" if any(p.layout.chips > 1 for _, p, _ in found) else ""
+    yield Table(
+        title=f"speed of a stack (predicted from its kernels: P50, P10 to P90{ideal})",
+        columns=("chip", "chips", "stack", "time", "P10 to P90", f"{item}/s", "kernels",
+                 "kernel times fitted to"),
+        rows=tuple(
+            (
+                chip.chip,
+                str(p.layout.chips),
+                s.stack,
+                seconds(s.mid_s),
+                f"{seconds(s.low_s)} to {seconds(s.high_s)}",
+                figure(s.tokens_per_s),
+                count(s.launches),
+                rests_on(s),
+            )
+            for chip, p, s in found
+        ),
+        right=frozenset({1, 3, 4, 5, 6}),
+    )  # fmt: skip
+
+
+def rests_on(stack: StackFigures) -> str:
+    """Return which share of the kernels' time rests on what, the most first."""
+    shares = sorted(stack.tiers.items(), key=lambda item: -item[1])
+    told = [(RESTS_ON[tier], share) for tier, share in shares if share >= 0.005]
+    if len(told) == 1:
+        return told[0][0]
+    return ", ".join(f"{words} {percent(share)}" for words, share in told)

@@ -1,0 +1,79 @@
+"""A phase as a stack runs it: sums of kernel estimates, ideal shards, and what has no stack."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+from tests.conftest import small_config
+from truthlib import from_config
+
+from crossgrade.capture.run import CaptureSession
+from crossgrade.chips.loader import load_chip
+from crossgrade.predict.lowering.stack import stack_names, usual_stack
+from crossgrade.predict.phase import Prepared, prepare
+from crossgrade.predict.silicon.knowledge import Knowledge, shipped
+from crossgrade.predict.stack_time import launched, stack_time
+from crossgrade.values.layout import Layout
+from crossgrade.values.workload import ModelRef, Workload
+
+ONE = Layout(chips=1)
+
+
+@functools.cache
+def step(phase: str = "decode", batch: int = 4) -> Prepared:
+    config = small_config("qwen3-0.6b", num_hidden_layers=2)
+    workload = Workload(
+        model=ModelRef(kind="config", name="qwen3-0.6b"), phase=phase, batch=batch,
+        tokens=1 if phase == "decode" else 256, context=512 if phase == "decode" else 0, dtype=None,
+    )  # fmt: skip
+    return prepare(CaptureSession(from_config(config)).capture(workload))
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+@pytest.mark.parametrize("stack", stack_names())
+def test_parts_add_up_for_every_stack(stack: str, phase: str) -> None:
+    found = stack_time(step(phase), load_chip("h100"), ONE, stack, shipped())
+    assert 0 < found.low_s <= found.mid_s <= found.high_s
+    assert sum(part.mid_s for part in found.parts) == pytest.approx(found.mid_s)
+    assert sum(found.tiers.values()) == pytest.approx(1)
+    assert found.tokens_per_s == pytest.approx((4 if phase == "decode" else 1024) / found.mid_s)
+
+
+def test_a_serving_stack_launches_less_than_eager_and_is_faster() -> None:
+    times = {
+        stack: stack_time(step(), load_chip("h100"), ONE, stack, shipped())
+        for stack in ("vllm", "compile", "eager")
+    }
+    assert times["vllm"].launches < times["compile"].launches < times["eager"].launches
+    assert times["vllm"].mid_s < times["eager"].mid_s
+
+
+def test_more_chips_never_take_longer_without_a_network() -> None:
+    chip = load_chip("h100")
+    one = stack_time(step("prefill"), chip, ONE, "vllm", shipped())
+    two = stack_time(step("prefill"), chip, Layout(chips=2, kind="ideal-shards", tp=2), "vllm",
+                     shipped())  # fmt: skip
+    assert two.mid_s - two.network_s < one.mid_s
+    assert two.network_s > 0
+
+
+def test_launches_are_worked_out_once() -> None:
+    assert launched(step(), "vllm") is launched(step(), "vllm")
+
+
+def test_without_fits_it_rests_on_the_data_sheet() -> None:
+    found = stack_time(step(), load_chip("h100"), ONE, "vllm", Knowledge(fits=()))
+    assert list(found.tiers) == ["T0"]
+
+
+def test_the_usual_stack_follows_from_the_operator_table() -> None:
+    assert usual_stack("npu") == "vllm-ascend"
+    assert usual_stack("rocm") == "vllm-rocm"
+    assert usual_stack("cpu") is None
+    assert usual_stack("no such table") is None
+
+
+def test_an_unknown_stack_is_refused() -> None:
+    with pytest.raises(ValueError, match="no stack 'tgi'"):
+        stack_time(step(), load_chip("h100"), ONE, "tgi", shipped())
