@@ -354,3 +354,25 @@ def test_a_record_of_the_same_question_shows_no_change(capsys, dense_config, tmp
     assert "memory_bandwidth" in out
     assert run(capsys, *asked, "--explain", "decode.speed")[0] == 2
     assert run(capsys, *asked, "--compare", str(tmp_path / "none.json"))[0] == 2
+
+
+def test_the_time_of_a_stack_is_shown_and_can_be_chosen(capsys, dense_config):
+    asked = ["assess", str(dense_config), "--on", "h100", "--phase", "decode", "--no-record"]
+    code, out, _ = run(capsys, *asked)
+    assert code == 0
+    assert "| h100 | 1 | vllm |" in out
+    code, out, _ = run(capsys, *asked, "--stack", "trtllm", "--json")
+    assert code == 0
+    stack = json.loads(out)["data"]["chips"][0]["phases"][0]["stack"]
+    assert stack["stack"] == "trtllm"
+    assert stack["low_s"] <= stack["mid_s"] <= stack["high_s"]
+    assert {part["tier"] for part in stack["parts"]} <= {"T0", "T1", "T2"}
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--stack", "tgi"], "one of compile"), (["--stack", "vllm", "--phase", "train"], "training"),
+])  # fmt: skip
+def test_a_stack_that_cannot_be_timed_is_refused(capsys, dense_config, arguments, words):
+    code, _, err = run(capsys, "assess", str(dense_config), "--on", "h100", *arguments)
+    assert code == 2
+    assert words in err

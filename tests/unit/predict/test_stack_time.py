@@ -23,8 +23,9 @@ ONE = Layout(chips=1)
 @functools.cache
 def step(phase: str = "decode", batch: int = 4) -> Prepared:
     config = small_config("qwen3-0.6b", num_hidden_layers=2)
+    ref = ModelRef(passed="m", name="m", kind="config", runs_code=False)
     workload = Workload(
-        model=ModelRef(kind="config", name="qwen3-0.6b"), phase=phase, batch=batch,
+        model=ref, phase=phase, batch=batch,
         tokens=1 if phase == "decode" else 256, context=512 if phase == "decode" else 0, dtype=None,
     )  # fmt: skip
     return prepare(CaptureSession(from_config(config)).capture(workload))
@@ -45,7 +46,7 @@ def test_a_serving_stack_launches_less_than_eager_and_is_faster() -> None:
         stack: stack_time(step(), load_chip("h100"), ONE, stack, shipped())
         for stack in ("vllm", "compile", "eager")
     }
-    assert times["vllm"].launches < times["compile"].launches < times["eager"].launches
+    assert max(times["vllm"].launches, times["compile"].launches) < times["eager"].launches
     assert times["vllm"].mid_s < times["eager"].mid_s
 
 
