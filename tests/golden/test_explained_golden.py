@@ -14,6 +14,7 @@ import pytest
 
 from crossgrade.report.explained import explained_document
 from crossgrade.report.shown import shown
+from crossgrade.values.assessment import KernelPart, StackFigures
 from crossgrade.values.breakdown import ModuleTime
 from crossgrade.values.evidence import Band
 from crossgrade.values.explanation import (
@@ -94,9 +95,29 @@ def explanation() -> PhaseExplanation:
     )  # fmt: skip
 
 
+def stack_of() -> StackFigures:
+    parts = tuple(
+        KernelPart(
+            family=family, op=op, format=format, launches=n, low_s=0.9 * s, mid_s=s, high_s=1.3 * s,
+            roofline_s=0.7 * s, binds=binds, tier=tier, basis="rows of somebody",
+        )
+        for family, op, format, n, s, binds, tier in (
+            ("experts", "grouped_mm", "fp8_block", 58, 0.157, "memory", "T2"),
+            ("latent-attention", "decode", "bf16", 61, 0.006, "memory", "T1"),
+            ("vector", "add_rms_norm", "bf16", 122, 0.0003, "launch", "T0"),
+        )
+    )  # fmt: skip
+    return StackFigures(
+        stack="vllm", low_s=0.14, mid_s=0.1633, high_s=0.21, tokens_per_s=196.0, launches=241,
+        network_s=0.0, tiers={"T0": 0.002, "T1": 0.037, "T2": 0.961}, parts=parts,
+    )  # fmt: skip
+
+
 def text(for_screen: bool) -> str:
-    phases = (SimpleNamespace(phase="decode"),)
-    chips = [SimpleNamespace(chip=name, phases=phases) for name in ("h100", "mi308x")]
+    chips = [
+        SimpleNamespace(chip=name, phases=(SimpleNamespace(phase="decode", stack=stack),))
+        for name, stack in (("h100", stack_of()), ("mi308x", None))
+    ]
     answer = SimpleNamespace(model=SimpleNamespace(name="deepseek-v3"), chips=chips)
     document = explained_document(answer, [explanation()])
     return shown(document, terminal=for_screen, width=80)

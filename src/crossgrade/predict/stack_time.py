@@ -18,7 +18,8 @@ from crossgrade.predict.lowering.stacks import distinct_rows, kernel_rows
 from crossgrade.predict.phase import Prepared
 from crossgrade.predict.silicon.estimate import Estimate, estimate
 from crossgrade.predict.silicon.knowledge import Knowledge
-from crossgrade.predict.silicon.model import Floats
+from crossgrade.predict.silicon.model import Floats, Terms
+from crossgrade.predict.silicon.models import facts_for
 from crossgrade.values.assessment import KernelPart, StackFigures, Tier
 from crossgrade.values.chip import Chip
 from crossgrade.values.kernel import KernelRows
@@ -34,8 +35,24 @@ class Launched:
 
     kernels: list[Kernel]
     """In order."""
-    rows: list[tuple[KernelRows, Floats]]
-    """Distinct kernels of one kind, and how often each is launched."""
+    groups: list[Group]
+    """Kernels of one kind each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Distinct kernels of one kind; arrays of shape [kernels]."""
+
+    rows: KernelRows
+    """Their sizes."""
+    counts: Floats
+    """How often each is launched."""
+    work: Floats
+    """Matrix operations of one launch."""
+    vector_ops: Floats
+    """Element operations of one launch."""
+    bytes: Floats
+    """Bytes that one launch moves."""
 
 
 def launched(prepared: Prepared, stack: str) -> Launched:
@@ -48,13 +65,29 @@ def launched(prepared: Prepared, stack: str) -> Launched:
         from crossgrade.predict.lowering.stacks import lower
 
         kernels = lower(prepared.capture, stack, prepared.costs)
-        rows = []
-        for every, _ in kernel_rows(kernels, stack):
-            few, index = distinct_rows(every)
-            rows.append((few, np.bincount(index, minlength=len(few)).astype(np.float64)))
-        prepared.launches[stack] = Launched(kernels=kernels, rows=rows)
+        prepared.launches[stack] = Launched(kernels=kernels, groups=_groups(kernels, stack))
     found: Launched = prepared.launches[stack]
     return found
+
+
+def _groups(kernels: list[Kernel], stack: str) -> list[Group]:
+    """Return launches by kind; what a launch stands for beside itself counts with it."""
+    totals = np.array([[k.work, k.vector_ops, k.bytes] for k in kernels], dtype=np.float64)
+    for i, kernel in enumerate(kernels):
+        if kernel.part_of is not None:
+            totals[kernel.part_of] += totals[i]
+    groups = []
+    for every, places in kernel_rows(kernels, stack):
+        rows, index = distinct_rows(every)
+        counts = np.bincount(index, minlength=len(rows)).astype(np.float64)
+        work, vector_ops, moved = (
+            np.bincount(index, weights=column, minlength=len(rows)) / counts
+            for column in totals[places].T
+        )
+        groups.append(
+            Group(rows=rows, counts=counts, work=work, vector_ops=vector_ops, bytes=moved)
+        )
+    return groups
 
 
 def stack_time(
@@ -68,10 +101,10 @@ def stack_time(
         ValueError: no such stack, or it cannot run the phase.
     """
     work = launched(prepared, stack)
-    parts = []
-    for rows, counts in work.rows:
-        found = estimate(rows, chip, knowledge, replayed=True)
-        parts.append(_part(rows, counts, found, layout.split))
+    parts = [
+        _part(group, estimate(group.rows, chip, knowledge, replayed=True), chip, layout.split)
+        for group in work.groups
+    ]
     parts.sort(key=lambda part: -part.mid_s)
     said = [exchange(chip, layout, prepared.traffic, end) for end in ENDS]
     network = [one.seconds if one else 0.0 for one in said]
@@ -102,7 +135,9 @@ def _tiers(parts: list[KernelPart]) -> dict[Tier, float]:
     return {tier: shares[tier] / total for tier in sorted(shares)}
 
 
-def _part(rows: KernelRows, counts: Floats, found: Estimate, split: int) -> KernelPart:
+def _part(group: Group, found: Estimate, chip: Chip, split: int) -> KernelPart:
+    rows, counts = group.rows, group.counts
+
     def total(times: Floats) -> float:
         floor = np.minimum(found.terms.floor, times)
         return float(counts @ (floor + (times - floor) / split))
@@ -115,6 +150,33 @@ def _part(rows: KernelRows, counts: Floats, found: Estimate, split: int) -> Kern
         low_s=total(found.low),
         mid_s=total(found.mid),
         high_s=total(found.high),
+        roofline_s=float(counts @ _roofline(group, chip)) / split,
+        binds=_binds(found.terms, counts),
         tier=found.tier,
         basis=found.basis,
     )
+
+
+def _roofline(group: Group, chip: Chip) -> Floats:
+    """Return the least time that the data sheet permits per launch, s, shape [kernels].
+
+    The slowest of matrix work, element work and traffic, each at its peak (Williams et al., CACM
+    2009).
+    """
+    facts = facts_for(group.rows, chip)
+    times = (
+        group.work / facts.matrix_flop_per_s,
+        group.vector_ops / facts.vector_flop_per_s,
+        group.bytes / facts.bandwidth_bytes_per_s,
+    )
+    longest: Floats = np.max(np.stack(times), axis=0)
+    return longest
+
+
+def _binds(terms: Terms, counts: Floats) -> str:
+    """Return which term is the largest over all launches."""
+    shares = {
+        "compute": terms.compute, "vector": terms.vector, "memory": terms.memory,
+        "launch": terms.floor,
+    }  # fmt: skip
+    return max(shares, key=lambda name: float(counts @ np.nan_to_num(shares[name])))

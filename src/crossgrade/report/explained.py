@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from crossgrade.report.document import Block, Document, Heading, Line, Table
+from crossgrade.report.stacked import stack_table
 from crossgrade.units import count, percent, seconds, si, things
 from crossgrade.values.assessment import Assessment
 from crossgrade.values.explanation import (
@@ -49,15 +50,18 @@ def _blocks(
     for index, first in enumerate(a.chips[0].phases):
         for chip in a.chips:
             found = known.get((chip.chip, chip.phases[index].phase))
+            stack = chip.phases[index].stack
             if found is None:
                 text = f"{first.phase} of {a.model.name} on {chip.chip}"
                 yield Heading(level=2, text=text)
                 yield Line(text="no time is predicted: see the findings of this chip", tone="quiet")
             else:
                 yield from _phase(a.model.name, found, everything)
+            if stack is not None:
+                yield stack_table(stack, everything=everything)
     yield Line(
-        text="All times are predicted from data sheets and assumed rates (T0), not fitted to the "
-        "chip. A saving is the difference to the phase priced again with that one change; savings "
+        text="Times of the two ends are predicted from data sheets and assumed rates (T0), not "
+        "fitted to the chip; those of a stack from models of its kernels. A saving is the difference to the phase priced again with that one change; savings "
         "of two levers do not add up. `--trace FILE` shows when each kernel runs.",
         tone="quiet",
     )

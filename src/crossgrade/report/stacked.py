@@ -56,3 +56,42 @@ def rests_on(stack: StackFigures) -> str:
     if len(told) == 1:
         return told[0][0]
     return ", ".join(f"{words} {percent(share)}" for words, share in told)
+
+
+MOST_KINDS = 10
+
+
+def stack_table(stack: StackFigures, *, everything: bool = False) -> Table:
+    """Return the kernels of a stack by kind, the longest first.
+
+    Args:
+        stack: the figures.
+        everything: list all kinds.
+    """
+    shown = stack.parts if everything else stack.parts[:MOST_KINDS]
+    rest = stack.parts[len(shown) :]
+    rows: list[tuple[str, ...]] = [
+        (
+            seconds(p.mid_s), percent(p.mid_s / stack.mid_s),
+            f"{seconds(p.low_s)} to {seconds(p.high_s)}", p.binds, _over(p.mid_s, p.roofline_s),
+            count(p.launches), p.tier, f"{p.op} {p.format}, {p.family}",
+        )
+        for p in shown
+    ]  # fmt: skip
+    if rest:
+        total = sum(p.mid_s for p in rest)
+        launches = sum(p.launches for p in rest)
+        rows.append((seconds(total), percent(total / stack.mid_s), "", "", "", count(launches), "",
+                     f"{len(rest)} others: add --all"))  # fmt: skip
+    return Table(
+        title=f"kernels of {stack.stack} (predicted: P50, P10 to P90; roof: P50 over what the data "
+        "sheet permits; T2 fitted to this chip, T1 to others, T0 to none)",
+        columns=("P50", "share", "P10 to P90", "binds", "roof", "n", "tier", "kernel"),
+        rows=tuple(rows),
+        right=frozenset({0, 1, 2, 4, 5}),
+    )
+
+
+def _over(time_s: float, roofline_s: float) -> str:
+    ratio = time_s / roofline_s if roofline_s > 0 else float("inf")
+    return ">100x" if ratio > 100 else f"{ratio:.1f}x"

@@ -125,6 +125,10 @@ class KernelPart:
     """P50, s."""
     high_s: float
     """P90, s."""
+    roofline_s: float
+    """What the data sheet alone would permit: the slower of arithmetic and traffic, s."""
+    binds: str
+    """What takes most of P50: `compute`, `vector`, `memory` or `launch`."""
     tier: Tier
     """What the time rests on."""
     basis: str
