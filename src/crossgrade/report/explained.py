@@ -61,8 +61,9 @@ def _blocks(
                 yield stack_table(stack, everything=everything)
     yield Line(
         text="Times of the two ends are predicted from data sheets and assumed rates (T0), not "
-        "fitted to the chip; those of a stack from models of its kernels. A saving is the difference to the phase priced again with that one change; savings "
-        "of two levers do not add up. `--trace FILE` shows when each kernel runs.",
+        "fitted to the chip; those of a stack from models of its kernels. A saving is the "
+        "difference to the phase priced again with that one change; savings of two levers do not "
+        "add up. `--trace FILE` shows when each kernel runs.",
         tone="quiet",
     )
 

@@ -74,7 +74,7 @@ def stack_table(stack: StackFigures, *, everything: bool = False) -> Table:
         (
             seconds(p.mid_s), percent(p.mid_s / stack.mid_s),
             f"{seconds(p.low_s)} to {seconds(p.high_s)}", p.binds, _over(p.mid_s, p.roofline_s),
-            count(p.launches), p.tier, f"{p.op} {p.format}, {p.family}",
+            count(p.launches), p.tier, f"{p.op} {p.format}",
         )
         for p in shown
     ]  # fmt: skip
@@ -89,6 +89,7 @@ def stack_table(stack: StackFigures, *, everything: bool = False) -> Table:
         columns=("P50", "share", "P10 to P90", "binds", "roof", "n", "tier", "kernel"),
         rows=tuple(rows),
         right=frozenset({0, 1, 2, 4, 5}),
+        whole=frozenset({2}),
     )
 
 
