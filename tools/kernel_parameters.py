@@ -23,7 +23,7 @@ from crossgrade.predict.silicon.attention import COMMON, Decode, Prefill
 from crossgrade.predict.silicon.collective import Collective
 from crossgrade.predict.silicon.cube import Cube
 from crossgrade.predict.silicon.experts import Experts
-from crossgrade.predict.silicon.knowledge import Fit, shipped
+from crossgrade.predict.silicon.knowledge import Fit, Kind, shipped
 from crossgrade.predict.silicon.latent import Latent
 from crossgrade.predict.silicon.matmul import HOSTED, PRODUCT, TileWave
 from crossgrade.predict.silicon.model import KernelModel, Parameter
@@ -84,8 +84,8 @@ def table(parameters: Iterable[Parameter], words: Mapping[str, str]) -> str:
 def fits() -> str:
     """Return the Markdown table of what ships, one row per family."""
     lines = [
-        "| family | kinds | chips | fits | T2 | T1 | T0 |\n",
-        "|---|---:|---:|---:|---:|---:|---:|\n",
+        "| family | kinds | chips | fits | T2 | T1 | T0 | kinds with T1 no better than T0 |\n",
+        "|---|---:|---:|---:|---:|---:|---:|---:|\n",
     ]
     every = shipped().fits
     for family in dict.fromkeys(f.kind.family for f in every):
@@ -93,7 +93,8 @@ def fits() -> str:
         own = [f for f in mine if f.chip]
         lines.append(
             f"| {family} | {len({f.kind for f in own})} | {len({f.chip for f in own})} "
-            f"| {len(own)} | {' | '.join(_spread(mine, tier) for tier in ('T2', 'T1', 'T0'))} |\n"
+            f"| {len(own)} | {' | '.join(_spread(mine, tier) for tier in ('T2', 'T1', 'T0'))} "
+            f"| {_in_vain(mine)} |\n"
         )
     return "".join(lines)
 
@@ -106,6 +107,15 @@ def _spread(found: Iterable[Fit], tier: str) -> str:
     if len(errors) == 1:
         return f"{errors[0]:.1f}"
     return f"{min(errors):.1f} / {np.median(errors):.1f} / {max(errors):.1f}"
+
+
+def _in_vain(found: Iterable[Fit]) -> str:
+    """Return for how many kinds a transfer is off by as much as the starting parameters."""
+    of: dict[str, dict[Kind, float]] = {"T0": {}, "T1": {}}
+    for fit in found:
+        if not fit.chip:
+            of[fit.tier][fit.kind] = fit.error
+    return f"{sum(of['T0'][kind] <= error for kind, error in of['T1'].items())} of {len(of['T1'])}"
 
 
 def written(page: str) -> str:
