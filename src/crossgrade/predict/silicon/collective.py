@@ -62,11 +62,11 @@ rank sends to every other at once."""
 PARAMETERS = (
     Parameter(
         name="start", unit="s", start=4e-6, low=5e-7, high=2e-4, spread=0.7,
-        source="1.2 to 10 us on six chips (perfmodel.md 4.7)",
+        source="1.2 to 10 us: own fits to NCCL tables of aiconfigurator, six chips",
     ),
     Parameter(
         name="step", unit="s", start=1.5e-6, low=5e-8, high=3e-5, spread=0.7,
-        source="2 to 8 us per doubling of ranks (perfmodel.md 4.7), a doubling being two steps",
+        source="2 to 8 us per doubling of ranks in the same fits, a doubling being two steps",
     ),
     Parameter(
         name="peer", unit="s", start=5e-7, low=1e-8, high=2e-5, spread=1.0,
@@ -74,7 +74,7 @@ PARAMETERS = (
     ),
     Parameter(
         name="link", unit="1", start=0.75, low=0.1, high=1.5, spread=0.25,
-        source="0.5 to 0.9 of the link (perfmodel.md 4.7)",
+        source="0.5 to 0.9 of the link in the same fits",
     ),
     Parameter(
         name="ramp_bytes", unit="byte", start=1e6, low=1e2, high=1e9, spread=1.5,

@@ -20,7 +20,8 @@ from crossgrade.predict.silicon.model import Floats, Parameter, Terms
 from crossgrade.values.kernel import Family, KernelRows
 
 FRACTAL = 16.0
-"""Rows and columns of one cube instruction. Source: ascend.md 4.1, 16 x 16 x 16 in fp16."""
+"""Rows and columns of one cube instruction. Source: platform files of hicann/runtime@681ef761,
+16 x 16 x 16 in fp16."""
 DEPTHS = (1.0, 2.0, 4.0, 8.0)
 """Ways to split k over cores that are tried."""
 SIDES = (16, 32, 64, 96, 128, 256)
@@ -70,15 +71,16 @@ def tiles(facts: Facts, width: float) -> Iterator[Tile]:
         yield Tile(rows=rows, columns=0)
 
 
-_CANN = "platform configuration of CANN 910B2, bytes per cycle and core (perfmodel.md 4.3)"
+_CANN = "hicann/runtime@681ef761, platform of 910B2, bytes per cycle and core"
+_DIE = "kernel times of a 910C die, Horacehxw/msModeling@39df672"
 PARAMETERS = (
     Parameter(
         name="cube", unit="1", start=0.9, low=0.3, high=1.0, spread=0.1,
-        source="316.8 of 354 TFLOP/s in the largest bf16 product of ascend.md 5.4",
+        source=f"316.8 of 354 TFLOP/s in the largest bf16 product; {_DIE}",
     ),
     Parameter(
         name="memory", unit="1", start=0.9, low=0.3, high=1.05, spread=0.15,
-        source="1.468 of 1.6 TB/s over six products with large int8 weights (ascend.md 5.4)",
+        source="1.468 of 1.6 TB/s in six products by large int8 weights, hicann/oam-tools@8804d04d",
     ),
     Parameter(
         name="cache", unit="1", start=3.4, low=1.0, high=8.0, spread=0.3,
@@ -94,11 +96,11 @@ PARAMETERS = (
     ),
     Parameter(
         name="floor", unit="s", start=5e-6, low=1e-6, high=3e-5, spread=0.3,
-        source="least time of MatMulV2 in ascend.md 5.4, 8.4 us, less its transfer",
+        source=f"least time of MatMulV2, 8.4 us, less its transfer; {_DIE}",
     ),
     Parameter(
         name="floor_narrow", unit="1", start=2.4, low=0.8, high=5.0, spread=0.25,
-        source="least time of QuantBatchMatmulV3, 15.8 us, less its transfer, over that of bf16",
+        source=f"least time of QuantBatchMatmulV3, 15.8 us, less its transfer, over bf16's; {_DIE}",
     ),
     Parameter(
         name="floor.bmm", unit="1", start=1.0, low=0.3, high=4.0, spread=0.3,
@@ -114,7 +116,7 @@ PARAMETERS = (
     ),
     Parameter(
         name="split", unit="s", start=2e-6, low=1e-7, high=2e-5, spread=0.7,
-        source="a barrier of all cores before partial results are summed, as GPUs need (4.2)",
+        source="a barrier of all cores before partial results are summed, as GPUs need (own fits)",
     ),
     Parameter(
         name="nd", unit="1", start=1.15, low=1.0, high=2.0, spread=0.15,

@@ -24,7 +24,8 @@ for two inputs, an output and a temporary leave it."""
 SHARED = (
     Parameter(
         name="floor", unit="s", start=3e-6, low=3e-7, high=5e-5, spread=0.5,
-        source="median of the least times of eight vector kernels of a 910C die (ascend.md 5.4)",
+        source="median of the least times of eight vector kernels of a 910C die, "
+        "Horacehxw/msModeling@39df672",
     ),
     Parameter(
         name="spread_out", unit="1", start=1.0, low=0.01, high=8.0, spread=1.0,
@@ -36,7 +37,7 @@ SHARED = (
     ),
     Parameter(
         name="memory", unit="1", start=0.85, low=0.2, high=1.2, spread=0.15,
-        source="0.7 to 0.9 of the data sheet in streaming kernels (perfmodel.md 4.4)",
+        source="0.7 to 0.9 of the data sheet: own fits to decode attention of public rows",
     ),
     Parameter(
         name="ramp_bytes", unit="byte", start=1e6, low=1e3, high=1e8, spread=1.5,
@@ -44,7 +45,7 @@ SHARED = (
     ),
     Parameter(
         name="cache", unit="1", start=1.5, low=1.0, high=8.0, spread=0.4,
-        source="910B2 and 950PR run at up to 1.3 times the memory rate from L2 (perfmodel.md 4.3)",
+        source="fast tenth of public 910B2 and 950PR rows: up to 1.3 times the memory rate from L2",
     ),
     Parameter(
         name="vector", unit="1", start=0.3, low=0.02, high=1.0, spread=0.5,

@@ -42,7 +42,7 @@ tell of a switch."""
 ALPHA_BETA = Anchor(
     who="alpha-beta",
     figure="9.7 to 21.5 %, fitted and scored on the same rows",
-    source="perfmodel.md 4.7, not run here",
+    source="own earlier fits to the same NCCL tables, in sample; not run here",
 )
 MODEL = Collective()
 

@@ -22,7 +22,7 @@ from crossgrade.predict.silicon.vector import Vector
 from crossgrade.values.kernel import SIZES, KernelRows
 
 PUBLISHED = "52 % MAPE on 87 rows"
-"""TensorCast's formula on the set that perfmodel.md 4.6 names."""
+"""TensorCast's formula on a larger set of public 910C rows, run by us before."""
 BYTES = ("bytes_read", "bytes_written")
 QUARTER = 0.25
 """Share of the sizes that may be fitted on a GPU."""
@@ -31,7 +31,7 @@ POINTS = 8
 NEUSIGHT = Anchor(
     who="NeuSight",
     figure="elementwise 19.3 %, softmax 13.9 %, layer norm 56.7 %, on unseen GPUs",
-    source="ASPLOS 2025, as perfmodel.md 2 quotes it; not run here, and another split",
+    source="summary files of sitar-lab/NeuSight@6945927 (ASPLOS 2025); not run here, another split",
 )
 
 
