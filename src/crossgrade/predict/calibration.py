@@ -58,7 +58,7 @@ def calibrated(
     """Return the parameters that measured points give, and how far off they are.
 
     Args:
-        points: measured kernels; those without a time are left out.
+        points: measured kernels; those without a time, or with a noisy one, are left out.
         chip: description of the device.
         stack: whose kernels they are.
         source: where the points come from, for a person.
@@ -82,13 +82,13 @@ def calibrated(
 
 
 def kinds_of(points: Sequence[KernelPoint], stack: str) -> dict[Kind, list[KernelRows]]:
-    """Return the measured points as rows, by the kind that they are fitted with.
+    """Return the usable points as rows, by the kind that they are fitted with.
 
     Products of one format are one kind, single and batched; so are all vector kernels. Of attention
     prefill and decode are two. The kind with the most points of a family comes first.
     """
     groups: dict[Kind, dict[str, list[KernelPoint]]] = {}
-    for point in (p for p in points if p.seconds is not None):
+    for point in (p for p in points if p.usable):
         op = point.op if point.family == "attention" else ""
         kind = Kind(family=point.family, op=op, format=point.format, stack=stack)
         groups.setdefault(kind, {}).setdefault(point.op, []).append(point)

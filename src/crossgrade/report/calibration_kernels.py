@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from crossgrade.report.document import Block, Line, Table
 from crossgrade.units import percent, things
 from crossgrade.values.kernel_calibration import (
+    WIDEST,
     KernelCalibration,
     KernelPoint,
     KindScore,
@@ -30,8 +31,8 @@ _TOLD = (
 
 def kernel_blocks(found: KernelCalibration) -> Iterator[Block]:
     """Yield what was fitted, what was left out and why."""
-    timed = sum(point.seconds is not None for point in found.points)
-    yield Line(text=f"{things(timed, 'kernel point')} with a time, of {found.wanted} asked for, "
+    timed = sum(point.usable for point in found.points)
+    yield Line(text=f"{things(timed, 'kernel point')} to fit, of {found.wanted} asked for, "
                f"through {found.stack}")  # fmt: skip
     if found.scores:
         yield Table(columns=_COLUMNS, rows=tuple(_row(s, found) for s in found.scores),
@@ -47,7 +48,7 @@ def kernel_blocks(found: KernelCalibration) -> Iterator[Block]:
 
 
 def _row(score: KindScore, found: KernelCalibration) -> tuple[str, ...]:
-    out = sum(_belongs(point, score) and point.seconds is None for point in found.points)
+    out = sum(_belongs(point, score) and not point.usable for point in found.points)
     before, after = score.before, score.after
     return (
         _name(score), str(score.points), str(out), _share(before, "median"), _share(before, "p90"),
@@ -72,9 +73,9 @@ def _share(errors: PointErrors | None, name: str) -> str:
 
 
 def _left_out(found: KernelCalibration) -> Iterator[Block]:
-    """Yield points without a time by reason, and kinds without a fit."""
-    reasons = Counter((f"{p.family} {p.op} {p.format}", p.reason or "", p.detail)
-                      for p in found.points if p.seconds is None)  # fmt: skip
+    """Yield points that are not used by reason, and kinds without a fit."""
+    reasons = Counter((f"{p.family} {p.op} {p.format}", *_reason(p))
+                      for p in found.points if not p.usable)  # fmt: skip
     rows = [(kind, reason, str(count), detail)
             for (kind, reason, detail), count in sorted(reasons.items())]  # fmt: skip
     rows += [(_name(s), "not fitted", str(s.points), s.why) for s in found.scores if s.why]
@@ -84,3 +85,9 @@ def _left_out(found: KernelCalibration) -> Iterator[Block]:
     if len(found.points) < found.wanted:
         yield Line(text=f"{things(found.wanted - len(found.points), 'point')} had no size that "
                    "fits into the time, or no format that runs", tone="quiet")  # fmt: skip
+
+
+def _reason(point: KernelPoint) -> tuple[str, str]:
+    if point.seconds is None:
+        return point.reason or "", point.detail
+    return "too noisy", f"its 95 % interval is wider than ±{percent(WIDEST)}"

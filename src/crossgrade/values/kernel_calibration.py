@@ -20,6 +20,9 @@ FEWEST_POINTS: Final = 30
 """Fewest kernels that are worth a fit: some of each kind."""
 MOST_POINTS: Final = 300
 """Most kernels; parameters of formulas hardly change with more."""
+WIDEST: Final = 0.5
+"""Half width of the 95 % interval, as a share, above which a time says little: it may be off by a
+factor of two, which is more than the formulas are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,11 @@ class KernelPoint:
     """Why there is no time."""
     detail: str = ""
     """What happened, for a person."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether its time is known well enough to be fitted or scored."""
+        return self.seconds is not None and self.seconds.half_width <= WIDEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +79,7 @@ class KindScore:
     format: str
     """Arithmetic and operands."""
     points: int
-    """Points with a time."""
+    """Points that are usable."""
     before: PointErrors | None
     """Of the starting parameters and the data sheet (T0); None where no chip is described."""
     after: PointErrors | None
