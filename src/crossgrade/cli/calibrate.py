@@ -22,7 +22,7 @@ from crossgrade.errors import BadOption
               help="Time for all of it; 40 on a CPU, else 300, and 6 per point.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Of inputs and orders.")
 @click.option("--fit", "stored", metavar="RECORD",
-              type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              type=click.Path(path_type=Path),
               help="Fit the points of a record anew; nothing is measured.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="The record and the journal; an interrupted run there is taken up.")  # fmt: skip

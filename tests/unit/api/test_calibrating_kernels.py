@@ -31,6 +31,7 @@ from crossgrade.values.kernel import SIZES, KernelRows
 
 pytest.importorskip("scipy")
 CHIP = load_chip("mlu370")
+OLD = Path(__file__).parents[2] / "data/records/calibration-without-points.json"
 POINTS = CalibrateOptions(on="null", points=60, chip="mlu370")
 """The made-up device has rates of its own; the description gives the formulas something to fit."""
 
@@ -94,6 +95,13 @@ def test_a_record_without_points_has_none_and_knows_nothing(tmp_path, monkeypatc
         knowledge_for(CHIP, calibration=Path(found.record))
     with pytest.raises(BadRecord, match="no kernel points"):
         fit_stored(Path(found.record))
+
+
+def test_a_record_of_a_version_that_knew_no_points_is_read():
+    found = stored_calibration(OLD)
+    assert found.kernels is None
+    assert found.ceilings.rate("copy").rate.value == pytest.approx(1e11, rel=0.01)
+    assert [v.state for v in verify_records([OLD])] == ["sound"]
 
 
 def test_its_points_follow_from_its_samples(made, tmp_path):
