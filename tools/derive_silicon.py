@@ -30,13 +30,12 @@ from crossgrade.predict.scorecard.sources import (
     vector_gpu,
 )
 from crossgrade.predict.scorecard.splits import spread_out
-from crossgrade.predict.silicon.bands import Bands
+from crossgrade.predict.silicon.bands import condensed
 from crossgrade.predict.silicon.estimate import moved
 from crossgrade.predict.silicon.fitting import Batch, fit_all
 from crossgrade.predict.silicon.knowledge import (
     FILE,
     SCHEMA,
-    Band,
     Fit,
     Kind,
     Knowledge,
@@ -54,8 +53,6 @@ POINTS = 300
 """Rows that a fit sees at most."""
 PROBES = 600
 """Further rows that its band comes from at most."""
-REGIMES = 16
-"""Regimes at which a band is kept."""
 AIC = "aiconfigurator@095f58a5, Apache-2.0"
 
 
@@ -249,24 +246,10 @@ def _fit(
 ) -> Fit:  # fmt: skip
     """Return a fit with its band at a few regimes."""
     fine = np.isfinite(off) & np.isfinite(where).all(axis=1)
-    off, where = off[fine], where[fine]
-    scale = np.where(where.std(axis=0) > 1e-9, where.std(axis=0), 1.0)
-    points = _far_apart(where / scale) * scale
-    low, high = Bands.of(off, where).factors(points)
     return Fit(
-        chip=chip, kind=kind, values=dict(values), rows=rows, error=_error(off), source=source,
-        tier=tier, band=Band(points=points, scale=scale, low=low, high=high),
+        chip=chip, kind=kind, values=dict(values), rows=rows, error=_error(off[fine]),
+        source=source, tier=tier, band=condensed(off, where),
     )  # fmt: skip
-
-
-def _far_apart(points: Floats) -> Floats:
-    """Return some points that lie far from each other (Gonzalez, 1985)."""
-    chosen = [int(((points - points.mean(axis=0)) ** 2).sum(axis=1).argmin())]
-    distance = ((points - points[chosen[0]]) ** 2).sum(axis=1)
-    while len(chosen) < min(REGIMES, len(points)) and distance.max() > 0:
-        chosen.append(int(distance.argmax()))
-        distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
-    return points[chosen]
 
 
 def main() -> int:

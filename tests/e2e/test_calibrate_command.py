@@ -107,6 +107,11 @@ def test_a_finished_one_in_a_folder_is_shown_again(cg):
     (("--budget", "0"), 2, "a second or more"),
     (("--budget", "nan"), 2, "a second or more"),
     (("--on", "null", "--out", "file/here"), 2, "cannot write in the folder"),
+    (("--points", "5"), 2, "30 to 300"),
+    (("--points", "60", "--budget", "9"), 2, "too short for 60 points"),
+    (("--points", "30", "--chip", "h1000"), 2, "did you mean"),
+    (("--fit", "file"), 2, "file"),
+    (("--fit", "file", "--points", "60"), 2, "--fit measures nothing"),
 ])  # fmt: skip
 def test_what_is_wrong_is_one_line_with_a_hint_and_leaves_nothing(cg, tmp_path, words, code, said):
     Path("file").touch()
@@ -139,3 +144,31 @@ def test_a_real_cpu_has_rates_a_probe_beside_them_and_reasons(cg):
     for one in data["ceilings"]["rates"]:
         assert (one["rate"] is None) == (one["reason"] is not None)
     assert cg("records", "verify", "made")[0] == 0
+
+
+def test_points_on_a_real_cpu_are_fitted_kept_and_used(cg):
+    pytest.importorskip("torch")
+    pytest.importorskip("scipy")
+    code, out, err = cg("calibrate", "--points", 30, "--budget", 18, "--out", "made", "--json")
+    assert code in (0, 3), err
+    kernels = json.loads(out)["data"]["kernels"]
+    assert (kernels["chip"], kernels["stack"], kernels["wanted"]) == ("cpu", "torch", 30)
+    assert {point["family"] for point in kernels["points"]} == {"matmul", "vector", "attention"}
+    for point in kernels["points"]:
+        assert (point["seconds"] is None) == (point["reason"] is not None)
+    assert cg("records", "verify", "made")[0] == 0
+    code, out, _ = cg("calibrate", "--fit", one_record("made"), "--no-record")
+    assert "| kernels | points | left out | before: median |" in out
+    assert "record:" not in out
+
+
+def test_points_of_a_made_up_device_are_a_table_and_shown_again(cg):
+    pytest.importorskip("scipy")
+    code, out, _ = cg("calibrate", "--on", "null", "--points", 30, "--budget", 60,
+                      "--chip", "mlu370", "--out", "made")  # fmt: skip
+    assert code == 0
+    assert "30 kernel points to fit, of 30 asked for, through null" in out
+    for kind in ("matmul bf16", "attention decode bf16", "vector bf16"):
+        assert f"| {kind} |" in out
+    assert "fitted for mlu370" in out
+    assert cg("records", "show", one_record("made"))[1] == out

@@ -49,6 +49,12 @@ from crossgrade.values.collective import (
 from crossgrade.values.comparison import COMPARISON_VERDICTS
 from crossgrade.values.environment import DoctorVerdict, PackageStatus
 from crossgrade.values.finding import Severity
+from crossgrade.values.kernel_calibration import (
+    KernelCalibration,
+    KernelPoint,
+    KindScore,
+    PointErrors,
+)
 from crossgrade.values.operator_case import AbsentReason
 from crossgrade.values.precision import USER_DTYPES
 from crossgrade.values.preset import PresetSummary
@@ -253,7 +259,9 @@ def test_fields_of_a_measurement_are_documented(kind):
             if f.name not in left_out and not has(body, f.name)] == []  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [Ceilings, Ceiling])
+@pytest.mark.parametrize(
+    "kind", [Ceilings, Ceiling, KernelCalibration, KernelPoint, KindScore, PointErrors]
+)
 def test_fields_of_a_calibration_are_documented(kind):
     body = section(reference("record.md"), "A calibration")
     assert [f.name for f in dataclasses.fields(kind) if not has(body, f.name)] == []

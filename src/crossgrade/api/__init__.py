@@ -26,6 +26,8 @@ from crossgrade.api.benching import shapes_from_json as shapes_from_json
 from crossgrade.api.calibrating import CalibrateOptions as CalibrateOptions
 from crossgrade.api.calibrating import calibrate as calibrate
 from crossgrade.api.calibrating import ceilings_for as ceilings_for
+from crossgrade.api.calibrating import fit_stored as fit_stored
+from crossgrade.api.calibrating_kernels import knowledge_for as knowledge_for
 from crossgrade.api.catalog import chip as chip
 from crossgrade.api.catalog import chip_list as chip_list
 from crossgrade.api.catalog import chip_page as chip_page

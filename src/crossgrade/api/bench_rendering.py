@@ -40,7 +40,8 @@ def render_calibration(
         return json_text("calibrate", found, found.ceilings.verdict)
     from crossgrade.report.calibration import calibration_document
 
-    return screen_text(calibration_document(found.ceilings, found.sheet, found.record), screen)
+    document = calibration_document(found.ceilings, found.sheet, found.record, found.kernels)
+    return screen_text(document, screen)
 
 
 def stored_bench(paths: Sequence[Path]) -> BenchRun:

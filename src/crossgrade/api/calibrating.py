@@ -1,7 +1,7 @@
 """`calibrate`: the ceilings of a device measured, kept, and found again while they hold.
 
-Wires plans, workers, journal, chip descriptions and records together. Must not know how a rate
-follows from samples.
+Wires plans, workers, journal, chip descriptions and records together; kernel points are
+`calibrating_kernels`'. Must not know how a rate follows from samples.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crossgrade.errors import BadOption, BadRecord, InputError
 from crossgrade.values.beside import CeilingsUsed
 from crossgrade.values.calibration import CEILING_SEMANTICS, Ceilings, FoundCeilings, SheetRate
+from crossgrade.values.kernel_calibration import FEWEST_POINTS, MOST_POINTS, KernelCalibration
 
 if TYPE_CHECKING:
     from crossgrade.api.bench_book import Book
@@ -30,6 +31,12 @@ BUDGET_S = 40.0
 """Time where a session costs little: it is forked, or needs no process."""
 BUDGET_FRESH_S = 300.0
 """Time where every session is a new interpreter that opens the device."""
+POINT_S = 6.0
+"""Time for one kernel point, s, at most: most are known well enough after one or two."""
+LEAST_POINT_S = 0.4
+"""Less than that does not hold five sessions of the smallest kernel."""
+CEILINGS_SHARE = 0.25
+"""Share of a time that the user gives which the ceilings get at most beside points."""
 SYSTEM = (
     "platform", "machine", "kernel", "cpu", "cpus", "governor", "turbo_off", "hypervisor",
     "amdgpu_driver", "ascend_driver", "nvidia_driver",
@@ -51,6 +58,10 @@ class CalibrateOptions:
     """Seed of inputs and of orders."""
     folder: Path | None = None
     """Where the journal and the record go; a copy of the record goes to the user's records."""
+    points: int = 0
+    """Kernels that are timed beside the ceilings, for the predictor; 0: none."""
+    chip: str = ""
+    """Described chip that the device is; empty: by its name, or as probed."""
 
     def check(self) -> None:
         """Refuse what makes no sense; BadOption."""
@@ -58,16 +69,31 @@ class CalibrateOptions:
             raise BadOption("nothing to calibrate", hint="--on cpu")
         if self.budget_s is not None and not 1 <= self.budget_s < 1e7:
             raise BadOption(f"--budget {self.budget_s:g}", hint="a second or more")
+        if self.points and not FEWEST_POINTS <= self.points <= MOST_POINTS:
+            hint = f"{FEWEST_POINTS} to {MOST_POINTS}; 60 is a good start"
+            raise BadOption(f"--points {self.points}", hint=hint)
+        if self.points and self.points_s < LEAST_POINT_S * self.points:
+            least = LEAST_POINT_S * self.points / (1 - CEILINGS_SHARE)
+            raise BadOption(f"--budget {self.budget_s:g} is too short for {self.points} points",
+                            hint=f"--budget {least:.0f} or more, or none")  # fmt: skip
 
     @property
     def seconds(self) -> float:
-        """Return the time for all sessions, s."""
+        """Return the time for the ceilings, s."""
         from crossgrade.targets.registry import is_simulated
 
-        if self.budget_s is not None:
-            return self.budget_s
         cheap = is_simulated(self.on) or self.on.partition(":")[0] == "cpu"
-        return BUDGET_S if cheap else BUDGET_FRESH_S
+        usual = BUDGET_S if cheap else BUDGET_FRESH_S
+        if self.budget_s is None:
+            return usual
+        return min(usual, CEILINGS_SHARE * self.budget_s) if self.points else self.budget_s
+
+    @property
+    def points_s(self) -> float:
+        """Return the time for all points, s."""
+        if self.budget_s is None:
+            return POINT_S * self.points
+        return self.budget_s - self.seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +110,13 @@ class Calibration:
     """What the description of the device says of each rate; None where it says nothing."""
     taken_up: int = 0
     """Sessions that an earlier, interrupted run had taken."""
+    kernels: KernelCalibration | None = None
+    """Kernel points and what is fitted to them; None where none were asked for."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 every rate is as narrow as asked, and the points are fitted; 3 anything else."""
+        return 3 if self.kernels is not None and self.kernels.why else self.ceilings.exit_code
 
 
 def calibrate(
@@ -101,27 +134,41 @@ def calibrate(
         UnknownTarget: no target has that name.
         TargetAbsent: the target is not here.
         FolderInUse: another run is writing there.
+        UnknownChip: no chip has the name that is given.
     """
     from crossgrade.api.bench_book import Book
     from crossgrade.api.benching import source_of
+    from crossgrade.chips.loader import load_chip
     from crossgrade.environment.fingerprint import fingerprint
     from crossgrade.measure.ceilings import scouts
 
     options.check()
+    if options.chip:
+        load_chip(options.chip)
     environment = fingerprint()
     first = scouts(options.on, options.seconds, options.seed, "forked")
     with ExitStack() as stack:
         book = None
         if record:
+            asked = (*first, *_asked(options))
             book = stack.enter_context(
-                Book.of(options.folder, first, environment, kind="calibration")
+                Book.of(options.folder, asked, environment, kind="calibration")
             )
-            book.open(first)
-        source = source_of((options.on,), None, stack)
-        ceilings = _measured(options, first, source, _Chapter(book), narrate)
+            book.open(asked)
+        source, chapter = source_of((options.on,), None, stack), _Chapter(book)
+        ceilings = _measured(options, first, source, chapter, narrate)
+        kernels = _kernels(options, ceilings, source, chapter, narrate)
         if book is None:
-            return calibration_of(ceilings)
-        return _kept(ceilings, options, environment, book)
+            return calibration_of(ceilings, kernels)
+        return _kept(ceilings, kernels, options, environment, book)
+
+
+def _asked(options: CalibrateOptions) -> tuple[Mapping[str, Any], ...]:
+    """Return what beside the first products tells one run from another: nothing without points, so
+    that an interrupted run of an earlier version is taken up."""
+    if not options.points:
+        return ()
+    return ({"points": options.points, "budget_s": options.points_s, "chip": options.chip},)
 
 
 def _measured(
@@ -152,6 +199,24 @@ def _measured(
         measurements=measurements,
         spent_s=sum(m.spent_s for m in measurements),
     )
+
+
+def _kernels(
+    options: CalibrateOptions, ceilings: Ceilings, source: Source, chapter: _Chapter,
+    narrate: Narrate,
+) -> KernelCalibration | None:  # fmt: skip
+    """Return the kernel points, fitted; None where none are asked for."""
+    from crossgrade.api.calibrating_kernels import fitted, measured_points
+    from crossgrade.measure.ceilings import PRODUCTS
+
+    if not options.points:
+        return None
+    found = measured_points(
+        ceilings, ceilings.measurements[: len(PRODUCTS)], options.points, options.points_s,
+        options.seed, lambda plans: chapter.run(plans, source, options.seed, narrate),
+    )  # fmt: skip
+    when = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return fitted(found, ceilings, options.chip, when, narrate)
 
 
 def _host(facts: Mapping[str, str], narrate: Narrate) -> tuple[Chip | None, float]:
@@ -198,24 +263,34 @@ class _Chapter:
 
 # the record ------------------------------------------------------------------------------------
 def _kept(
-    ceilings: Ceilings, options: CalibrateOptions, environment: Mapping[str, str], book: Book
-) -> Calibration:
+    ceilings: Ceilings, kernels: KernelCalibration | None, options: CalibrateOptions,
+    environment: Mapping[str, str], book: Book,
+) -> Calibration:  # fmt: skip
     """Write the record, and a copy among the user's records where it does not lie there."""
-    from crossgrade.records.codec import dump, load
-    from crossgrade.records.store import default_folder
+    from crossgrade.records.codec import load
 
     path = Path(book.write_record(
-        "calibration", lambda: _record(ceilings, options, environment)))  # fmt: skip
+        "calibration", lambda: _record(ceilings, kernels, options, environment)))  # fmt: skip
     book.finish()
     record = load(path)
     if options.folder is not None:
-        stamp = record.created.replace("-", "").replace(":", "")[:15]
-        dump(record, default_folder() / f"{stamp}Z-calibration-{record.digest[:8]}.json")
-    return replace(calibration_of(ceilings), record=str(path), digest=record.digest,
+        _copied(record)
+    return replace(calibration_of(ceilings, kernels), record=str(path), digest=record.digest,
                    taken_up=book.taken_up)  # fmt: skip
 
 
-def calibration_of(ceilings: Ceilings) -> Calibration:
+def _copied(record: Record) -> Path:
+    """Write a record among the user's; return its path."""
+    from crossgrade.records.codec import dump
+    from crossgrade.records.store import default_folder
+
+    stamp = record.created.replace("-", "").replace(":", "")[:15]
+    path = default_folder() / f"{stamp}Z-calibration-{record.digest[:8]}.json"
+    dump(record, path)
+    return path
+
+
+def calibration_of(ceilings: Ceilings, kernels: KernelCalibration | None = None) -> Calibration:
     """Return ceilings with what the description of the device says of each."""
     from crossgrade.api.shares import described, sheet_rate
 
@@ -223,6 +298,7 @@ def calibration_of(ceilings: Ceilings) -> Calibration:
     return Calibration(
         ceilings=ceilings,
         sheet=tuple(sheet_rate(chip, one.work, one.precision) for one in ceilings.rates),
+        kernels=kernels,
     )
 
 
@@ -233,31 +309,80 @@ def stored_calibration(path: Path) -> Calibration:
         BadRecord: the file is no record of one, or was changed.
         FutureSchema: a newer crossgrade wrote it.
     """
-    record = _load(path)
-    if record.kind != "calibration":
-        raise BadRecord(f"'{path}' is no calibration: it is of kind {record.kind}")
-    found = calibration_of(_ceilings(record))
+    from crossgrade.api.calibrating_kernels import kernels_of
+
+    record = _calibration(path)
+    found = calibration_of(_ceilings(record), kernels_of(record.data))
     return replace(found, record=str(path), digest=record.digest)
 
 
+def _calibration(path: Path) -> Record:
+    record = _load(path)
+    if record.kind != "calibration":
+        raise BadRecord(f"'{path}' is no calibration: it is of kind {record.kind}")
+    return record
+
+
+def fit_stored(
+    path: Path, chip: str = "", *, record: bool = True, narrate: Narrate = lambda text: None
+) -> Calibration:
+    """Return the calibration of a record with its points fitted anew, and write it as a record.
+
+    Nothing is measured, and the record that is read stays as it is.
+
+    Args:
+        path: record with kernel points.
+        chip: described chip that the device is; empty: by its name, or as probed.
+        record: whether a record is written, among the user's.
+        narrate: told what happens.
+
+    Raises:
+        BadRecord: the file is no record of a calibration, or has no points.
+        UnknownChip: no chip has that name.
+    """
+    from crossgrade.api.calibrating_kernels import KEY, fitted, kernels_of
+    from crossgrade.records.codec import seal, to_json
+
+    before = _calibration(path)
+    ceilings, kernels = _ceilings(before), kernels_of(before.data)
+    if kernels is None:
+        raise BadRecord(f"'{path}' has no kernel points", hint="crossgrade calibrate --points 60")
+    found = calibration_of(ceilings, fitted(kernels, ceilings, chip, before.created, narrate))
+    if not record:
+        return found
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    after = seal(replace(
+        before, created=now, data={**before.data, KEY: to_json(found.kernels)},
+        resolved={**before.resolved, "fitted_from": before.digest}, digest="",
+    ))  # fmt: skip
+    return replace(found, record=str(_copied(after)), digest=after.digest)
+
+
 def _record(
-    ceilings: Ceilings, options: CalibrateOptions, environment: Mapping[str, str]
-) -> Record:
+    ceilings: Ceilings, kernels: KernelCalibration | None, options: CalibrateOptions,
+    environment: Mapping[str, str],
+) -> Record:  # fmt: skip
     from crossgrade.api.bench_book import passed_of
+    from crossgrade.api.calibrating_kernels import KEY
     from crossgrade.records.codec import seal, to_json
     from crossgrade.values.record import Record
 
     now = datetime.datetime.now(datetime.UTC)
     facts = {f"{ceilings.target} {name}": value for name, value in ceilings.facts.items()}
+    data, resolved = to_json(ceilings), {"on": ceilings.target, "budget_s": options.seconds,
+                                         "sheet": ceilings.sheet}  # fmt: skip
+    if kernels is not None:
+        data = {**data, KEY: to_json(kernels)}
+        resolved = {**resolved, "points_s": options.points_s, "chip": kernels.chip}
     return seal(
         Record(
             kind="calibration",
             created=now.isoformat(timespec="seconds"),
             passed=passed_of(options),
-            resolved={"on": ceilings.target, "budget_s": options.seconds, "sheet": ceilings.sheet},
+            resolved=resolved,
             environment={**environment, **facts},
             verdict=ceilings.verdict,
-            data=to_json(ceilings),
+            data=data,
         )
     )
 
@@ -286,7 +411,7 @@ def ceilings_for(
     now = _deciding(facts, fingerprint() if environment is None else environment)
     device = facts.get("device", "")
     about = CeilingsUsed(target=target, device=device, sheet=chip_of_device(device))
-    for path in _calibrations(folder):
+    for path in calibration_files(folder):
         try:
             record = _load(path)
             if not _same_device(record, target, device):
@@ -309,7 +434,7 @@ def _held(about: CeilingsUsed, record: Record, path: Path) -> CeilingsUsed:
     return replace(about, digest=record.digest, path=str(path), created=record.created, stale=())
 
 
-def _calibrations(folder: Path | None) -> list[Path]:
+def calibration_files(folder: Path | None) -> list[Path]:
     """Return the files of calibrations, the newest first: their names begin with the time."""
     from crossgrade.records.store import default_folder
 
@@ -325,9 +450,10 @@ def _load(path: Path) -> Record:
 
 
 def _ceilings(record: Record) -> Ceilings:
+    from crossgrade.api.calibrating_kernels import without_kernels
     from crossgrade.records.typed import from_json
 
-    return from_json(Ceilings, record.data)
+    return from_json(Ceilings, without_kernels(record.data))
 
 
 def _same_device(record: Record, target: str, device: str) -> bool:
@@ -345,6 +471,13 @@ def _deciding(facts: Mapping[str, str], environment: Mapping[str, str]) -> dict[
     """Return what has to be the same for a calibration to hold."""
     system = {k: v for k, v in environment.items() if k in SYSTEM or k.startswith("$")}
     return {**system, **facts}
+
+
+def changed_system(record: Record) -> tuple[str, ...]:
+    """Return what differs of system, drivers and settings between a calibration and now."""
+    from crossgrade.environment.fingerprint import fingerprint
+
+    return _changed(record, _deciding(record.data["facts"], fingerprint()))
 
 
 def _changed(record: Record, now: Mapping[str, str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crossgrade.values.bench import BenchResult
     from crossgrade.values.calibration import Ceilings
     from crossgrade.values.collective import CommResult
+    from crossgrade.values.kernel_calibration import KernelCalibration
     from crossgrade.values.serving import ServingResult
 
 Result = TypeVar("Result")
@@ -177,13 +178,24 @@ def _serving_looks(record: Record, path: Path) -> Looks:
 
 def _calibration_looks(record: Record, path: Path) -> Looks:
     """Return what yields the faults of a calibration: of every measurement, then of its rates."""
+    from crossgrade.api.calibrating_kernels import kernels_of, without_kernels
     from crossgrade.measure.result import recomputed
     from crossgrade.records.typed import from_json
     from crossgrade.values.calibration import Ceilings
 
-    stored = from_json(Ceilings, record.data)
-    each = (_differences(measurement, recomputed) for measurement in stored.measurements)
-    return (*each, _rate_faults(record, stored))
+    stored, kernels = from_json(Ceilings, without_kernels(record.data)), kernels_of(record.data)
+    all_ = stored.measurements + (kernels.measurements if kernels else ())
+    each = (_differences(measurement, recomputed) for measurement in all_)
+    return (*each, _rate_faults(record, stored), *([_point_faults(kernels)] if kernels else []))
+
+
+def _point_faults(stored: KernelCalibration) -> Iterator[str]:
+    """Yield what differs between kernel points and what their measurements give."""
+    from crossgrade.measure.points import points_of
+    from crossgrade.records.alike import unlike
+
+    for difference in unlike(stored.points, points_of(stored.measurements), "kernels.points"):
+        yield f"stored, and what the measurements give: {difference}"
 
 
 def _rate_faults(record: Record, stored: Ceilings) -> Iterator[str]:

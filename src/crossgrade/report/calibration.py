@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from crossgrade.report.calibration_kernels import kernel_blocks
 from crossgrade.report.document import Block, Document, Heading, Line, Table, Tone
 from crossgrade.units import percent, si, things
 from crossgrade.values.audit import AuditReport
 from crossgrade.values.calibration import Ceiling, Ceilings, SheetRate
+from crossgrade.values.kernel_calibration import KernelCalibration
 
 _TONES: dict[str, Tone] = {
     "measured": "good", "noisy": "warning", "incomplete": "bad", "unmeasured": "bad",
@@ -25,19 +27,26 @@ _TOLD = {
 
 
 def calibration_document(
-    found: Ceilings, sheet: Sequence[SheetRate | None], record: str = ""
+    found: Ceilings,
+    sheet: Sequence[SheetRate | None],
+    record: str = "",
+    kernels: KernelCalibration | None = None,
 ) -> Document:
-    """Return ceilings as a document.
+    """Return ceilings, and kernel points where there are any, as a document.
 
     Args:
         found: what was measured.
         sheet: what the description of the device says of each rate.
         record: file of the record; empty: none was written.
+        kernels: kernel points and what is fitted to them; None: there are none.
     """
-    return Document(blocks=tuple(_blocks(found, sheet, record)))
+    return Document(blocks=tuple(_blocks(found, sheet, record, kernels)))
 
 
-def _blocks(found: Ceilings, sheet: Sequence[SheetRate | None], record: str) -> Iterator[Block]:
+def _blocks(
+    found: Ceilings, sheet: Sequence[SheetRate | None], record: str,
+    kernels: KernelCalibration | None,
+) -> Iterator[Block]:  # fmt: skip
     device = found.facts.get("device", found.target)
     yield Heading(text=f"{device} through {found.facts.get('runtime', found.target)}: "
                   f"{found.verdict}")  # fmt: skip
@@ -53,6 +62,8 @@ def _blocks(found: Ceilings, sheet: Sequence[SheetRate | None], record: str) -> 
     yield Line(text="a ceiling is the best of its sizes: what the device was seen to reach",
                tone="quiet")  # fmt: skip
     yield from _sheet(found, sheet)
+    if kernels is not None:
+        yield from kernel_blocks(kernels)
     yield from _timer(found)
     if record:
         yield Line(text=f"record: {record}", tone="quiet")

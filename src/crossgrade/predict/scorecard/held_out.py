@@ -8,10 +8,11 @@ in its band. Must not know families or chips.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossgrade.predict.scorecard.score import Floats, Score, score
 from crossgrade.predict.scorecard.splits import shares
@@ -50,6 +51,24 @@ def cross_validated(
         count: folds.
     """
     folds = [(shares(b.rows, by) * count).astype(np.int64) for b in batches]
+    return validated_by(model, batches, folds)
+
+
+def validated_by(
+    model: KernelModel,
+    batches: Sequence[Batch],
+    folds: Sequence[NDArray[np.int64]],
+    prior: Mapping[str, float] | None = None,
+) -> Held:
+    """Return every row predicted by a fit on the other folds; the folds are given.
+
+    Args:
+        model: the formula.
+        batches: measured rows, pooled.
+        folds: per batch the fold of each row, from 0; three or more in all.
+        prior: what the fits believe before.
+    """
+    count = 1 + max(int(f.max()) for f in folds if len(f))
     fold, measured = np.concatenate(folds), seconds_of(batches)
 
     def without(left_out: set[int]) -> Floats:
@@ -57,7 +76,7 @@ def cross_validated(
             Batch(rows=b.rows.take(~np.isin(f, list(left_out))), facts=b.facts)
             for b, f in zip(batches, folds, strict=True)
         ]
-        return totals(model, batches, fit_all(model, kept, starts=1))
+        return totals(model, batches, fit_all(model, kept, prior, starts=1))
 
     pairs = {frozenset(p): without(set(p)) for p in itertools.combinations(range(count), 2)}
     predicted, low, high = (np.full(len(fold), np.nan) for _ in range(3))

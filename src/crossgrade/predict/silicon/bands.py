@@ -14,6 +14,7 @@ import numpy as np
 
 from crossgrade.predict.silicon.facts import Facts
 from crossgrade.predict.silicon.fitting import fit
+from crossgrade.predict.silicon.knowledge import Band
 from crossgrade.predict.silicon.model import Floats, KernelModel, Terms
 from crossgrade.values.kernel import KernelRows
 
@@ -23,6 +24,8 @@ SHARE = 0.1
 """Share of all held-out rows that count as near, where that is more than LEAST."""
 TAIL = 0.1
 """Share of rows that may lie below P10, and above P90."""
+REGIMES = 16
+"""Regimes at which a band is kept."""
 _BLOCK = 4096
 
 
@@ -115,3 +118,32 @@ def held_out(
         residuals[fold == i] = np.log(rows.seconds[fold == i] / terms.total)
         features[fold == i] = regime(terms)
     return residuals, features
+
+
+def condensed(off: Floats, where: Floats) -> Band:
+    """Return the band of held-out rows at a few regimes, which reading a prediction takes.
+
+    Args:
+        off: log(measured / predicted), shape [rows].
+        where: where the rows lie, as `knowledge.regime` gives, shape [rows, 3].
+
+    Raises:
+        ValueError: no residual.
+    """
+    fine = np.isfinite(off) & np.isfinite(where).all(axis=1)
+    off, where = off[fine], where[fine]
+    bands = Bands.of(off, where)
+    scale = np.where(where.std(axis=0) > 1e-9, where.std(axis=0), 1.0)
+    points = _far_apart(where / scale) * scale
+    low, high = bands.factors(points)
+    return Band(points=points, scale=scale, low=low, high=high)
+
+
+def _far_apart(points: Floats) -> Floats:
+    """Return some points that lie far from each other (Gonzalez, 1985)."""
+    chosen = [int(((points - points.mean(axis=0)) ** 2).sum(axis=1).argmin())]
+    distance = ((points - points[chosen[0]]) ** 2).sum(axis=1)
+    while len(chosen) < min(REGIMES, len(points)) and distance.max() > 0:
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
+    return points[chosen]

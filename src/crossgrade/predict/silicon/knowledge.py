@@ -17,6 +17,7 @@ import numpy as np
 
 from crossgrade.predict.silicon.model import Floats, Terms
 from crossgrade.values.kernel import Family, KernelRows
+from crossgrade.values.kernel_calibration import POINTS_SEMANTICS
 
 SCHEMA = 1
 FILE = "data/fits.json"
@@ -158,6 +159,29 @@ def decoded(data: Mapping[str, Any]) -> Knowledge:
     if data["schema"] > SCHEMA:
         raise ValueError(f"fits of schema {data['schema']}; this reads up to {SCHEMA}")
     return Knowledge(fits=tuple(_fit(e) for group in data["fits"].values() for e in group))
+
+
+def from_calibration(data: Mapping[str, Any]) -> tuple[Fit, ...]:
+    """Return the fits that the record of a calibration carries; none where it has no points.
+
+    Args:
+        data: `data` of the record.
+
+    Raises:
+        ValueError: points or fits of a newer crossgrade.
+    """
+    kernels = data.get("kernels")
+    if not kernels:
+        return ()
+    if kernels["semantics"] != POINTS_SEMANTICS:
+        raise ValueError(f"points of generation {kernels['semantics']}; this reads "
+                         f"{POINTS_SEMANTICS}")  # fmt: skip
+    return tuple(_fit(entry) for entry in kernels["fits"])
+
+
+def entries(fits: Iterable[Fit]) -> tuple[dict[str, Any], ...]:
+    """Return fits as JSON objects, numbers with five digits."""
+    return tuple(_entry(fit) for fit in fits)
 
 
 def _entry(fit: Fit) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from crossgrade.predict.silicon.facts import Facts
 from crossgrade.predict.silicon.model import Floats, Parameter, Terms
+from crossgrade.predict.silicon.quantise import CORES_UNKNOWN
 from crossgrade.values.kernel import Family, KernelRows
 
 BLOCK = 24576.0
@@ -93,7 +94,7 @@ class Vector:
         return SHARED + own
 
     def terms(self, rows: KernelRows, facts: Facts, values: Mapping[str, float]) -> Terms:
-        """Return the time of each kernel.
+        """Return the time of each kernel; unknown cores: CORES_UNKNOWN.
 
         Args:
             rows: vector kernels.
@@ -102,7 +103,7 @@ class Vector:
         """
         moved = rows.sizes["bytes_read"] + rows.sizes["bytes_written"]
         lines, ops = rows.sizes["rows"], rows.sizes["element_ops"]
-        cores = facts.cores
+        cores = facts.cores if np.isfinite(facts.cores) else CORES_UNKNOWN
         units = np.where(lines > 0, lines, np.ceil(moved / BLOCK))
         busy = np.minimum(units / (cores * values["tasks"]), 1.0)
         own = values.get(f"rate.{rows.op}", 1.0)
