@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from crossgrade.capture.modulestack import ModuleStack, SourceLines
 from crossgrade.capture.policies import policy_for
 from crossgrade.capture.replay import Replay
+from crossgrade.capture.shares import follow
 from crossgrade.capture.tables import Tables
 from crossgrade.values.capture import (
     ALIAS_NONE,
@@ -90,6 +91,7 @@ class Recorder(TorchDispatchMode):
             else:
                 result = func(*args, **kwargs)
                 self._replays[shape] = Replay.of(result, tensors, written)
+        follow(func, args, result)
         self._record(func, template, tensors, inputs, written, result, policy)
         return result
 

@@ -19,6 +19,7 @@ from crossgrade.capture.device import DEVICE_NAME, AccelFakeMode, ensure_device,
 from crossgrade.capture.expand import dissolve
 from crossgrade.capture.modulestack import ModuleStack
 from crossgrade.capture.optimizers import steady
+from crossgrade.capture.ownstate import OwnState
 from crossgrade.capture.recorder import Recorder
 from crossgrade.errors import CaptureFailed, CrossgradeError
 from crossgrade.values.capture import Capture
@@ -85,18 +86,24 @@ class CaptureSession:
 
     def _run(self, workload: Workload, recorder: Recorder) -> None:
         """Execute the phase under the recorder."""
-        # Filling a cache runs the model: a recorder that is thrown away repeats known calls faster
-        # than fake tensors do.
-        with torch.no_grad(), Recorder(ModuleStack(self.built.module), {}):
-            args, kwargs = self.built.inputs(workload, self.device)
-        self._tag_module(recorder)
-        self._tag_inputs(recorder, args, kwargs)
-        if workload.phase == "train":
-            self._train(workload, recorder, args, kwargs)
-            return
+        with OwnState(self.built.module) as own:
+            # Filling a cache runs the model: a recorder that is thrown away repeats known calls
+            # faster than fake tensors do.
+            with torch.no_grad(), Recorder(ModuleStack(self.built.module), {}):
+                args, kwargs = self.built.inputs(workload, self.device)
+            self._tag_module(recorder)
+            self._tag_inputs(recorder, args, kwargs)
+            if workload.phase == "train":
+                self._train(workload, recorder, args, kwargs)
+                return
+            self._tag_cache(recorder, list(own.tensors()))
+            self._infer(recorder, own, args, kwargs)
+
+    def _infer(self, recorder: Recorder, own: OwnState, args: Any, kwargs: dict[str, Any]) -> None:
+        """One forward pass."""
         with torch.no_grad(), recorder:
             result = self.built.module(*args, **kwargs)
-            self._tag_cache(recorder, list(self.built.cache_of(result)))
+            self._tag_cache(recorder, [*self.built.cache_of(result), *own.tensors()])
         # The outputs and the cache are alive at the end of the step.
         recorder.stop_watching()
 

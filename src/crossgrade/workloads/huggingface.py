@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crossgrade.errors import BadModelFile, MissingExtra, UnknownArchitecture
-from crossgrade.workloads.built import INSTALL_TORCH, BuiltModel, routes
+from crossgrade.workloads.built import CACHES, INSTALL_TORCH, BuiltModel, routes
 from crossgrade.workloads.checkpoint import CheckpointFormat, from_config, from_user
 from crossgrade.workloads.factory import scalar_loss
 from crossgrade.workloads.feeding import cache_of, feeding_of
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import torch
 
 _MOST_LAYERS = 10_000
+_FLOAT_TAG = "__float__"
+_TAGGED = ("Infinity", "-Infinity", "NaN")
 
 
 def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltModel:
@@ -44,6 +46,7 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
     config = _without_code(config)
     _check_counts(config, name)
     cls, parsed = _find_class(transformers, config, name, notes)
+    _choose_language(parsed, notes)
     weights = from_user(dtype) if dtype else from_config(config)
     module = _instantiate(cls, parsed, weights, name)
     if dtype is None:
@@ -56,6 +59,7 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
         weights=weights,
         loss=scalar_loss,
         cache_of=cache_of,
+        cache_arguments=frozenset(CACHES),
         set_training=module.train,
         environment={
             "transformers": transformers.__version__,
@@ -91,8 +95,20 @@ def _without_code(config: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in config.items():
         if key in ("auto_map", "custom_pipelines", "trust_remote_code", "source"):
             continue
-        cleaned[key] = _without_code(value) if isinstance(value, Mapping) else value
+        cleaned[key] = _plain(value)
     return cleaned
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without references to code; tagged numbers become numbers.
+
+    JSON has no infinity: transformers writes `{"__float__": "Infinity"}` (configuration_utils.py).
+    """
+    if isinstance(value, Mapping):
+        if value.keys() == {_FLOAT_TAG} and value[_FLOAT_TAG] in _TAGGED:
+            return float(value[_FLOAT_TAG])
+        return _without_code(value)
+    return [_plain(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _check_counts(config: Mapping[str, Any], name: str) -> None:
@@ -127,7 +143,11 @@ def _find_class(
         cls: Any = getattr(transformers, str(architecture), None)
         own: Any = getattr(cls, "config_class", None)
         if inspect.isclass(cls) and own is not None:
-            config_class = CONFIG_MAPPING.get(model_type, own)
+            # Not `get`: the mapping imports lazily and has nothing for it to find.
+            known = model_type in CONFIG_MAPPING
+            config_class = CONFIG_MAPPING[model_type] if known else own
+            if own in getattr(config_class, "sub_configs", {}).values():
+                return cls, _part(_parse(config_class, plain, name), cls, notes)
             if not issubclass(config_class, own):
                 config_class = own
             if config_class.model_type != model_type:
@@ -141,7 +161,8 @@ def _find_class(
         parsed = _parse(CONFIG_MAPPING[model_type], plain, name)
         for mapping in _class_mappings():
             if type(parsed) in mapping:
-                return mapping[type(parsed)], parsed
+                cls = mapping[type(parsed)]
+                return cls, _part(parsed, cls, notes)
     close = difflib.get_close_matches(model_type, list(CONFIG_MAPPING.keys()), n=1)
     raise UnknownArchitecture(
         f"{name}: transformers {transformers.__version__} has no model class for "
@@ -149,6 +170,22 @@ def _find_class(
         hint=(f"the nearest is '{close[0]}'; " if close else "")
         + "code that came with a model is never run; pass the model as package.module:factory",
     )
+
+
+def _part(parsed: Any, cls: Any, notes: list[str]) -> Any:
+    """Return the part of a configuration that a class is for; the whole where it is for that."""
+    own = getattr(cls, "config_class", None)
+    if own is None or isinstance(parsed, own):
+        return parsed
+    for key in getattr(parsed, "sub_configs", {}):
+        part = getattr(parsed, key, None)
+        if isinstance(part, own):
+            notes.append(
+                f"{cls.__name__} is built from `{key}` alone: what else the configuration "
+                "describes is neither counted nor executed"
+            )
+            return part
+    return parsed
 
 
 def _class_mappings() -> list[Any]:
@@ -192,6 +229,17 @@ def _check_sizes_taken(plain: Mapping[str, Any], parsed: Any, name: str) -> None
                 f"this layout of the file and would build {used}",
                 hint="pass the model as package.module:factory",
             )
+
+
+def _choose_language(parsed: Any, notes: list[str]) -> None:
+    """Choose the language of a model that has layers per language, where nobody did."""
+    languages = getattr(parsed, "languages", None)
+    if languages and getattr(parsed, "default_language", "") is None:
+        parsed.default_language = languages[0]
+        notes.append(
+            f"the configuration names no default_language: the layers of {languages[0]} are "
+            f"executed, one of {len(languages)} languages in the weights"
+        )
 
 
 def _instantiate(cls: Any, parsed: Any, weights: CheckpointFormat, name: str) -> torch.nn.Module:
