@@ -76,6 +76,14 @@ def _index(tensor: torch.Tensor, indices: Any) -> torch.Tensor:
     return tensor.new_empty((*shape, *tensor.shape[dim:]))
 
 
+def _grouped(a: torch.Tensor, b: torch.Tensor, offs: Any = None, *_: Any, **__: Any) -> Any:
+    """Return the product of groups of rows with a matrix each; torch.nn.functional.grouped_mm."""
+    outer = [a.shape[-2], b.shape[-1]]
+    if a.dim() == b.dim():
+        outer.insert(0, a.shape[0] if a.dim() == 3 else offs.numel())
+    return a.new_empty(outer)
+
+
 _FULL = "every element is set; of a one-hot table as many as it has"
 POLICIES: dict[Any, Policy] = {
     aten._local_scalar_dense.default: Policy(
@@ -85,6 +93,9 @@ POLICIES: dict[Any, Policy] = {
     aten.masked_select.default: Policy(text=f"mask: {_FULL}", answer=_masked_select),
 }
 MASKED_INDEX = Policy(text=f"boolean index: {_FULL}", answer=_index)
+UNALIGNED = Policy(
+    text="grouped product of rows at no multiple of 16 bytes: by its shapes", answer=_grouped
+)
 EVEN_SPLIT = Policy(text="parts whose sizes the data decides: even", answer=_split)
 
 
@@ -101,7 +112,14 @@ def policy_for(func: Any, args: tuple[Any, ...]) -> Policy | None:
         return MASKED_INDEX
     if func is aten.split_with_sizes.default and not _adds_up(*args):
         return EVEN_SPLIT
+    if func is aten._grouped_mm.default and not all(map(_aligned, args[:2])):
+        return UNALIGNED
     return None
+
+
+def _aligned(tensor: torch.Tensor) -> bool:
+    """Return whether rows begin at multiples of 16 bytes, as CUDA's grouped products need."""
+    return not any(s > 1 and s * tensor.element_size() % 16 for s in tensor.stride())
 
 
 def _adds_up(tensor: torch.Tensor, sizes: list[int], dim: int = 0) -> bool:

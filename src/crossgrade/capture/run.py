@@ -21,6 +21,7 @@ from crossgrade.capture.modulestack import ModuleStack
 from crossgrade.capture.optimizers import steady
 from crossgrade.capture.ownstate import OwnState
 from crossgrade.capture.recorder import Recorder
+from crossgrade.capture.rehearsal import Rehearsal
 from crossgrade.errors import CaptureFailed, CrossgradeError
 from crossgrade.values.capture import Capture
 from crossgrade.values.workload import Workload
@@ -87,9 +88,8 @@ class CaptureSession:
     def _run(self, workload: Workload, recorder: Recorder) -> None:
         """Execute the phase under the recorder."""
         with OwnState(self.built.module) as own:
-            # Filling a cache runs the model: a recorder that is thrown away repeats known calls
-            # faster than fake tensors do.
-            with torch.no_grad(), Recorder(ModuleStack(self.built.module), {}):
+            # Filling a cache runs the model.
+            with torch.no_grad(), Rehearsal():
                 args, kwargs = self.built.inputs(workload, self.device)
             self._tag_module(recorder)
             self._tag_inputs(recorder, args, kwargs)

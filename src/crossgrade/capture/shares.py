@@ -1,6 +1,6 @@
 """How full a table of ones is, where that is known although its contents are not.
 
-Routers write one-hot tables of chosen experts and look for the ones later: how many there are
+Routers make one-hot tables of chosen experts and look for the ones later: how many there are
 follows from the shapes. The mean of the entries is carried from the table through views, sums and
 comparisons to where it is asked for. Must not know the recorder.
 """
@@ -22,7 +22,9 @@ _KEEPS = frozenset({
 })  # fmt: skip
 _SUMS = frozenset({aten.sum.dim_IntList, aten.sum.default})
 _ABOVE = frozenset({aten.gt.Scalar, aten.ne.Scalar})
-_FOLLOWED = _WRITES_ONES | _KEEPS | _SUMS | _ABOVE
+_COUNTS = frozenset({aten.arange.default, aten.arange.start, aten.arange.start_step})
+_EQUAL = aten.eq.Tensor
+_FOLLOWED = _WRITES_ONES | _KEEPS | _SUMS | _ABOVE | _COUNTS | {_EQUAL}
 
 
 def mean_of(tensor: torch.Tensor) -> float | None:
@@ -35,9 +37,14 @@ def follow(func: Any, args: tuple[Any, ...], result: Any) -> None:
     """Note the mean of a result where it follows from an argument's, after the call was made."""
     if func not in _FOLLOWED:
         return
+    if func in _COUNTS:
+        result._crossgrade_counts = True
+        return
     first = args[0]
     mean = mean_of(first)
-    if func in _WRITES_ONES:
+    if func is _EQUAL:
+        mean = _one_of(first, args[1])
+    elif func in _WRITES_ONES:
         # One entry per index becomes 1; the table held nothing before.
         index, value = args[2], args[3]
         mean = index.numel() / max(first.numel(), 1) if value == 1 else None
@@ -48,3 +55,10 @@ def follow(func: Any, args: tuple[Any, ...], result: Any) -> None:
     elif func in _ABOVE:
         mean = min(1.0, mean) if args[1] == 0 else None
     result._crossgrade_mean = mean
+
+
+def _one_of(numbers: torch.Tensor, row: torch.Tensor) -> float | None:
+    """Return the mean of a one-hot table: numbers beside each other compared to 0, 1, 2, ..."""
+    counts = getattr(row, "_crossgrade_counts", False) and row.dim() == 1
+    whole = not numbers.is_floating_point() and numbers.dim() > 0 and numbers.shape[-1] == 1
+    return 1 / row.numel() if counts and whole and row.numel() else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -100,9 +101,9 @@ class LanguageInputs:
     @property
     def rereads(self) -> bool:
         """Whether a step has nothing to go on with: no state is taken, or none as configured."""
-        config: Any = self._module.config
         # Encoders with a language head (BERT and its kin) have a cache as decoders alone.
-        encoder = hasattr(config, "add_cross_attention") and not getattr(config, "is_decoder", True)
+        decodes = {vars(child).get("is_decoder") for child in self._module.modules()}
+        encoder = False in decodes and True not in decodes
         return encoder or not self._accepts & set(CACHES)
 
     def __call__(self, workload: Workload, device: torch.device) -> Arguments:
@@ -129,8 +130,10 @@ class LanguageInputs:
         sliced = "next_sequence_length" in inspect.signature(usual).parameters
         if sliced and getattr(prepare, "__func__", usual) is not usual:
             every = self._ids(workload, workload.context + workload.tokens, device)
-            with contextlib.suppress(Exception):  # it may ask for what only `generate` has
-                asked = prepare(every, next_sequence_length=workload.tokens, use_cache=True, **cache)
+            given = {"past_key_values": next(iter(cache.values()), None)} | cache
+            # It may print, or ask for what only `generate` has.
+            with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+                asked = prepare(every, next_sequence_length=workload.tokens, use_cache=True, **given)
                 if asked["input_ids"].shape == every.shape:
                     return kwargs | cache | {"input_ids": every}
         return kwargs | cache
