@@ -42,7 +42,8 @@ _MODULE = Path(__file__).stem if __name__ == "__main__" else __name__
 How = Literal["default", "filled", "special"]
 SPECIAL: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "dbrx": (
-        {"attn_config": {"model_type": "dbrx", "kv_n_heads": 8, "clip_qkv": 8, "rope_theta": 500000.0}},
+        {"attn_config": {"model_type": "dbrx", "kv_n_heads": 8, "clip_qkv": 8,
+                         "rope_theta": 500000.0}},
         "the default attention part has no rope_theta and clips to nothing; that of dbrx-instruct",
     ),
     "qwen4_exp": (
@@ -150,7 +151,7 @@ def filled(config: Mapping[str, Any]) -> dict[str, Any]:
         new["layer_types"] = _kinds(new["layer_types"], layers, fourth)
     if new.get("rope_parameters") == {} and new.get("layer_types"):
         rope = {"rope_type": "default", "rope_theta": 10000.0}
-        new["rope_parameters"] = {kind: rope for kind in new["layer_types"]}
+        new["rope_parameters"] = dict.fromkeys(new["layer_types"], rope)
     if new.get("attn_layer_indices", fourth) is None:
         new["attn_layer_indices"] = fourth
     return new
@@ -254,9 +255,7 @@ def _state(capture: Any) -> str:
 
 
 # all entries -------------------------------------------------------------------------------------
-def attempt(
-    model_type: str, how: How, layers: int, limit_s: float, nursery: Nursery
-) -> Row:
+def attempt(model_type: str, how: How, layers: int, limit_s: float, nursery: Nursery) -> Row:
     """Return what becomes of one entry with one configuration."""
     job = Job(function=f"{_MODULE}:tried", silence_s=limit_s,
               arguments={"model_type": model_type, "how": how, "layers": layers},

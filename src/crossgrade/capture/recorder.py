@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from crossgrade.capture.modulestack import ModuleStack, SourceLines
 from crossgrade.capture.policies import policy_for
-from crossgrade.capture.replay import Replay
+from crossgrade.capture.replay import Replay, Replays, answered, key_of
 from crossgrade.capture.shares import follow
 from crossgrade.capture.tables import Tables
 from crossgrade.values.capture import (
@@ -44,8 +44,16 @@ Writes = dict[Any, tuple[frozenset[int], frozenset[str]]]
 class Recorder(TorchDispatchMode):
     """Records calls into `Tables` while active."""
 
-    def __init__(self, modules: ModuleStack, device_names: dict[str, str]) -> None:
-        """Record under the given module stack; `device_names` maps device types to shown names."""
+    def __init__(
+        self, modules: ModuleStack, device_names: dict[str, str], known: Replays | None = None
+    ) -> None:
+        """Record under the given module stack.
+
+        Args:
+            modules: says which module runs.
+            device_names: device type -> shown name.
+            known: calls that were met before under the same fake mode; new ones are added.
+        """
         super().__init__()  # type: ignore[no-untyped-call]
         self.tables = Tables()
         self.stage: Stage = "forward"
@@ -60,6 +68,7 @@ class Recorder(TorchDispatchMode):
         self._stage_code = {stage: i for i, stage in enumerate(STAGES)}
         self._by_sequence: dict[int, tuple[int, int]] = {}
         self._texts: dict[Any, str] = {}
+        self._known: Replays = {} if known is None else known
         self._replays: dict[Any, Replay | None] = {}
         self._names: dict[Any, int] = {}
         self.examples: dict[int, tuple[Any, Any, Any]] = {}
@@ -94,8 +103,9 @@ class Recorder(TorchDispatchMode):
             if replay is not None:
                 result = replay.result(tensors)
             else:
-                result = func(*args, **kwargs)
-                self._replays[shape] = Replay.of(result, tensors, written)
+                key = key_of(func, template, tensors)
+                result = answered(self._known, key, func, args, kwargs, tensors, written)
+                self._replays[shape] = self._known[key] if key else None
         follow(func, args, result)
         self._record(func, template, tensors, inputs, written, result, policy)
         return result

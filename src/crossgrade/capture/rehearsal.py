@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from crossgrade.capture.policies import policy_for
 from crossgrade.capture.recorder import NOT_OPERATORS, Writes, beside, flattened
-from crossgrade.capture.replay import Replay
+from crossgrade.capture.replay import Replays, answered, key_of
 from crossgrade.capture.shares import follow
 
 
 class Rehearsal(TorchDispatchMode):
     """Executes and forgets while active."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Replays) -> None:
+        """Execute; `known` are calls that were met before under the same fake mode."""
         super().__init__()  # type: ignore[no-untyped-call]
         self._writes: Writes = {}
-        self._replays: dict[Any, Replay | None] = {}
+        self._known = known
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -45,14 +45,7 @@ class Rehearsal(TorchDispatchMode):
         if policy is not None:
             return policy.answer(*args, **kwargs)
         template, tensors, written = flattened(func, args, kwargs, self._writes)
-        strided = all(t.layout is torch.strided for t in tensors)
-        shapes = tuple([(t.shape, t.stride(), t.dtype, t.device) for t in tensors if strided])
-        key = (func, template, shapes)
-        replay = self._replays.get(key) if strided else None
-        if replay is not None:
-            result = replay.result(tensors)
-        else:
-            result = func(*args, **kwargs)
-            self._replays[key] = Replay.of(result, tensors, written)
+        key = key_of(func, template, tensors)
+        result = answered(self._known, key, func, args, kwargs, tensors, written)
         follow(func, args, result)
         return result

@@ -22,6 +22,7 @@ from crossgrade.capture.optimizers import steady
 from crossgrade.capture.ownstate import OwnState
 from crossgrade.capture.recorder import Recorder
 from crossgrade.capture.rehearsal import Rehearsal
+from crossgrade.capture.replay import Replays
 from crossgrade.errors import CaptureFailed, CrossgradeError
 from crossgrade.values.capture import Capture
 from crossgrade.values.workload import Workload
@@ -39,6 +40,8 @@ class CaptureSession:
         self.device = ensure_device()
         self.mode = AccelFakeMode(allow_non_fake_inputs=True)
         self.owners = move_module(built.module, self.mode, self.device)
+        self._known: Replays = {}
+        self._inner: dict[Any, dict[str, int]] = {}
 
     def capture(self, workload: Workload) -> Capture:
         """Return the capture of one phase.
@@ -49,7 +52,7 @@ class CaptureSession:
         if self.built.set_training is not None:
             self.built.set_training(workload.phase == "train")
         modules = ModuleStack(self.built.module)
-        recorder = Recorder(modules, {self.device.type: DEVICE_NAME})
+        recorder = Recorder(modules, {self.device.type: DEVICE_NAME}, self._known)
         try:
             with self._fake(), modules:
                 self._run(workload, recorder)
@@ -89,7 +92,7 @@ class CaptureSession:
         """Execute the phase under the recorder."""
         with OwnState(self.built.module) as own:
             # Filling a cache runs the model.
-            with torch.no_grad(), Rehearsal():
+            with torch.no_grad(), Rehearsal(self._known):
                 args, kwargs = self.built.inputs(workload, self.device)
             self._tag_module(recorder)
             self._tag_inputs(recorder, args, kwargs)
@@ -165,7 +168,10 @@ class CaptureSession:
         """Record what composite operators dissolve into, per distinct call, inner ones too."""
         tables = recorder.tables
         for key, (func, template, metas) in recorder.examples.items():
-            for operator, count in dissolve(func, template, metas, self.mode).items():
+            call = (func, template, tuple(metas))
+            if call not in self._inner:
+                self._inner[call] = dissolve(func, template, metas, self.mode)
+            for operator, count in self._inner[call].items():
                 tables.inner.append((key, tables.operators(operator), count))
 
     def _environment(self) -> dict[str, str]:

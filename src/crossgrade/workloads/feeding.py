@@ -120,7 +120,11 @@ class LanguageInputs:
         return (), self._going_on(workload, kwargs, self._cache(workload, device), device)
 
     def _going_on(
-        self, workload: Workload, kwargs: dict[str, Any], cache: dict[str, Any], device: torch.device
+        self,
+        workload: Workload,
+        kwargs: dict[str, Any],
+        cache: dict[str, Any],
+        device: torch.device,
     ) -> dict[str, Any]:
         """Return the arguments of a step on a cache: some models (CPM-Ant) want all ids again."""
         from transformers import GenerationMixin
@@ -133,7 +137,9 @@ class LanguageInputs:
             given = {"past_key_values": next(iter(cache.values()), None)} | cache
             # It may print, or ask for what only `generate` has.
             with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
-                asked = prepare(every, next_sequence_length=workload.tokens, use_cache=True, **given)
+                asked = prepare(
+                    every, next_sequence_length=workload.tokens, use_cache=True, **given
+                )
                 if asked["input_ids"].shape == every.shape:
                     return kwargs | cache | {"input_ids": every}
         return kwargs | cache
@@ -184,7 +190,9 @@ def cache_of(result: Any) -> Tensors:
 def _language(module: torch.nn.Module) -> Feeding:
     """Return the feeding of a model that generates text."""
     inputs = LanguageInputs(module)
-    again = "as it is configured, the model keeps no cache: a decode step reads the whole text again"
+    again = (
+        "as it is configured, the model keeps no cache: a decode step reads the whole text again"
+    )
     plain = Feeding(make_inputs=inputs, notes=(again,) if inputs.rereads else ())
     tower = tower_of(module)
     return plain if tower is None else with_pictures(plain, module, tower)

@@ -49,11 +49,10 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
     _choose_language(parsed, notes)
     weights = from_user(dtype) if dtype else from_config(config)
     module = _instantiate(cls, parsed, weights, name)
-    if dtype is None:
-        notes.extend(_format_notes(config, name, weights))
+    notes.extend(_format_notes(config, name, weights) if dtype is None else ())
     feeding = feeding_of(module)
-    notes.extend(feeding.notes)
-    notes.extend(_left_out(config, module, looks="images" in feeding.own_sizes))
+    looks = "images" in feeding.own_sizes
+    notes.extend((*feeding.notes, *_left_out(config, module, looks=looks)))
     return BuiltModel(
         module=module,
         weights=weights,
@@ -61,15 +60,20 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
         cache_of=cache_of,
         cache_arguments=frozenset(CACHES),
         set_training=module.train,
-        environment={
-            "transformers": transformers.__version__,
-            "class": cls.__name__,
-            "attention": str(getattr(module.config, "_attn_implementation", "")),
-            "experts": _experts(module),
-        },
+        environment=_environment(transformers, module),
         notes=tuple(notes),
         **feeding.fields(),
     )
+
+
+def _environment(transformers: Any, module: torch.nn.Module) -> dict[str, str]:
+    """Return versions and choices that shaped the module."""
+    return {
+        "transformers": transformers.__version__,
+        "class": type(module).__name__,
+        "attention": str(getattr(module.config, "_attn_implementation", "")),
+        "experts": _experts(module),
+    }
 
 
 def load_transformers() -> Any:
@@ -141,22 +145,8 @@ def _find_class(
     plain = {k: v for k, v in config.items() if k != "quantization_config"}
     for architecture in config.get("architectures") or ():
         cls: Any = getattr(transformers, str(architecture), None)
-        own: Any = getattr(cls, "config_class", None)
-        if inspect.isclass(cls) and own is not None:
-            # Not `get`: the mapping imports lazily and has nothing for it to find.
-            known = model_type in CONFIG_MAPPING
-            config_class = CONFIG_MAPPING[model_type] if known else own
-            if own in getattr(config_class, "sub_configs", {}).values():
-                return cls, _part(_parse(config_class, plain, name), cls, notes)
-            if not issubclass(config_class, own):
-                config_class = own
-            if config_class.model_type != model_type:
-                notes.append(
-                    f"model_type '{model_type}' is unknown to transformers; built as "
-                    f"{cls.__name__}, which its 'architectures' names"
-                )
-                plain["model_type"] = config_class.model_type
-            return cls, _parse(config_class, plain, name)
+        if inspect.isclass(cls) and getattr(cls, "config_class", None) is not None:
+            return cls, _parsed_for(cls, model_type, plain, name, notes)
     if model_type in CONFIG_MAPPING:
         parsed = _parse(CONFIG_MAPPING[model_type], plain, name)
         for mapping in _class_mappings():
@@ -170,6 +160,29 @@ def _find_class(
         hint=(f"the nearest is '{close[0]}'; " if close else "")
         + "code that came with a model is never run; pass the model as package.module:factory",
     )
+
+
+def _parsed_for(
+    cls: Any, model_type: str, plain: dict[str, Any], name: str, notes: list[str]
+) -> Any:
+    """Return the configuration, parsed for a class that it names."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    own: Any = cls.config_class
+    # Not `get`: the mapping imports lazily and has nothing for it to find.
+    known = model_type in CONFIG_MAPPING
+    config_class: Any = CONFIG_MAPPING[model_type] if known else own
+    if own in getattr(config_class, "sub_configs", {}).values():
+        return _part(_parse(config_class, plain, name), cls, notes)
+    if not issubclass(config_class, own):
+        config_class = own
+    if config_class.model_type != model_type:
+        notes.append(
+            f"model_type '{model_type}' is unknown to transformers; built as "
+            f"{cls.__name__}, which its 'architectures' names"
+        )
+        plain["model_type"] = config_class.model_type
+    return _parse(config_class, plain, name)
 
 
 def _part(parsed: Any, cls: Any, notes: list[str]) -> Any:

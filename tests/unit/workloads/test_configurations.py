@@ -87,9 +87,7 @@ def test_an_encoder_keeps_a_cache_as_a_decoder_alone(decoder, kept):
 
 def test_ids_are_given_whole_where_generation_gives_them_whole():
     config = written("cpmant", "CpmAntForCausalLM", num_hidden_layers=1)
-    assert any(
-        (2, 9) in [m.shape for m in key.inputs] for key in decode(config).iter_keys()
-    )
+    assert any((2, 9) in [m.shape for m in key.inputs] for key in decode(config).iter_keys())
 
 
 @pytest.mark.parametrize(
