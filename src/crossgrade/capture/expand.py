@@ -69,6 +69,39 @@ def dissolve(
     """
     if not is_composite(func):
         return {}
+    groups = _groups(func, metas)
+    if groups > _FEW:
+        # A loop over the groups: two lengths of it give the rest, at a hundredth of the time.
+        some, more = (
+            Counter(_dissolved(func, template, _of_groups(metas, n), mode))
+            for n in (_FEW - 1, _FEW)
+        )
+        return {op: some[op] + (groups - _FEW + 1) * (more[op] - some[op]) for op in more}
+    return _dissolved(func, template, metas, mode)
+
+
+_FEW = 3
+_PER_GROUP = frozenset({torch.ops.aten._grouped_mm.default})
+
+
+def _groups(func: Any, metas: list[tuple[Any, ...]]) -> int:
+    """Return the length of the loop that a grouped product dissolves into; 0: it is none."""
+    ends = [shape for shape, *_ in metas if len(shape) == 1]
+    return int(ends[0][0]) if func in _PER_GROUP and ends else 0
+
+
+def _of_groups(metas: list[tuple[Any, ...]], groups: int) -> list[tuple[Any, ...]]:
+    """Return the operands with fewer groups: a matrix per group, and where their rows end."""
+    return [
+        ((groups, *shape[1:]), *rest) if len(shape) in (1, 3) else (shape, *rest)
+        for shape, *rest in metas
+    ]
+
+
+def _dissolved(
+    func: Any, template: Any, metas: list[tuple[Any, ...]], mode: FakeTensorMode
+) -> dict[str, int]:
+    """Return the inner calls by dispatching the composite once more."""
     tensors = iter(
         [
             to_fake(torch.empty_strided(s, st, dtype=d, device="meta"), mode, dev)

@@ -18,7 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from crossgrade.capture.modulestack import ModuleStack, SourceLines
 from crossgrade.capture.policies import policy_for
-from crossgrade.capture.replay import Replay
+from crossgrade.capture.replay import Replay, Replays, answered, key_of
+from crossgrade.capture.shares import follow
 from crossgrade.capture.tables import Tables
 from crossgrade.values.capture import (
     ALIAS_NONE,
@@ -34,15 +35,25 @@ from crossgrade.values.precision import DTYPE_CODE
 _ROLE_CODE = {role: i for i, role in enumerate(ROLES)}
 _TENSOR = "\0t"
 _DEVICE = torch.ops.prim.device.default
-_NOT_OPERATORS = frozenset({"prim", "profiler"})
+NOT_OPERATORS = frozenset({"prim", "profiler"})
 """Namespaces of calls that compute nothing: device queries and profiler ranges."""
+Writes = dict[Any, tuple[frozenset[int], frozenset[str]]]
+"""Operator -> positions and names of the arguments that it writes."""
 
 
 class Recorder(TorchDispatchMode):
     """Records calls into `Tables` while active."""
 
-    def __init__(self, modules: ModuleStack, device_names: dict[str, str]) -> None:
-        """Record under the given module stack; `device_names` maps device types to shown names."""
+    def __init__(
+        self, modules: ModuleStack, device_names: dict[str, str], known: Replays | None = None
+    ) -> None:
+        """Record under the given module stack.
+
+        Args:
+            modules: says which module runs.
+            device_names: device type -> shown name.
+            known: calls that were met before under the same fake mode; new ones are added.
+        """
         super().__init__()  # type: ignore[no-untyped-call]
         self.tables = Tables()
         self.stage: Stage = "forward"
@@ -53,15 +64,21 @@ class Recorder(TorchDispatchMode):
         self._dtypes = {getattr(torch, n): c for n, c in DTYPE_CODE.items() if hasattr(torch, n)}
         self._storages: dict[int, int] = {}
         self._watchers: dict[int, Any] = {}
-        self._writes: dict[Any, tuple[frozenset[int], frozenset[str]]] = {}
+        self._writes: Writes = {}
         self._stage_code = {stage: i for i, stage in enumerate(STAGES)}
         self._by_sequence: dict[int, tuple[int, int]] = {}
         self._texts: dict[Any, str] = {}
+        self._known: Replays = {} if known is None else known
         self._replays: dict[Any, Replay | None] = {}
         self._names: dict[Any, int] = {}
         self.examples: dict[int, tuple[Any, Any, Any]] = {}
 
     # dispatch ----------------------------------------------------------------------------------
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing is compiled under a capture, and the guard costs every call."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,
@@ -71,13 +88,11 @@ class Recorder(TorchDispatchMode):
     ) -> Any:
         """Run one operator on fake tensors and record it."""
         kwargs = kwargs or {}
-        if func.namespace in _NOT_OPERATORS:
-            if func is _DEVICE and isinstance(args[0], FakeTensor):
-                return args[0].fake_device
-            return func(*args, **kwargs)
+        if func.namespace in NOT_OPERATORS:
+            return beside(func, args, kwargs)
         policy = policy_for(func, args)
         # Before the call: an in-place operator may change metadata of its input.
-        template, tensors, written = self._flatten(func, args, kwargs)
+        template, tensors, written = flattened(func, args, kwargs, self._writes)
         inputs = [self.value_of(t) for t in tensors]
         if policy is not None:
             result = policy.answer(*args, **kwargs)
@@ -88,33 +103,12 @@ class Recorder(TorchDispatchMode):
             if replay is not None:
                 result = replay.result(tensors)
             else:
-                result = func(*args, **kwargs)
-                self._replays[shape] = Replay.of(result, tensors, written)
+                key = key_of(func, template, tensors)
+                result = answered(self._known, key, func, args, kwargs, tensors, written)
+                self._replays[shape] = self._known[key] if key else None
+        follow(func, args, result)
         self._record(func, template, tensors, inputs, written, result, policy)
         return result
-
-    def _flatten(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Any, list[torch.Tensor], list[int]]:
-        """Return a hashable template of the arguments, the tensors, and which are written."""
-        writes = self._writes.get(func)
-        if writes is None:
-            writes = self._writes[func] = _written_arguments(func)
-        tensors: list[torch.Tensor] = []
-        written: list[int] = []
-        shown: list[Any] = []
-        for position, value in enumerate(args):
-            before = len(tensors)
-            shown.append(_template(value, tensors))
-            if position in writes[0]:
-                written.extend(range(before, len(tensors)))
-        named: list[Any] = []
-        for name, value in kwargs.items():
-            before = len(tensors)
-            named.append((name, _template(value, tensors)))
-            if name in writes[1]:
-                written.extend(range(before, len(tensors)))
-        return (tuple(shown), tuple(named)), tensors, written
 
     def _record(
         self,
@@ -281,6 +275,40 @@ class Recorder(TorchDispatchMode):
     def stop_watching(self) -> None:
         """Forget the watchers: what is alive now is alive at the end."""
         self._watchers.clear()
+
+
+def beside(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the answer to a call that computes nothing."""
+    if func is _DEVICE and isinstance(args[0], FakeTensor):
+        return args[0].fake_device
+    return func(*args, **kwargs)
+
+
+def flattened(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], known: Writes
+) -> tuple[Any, list[torch.Tensor], list[int]]:
+    """Return a hashable template of the arguments, the tensors, and which are written.
+
+    `known`: operator -> its written arguments, filled as operators are met.
+    """
+    writes = known.get(func)
+    if writes is None:
+        writes = known[func] = _written_arguments(func)
+    tensors: list[torch.Tensor] = []
+    written: list[int] = []
+    shown: list[Any] = []
+    for position, value in enumerate(args):
+        before = len(tensors)
+        shown.append(_template(value, tensors))
+        if position in writes[0]:
+            written.extend(range(before, len(tensors)))
+    named: list[Any] = []
+    for name, value in kwargs.items():
+        before = len(tensors)
+        named.append((name, _template(value, tensors)))
+        if name in writes[1]:
+            written.extend(range(before, len(tensors)))
+    return (tuple(shown), tuple(named)), tensors, written
 
 
 def _written_arguments(func: Any) -> tuple[frozenset[int], frozenset[str]]:

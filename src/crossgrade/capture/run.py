@@ -19,7 +19,10 @@ from crossgrade.capture.device import DEVICE_NAME, AccelFakeMode, ensure_device,
 from crossgrade.capture.expand import dissolve
 from crossgrade.capture.modulestack import ModuleStack
 from crossgrade.capture.optimizers import steady
+from crossgrade.capture.ownstate import OwnState
 from crossgrade.capture.recorder import Recorder
+from crossgrade.capture.rehearsal import Rehearsal
+from crossgrade.capture.replay import Replays
 from crossgrade.errors import CaptureFailed, CrossgradeError
 from crossgrade.values.capture import Capture
 from crossgrade.values.workload import Workload
@@ -37,6 +40,8 @@ class CaptureSession:
         self.device = ensure_device()
         self.mode = AccelFakeMode(allow_non_fake_inputs=True)
         self.owners = move_module(built.module, self.mode, self.device)
+        self._known: Replays = {}
+        self._inner: dict[Any, dict[str, int]] = {}
 
     def capture(self, workload: Workload) -> Capture:
         """Return the capture of one phase.
@@ -47,7 +52,7 @@ class CaptureSession:
         if self.built.set_training is not None:
             self.built.set_training(workload.phase == "train")
         modules = ModuleStack(self.built.module)
-        recorder = Recorder(modules, {self.device.type: DEVICE_NAME})
+        recorder = Recorder(modules, {self.device.type: DEVICE_NAME}, self._known)
         try:
             with self._fake(), modules:
                 self._run(workload, recorder)
@@ -85,18 +90,23 @@ class CaptureSession:
 
     def _run(self, workload: Workload, recorder: Recorder) -> None:
         """Execute the phase under the recorder."""
-        # Filling a cache runs the model: a recorder that is thrown away repeats known calls faster
-        # than fake tensors do.
-        with torch.no_grad(), Recorder(ModuleStack(self.built.module), {}):
-            args, kwargs = self.built.inputs(workload, self.device)
-        self._tag_module(recorder)
-        self._tag_inputs(recorder, args, kwargs)
-        if workload.phase == "train":
-            self._train(workload, recorder, args, kwargs)
-            return
+        with OwnState(self.built.module) as own:
+            # Filling a cache runs the model.
+            with torch.no_grad(), Rehearsal(self._known):
+                args, kwargs = self.built.inputs(workload, self.device)
+            self._tag_module(recorder)
+            self._tag_inputs(recorder, args, kwargs)
+            if workload.phase == "train":
+                self._train(workload, recorder, args, kwargs)
+                return
+            self._tag_cache(recorder, list(own.tensors()))
+            self._infer(recorder, own, args, kwargs)
+
+    def _infer(self, recorder: Recorder, own: OwnState, args: Any, kwargs: dict[str, Any]) -> None:
+        """One forward pass."""
         with torch.no_grad(), recorder:
             result = self.built.module(*args, **kwargs)
-            self._tag_cache(recorder, list(self.built.cache_of(result)))
+            self._tag_cache(recorder, [*self.built.cache_of(result), *own.tensors()])
         # The outputs and the cache are alive at the end of the step.
         recorder.stop_watching()
 
@@ -158,7 +168,10 @@ class CaptureSession:
         """Record what composite operators dissolve into, per distinct call, inner ones too."""
         tables = recorder.tables
         for key, (func, template, metas) in recorder.examples.items():
-            for operator, count in dissolve(func, template, metas, self.mode).items():
+            call = (func, template, tuple(metas))
+            if call not in self._inner:
+                self._inner[call] = dissolve(func, template, metas, self.mode)
+            for operator, count in self._inner[call].items():
                 tables.inner.append((key, tables.operators(operator), count))
 
     def _environment(self) -> dict[str, str]:

@@ -24,6 +24,10 @@ INSTALL_TORCH = (
 """What to do where torch or transformers cannot be imported."""
 
 
+CACHES = ("past_key_values", "cache_params", "state", "mems", "past_buckets_states")
+"""What models of transformers call the state that they take and give, the usual name first."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnSize:
     """A size that only some models have; the user gives it as `--size NAME=VALUE`."""
@@ -87,7 +91,7 @@ class BuiltModel:
     """Versions and choices that shaped the module."""
     notes: tuple[str, ...] = ()
     """What the module leaves out, in words."""
-    cache_arguments: frozenset[str] = frozenset({"past_key_values", "cache_params"})
+    cache_arguments: frozenset[str] = frozenset(CACHES[:2])
     """Names of arguments that carry state over steps."""
 
     def inputs(

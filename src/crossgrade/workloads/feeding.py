@@ -6,13 +6,15 @@ formats, nor how execution is recorded.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from crossgrade.values.workload import PHASES, Item, Phase
-from crossgrade.workloads.built import OwnSize, Tensors, tensors_under
+from crossgrade.workloads.built import CACHES, OwnSize, Tensors, tensors_under
 from crossgrade.workloads.pictures_in_text import tower_of, with_pictures
 
 if TYPE_CHECKING:
@@ -65,8 +67,7 @@ def feeding_of(module: torch.nn.Module) -> Feeding:
     if first == "input_features" and config.is_encoder_decoder:
         return _speech(module)
     if _generates(module):
-        plain, tower = Feeding(make_inputs=LanguageInputs(module)), tower_of(module)
-        return plain if tower is None else with_pictures(plain, module, tower)
+        return _language(module)
     return _encoder(module)
 
 
@@ -94,29 +95,84 @@ class LanguageInputs:
     def __init__(self, module: torch.nn.Module) -> None:
         self._module = module
         self._accepts = set(inspect.signature(module.forward).parameters)
+        # MusicGen's decoder reads a row per codebook, several to a sequence.
+        self._rows = int(getattr(module.config, "num_codebooks", None) or 1)
+
+    @property
+    def rereads(self) -> bool:
+        """Whether a step has nothing to go on with: no state is taken, or none as configured."""
+        # Encoders with a language head (BERT and its kin) have a cache as decoders alone.
+        decodes = {vars(child).get("is_decoder") for child in self._module.modules()}
+        encoder = False in decodes and True not in decodes
+        return encoder or not self._accepts & set(CACHES)
 
     def __call__(self, workload: Workload, device: torch.device) -> Arguments:
         """Return token ids, and the cache where the phase has one."""
-        given = ids(workload.batch, workload.tokens, device)
+        given = self._ids(workload, workload.tokens, device)
         if workload.phase == "train":
             return (), {"input_ids": given, "labels": given, "use_cache": False}
         kwargs: dict[str, Any] = {"input_ids": given, "use_cache": True} | self._last_only()
-        if workload.context:
-            kwargs |= self._cache(workload, device)
-        return (), kwargs
+        if not workload.context:
+            return (), kwargs | self._new_cache()
+        if self.rereads:
+            every = self._ids(workload, workload.context + workload.tokens, device)
+            return (), kwargs | {"input_ids": every}
+        return (), self._going_on(workload, kwargs, self._cache(workload, device), device)
+
+    def _going_on(
+        self,
+        workload: Workload,
+        kwargs: dict[str, Any],
+        cache: dict[str, Any],
+        device: torch.device,
+    ) -> dict[str, Any]:
+        """Return the arguments of a step on a cache: some models (CPM-Ant) want all ids again."""
+        from transformers import GenerationMixin
+
+        own, usual = self._module, GenerationMixin.prepare_inputs_for_generation
+        prepare: Any = getattr(own, "prepare_inputs_for_generation", None)
+        sliced = "next_sequence_length" in inspect.signature(usual).parameters
+        if sliced and getattr(prepare, "__func__", usual) is not usual:
+            every = self._ids(workload, workload.context + workload.tokens, device)
+            given = {"past_key_values": next(iter(cache.values()), None)} | cache
+            # It may print, or ask for what only `generate` has.
+            with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+                asked = prepare(
+                    every, next_sequence_length=workload.tokens, use_cache=True, **given
+                )
+                if asked["input_ids"].shape == every.shape:
+                    return kwargs | cache | {"input_ids": every}
+        return kwargs | cache
+
+    def _ids(self, workload: Workload, tokens: int, device: torch.device) -> torch.Tensor:
+        return ids(workload.batch * self._rows, tokens, device)
 
     def _last_only(self) -> dict[str, Any]:
         """Ask for the logits of the last position, as generation does."""
         return {"logits_to_keep": 1} if "logits_to_keep" in self._accepts else {}
 
+    def _new_cache(self) -> dict[str, Any]:
+        """Return an empty cache where the model would make one for another number of layers.
+
+        transformers (5.23) takes the layers of a decoder alone from those of its encoder.
+        """
+        config: Any = self._module.config
+        layers = getattr(config, "decoder_layers", None)
+        if layers is None or layers == getattr(config, "num_hidden_layers", layers):
+            return {}
+        from transformers import DynamicCache
+
+        return {"past_key_values": DynamicCache()}
+
     def _cache(self, workload: Workload, device: torch.device) -> dict[str, Any]:
         """Return the cache as a prefill of `context` tokens leaves it."""
         import torch
 
-        given = ids(workload.batch, workload.context, device)
+        given = self._ids(workload, workload.context, device)
+        extra = self._last_only() | self._new_cache()
         with torch.no_grad():
-            result = self._module(input_ids=given, use_cache=True, **self._last_only())
-        for name in ("past_key_values", "cache_params"):
+            result = self._module(input_ids=given, use_cache=True, **extra)
+        for name in CACHES:
             cache = getattr(result, name, None)
             if cache is not None:
                 return {name: cache}
@@ -125,10 +181,21 @@ class LanguageInputs:
 
 def cache_of(result: Any) -> Tensors:
     """Yield the tensors of the cache that a forward pass returns."""
-    for name in ("past_key_values", "cache_params"):
+    for name in CACHES:
         cache = getattr(result, name, None)
         if cache is not None:
             yield from tensors_under(cache, name)
+
+
+def _language(module: torch.nn.Module) -> Feeding:
+    """Return the feeding of a model that generates text."""
+    inputs = LanguageInputs(module)
+    again = (
+        "as it is configured, the model keeps no cache: a decode step reads the whole text again"
+    )
+    plain = Feeding(make_inputs=inputs, notes=(again,) if inputs.rereads else ())
+    tower = tower_of(module)
+    return plain if tower is None else with_pictures(plain, module, tower)
 
 
 def _encoder(module: torch.nn.Module) -> Feeding:

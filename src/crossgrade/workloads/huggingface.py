@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crossgrade.errors import BadModelFile, MissingExtra, UnknownArchitecture
-from crossgrade.workloads.built import INSTALL_TORCH, BuiltModel, routes
+from crossgrade.workloads.built import CACHES, INSTALL_TORCH, BuiltModel, routes
 from crossgrade.workloads.checkpoint import CheckpointFormat, from_config, from_user
 from crossgrade.workloads.factory import scalar_loss
 from crossgrade.workloads.feeding import cache_of, feeding_of
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import torch
 
 _MOST_LAYERS = 10_000
+_FLOAT_TAG = "__float__"
+_TAGGED = ("Infinity", "-Infinity", "NaN")
 
 
 def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltModel:
@@ -44,28 +46,34 @@ def build(config: Mapping[str, Any], *, name: str, dtype: str | None) -> BuiltMo
     config = _without_code(config)
     _check_counts(config, name)
     cls, parsed = _find_class(transformers, config, name, notes)
+    _choose_language(parsed, notes)
     weights = from_user(dtype) if dtype else from_config(config)
     module = _instantiate(cls, parsed, weights, name)
-    if dtype is None:
-        notes.extend(_format_notes(config, name, weights))
+    notes.extend(_format_notes(config, name, weights) if dtype is None else ())
     feeding = feeding_of(module)
-    notes.extend(feeding.notes)
-    notes.extend(_left_out(config, module, looks="images" in feeding.own_sizes))
+    looks = "images" in feeding.own_sizes
+    notes.extend((*feeding.notes, *_left_out(config, module, looks=looks)))
     return BuiltModel(
         module=module,
         weights=weights,
         loss=scalar_loss,
         cache_of=cache_of,
+        cache_arguments=frozenset(CACHES),
         set_training=module.train,
-        environment={
-            "transformers": transformers.__version__,
-            "class": cls.__name__,
-            "attention": str(getattr(module.config, "_attn_implementation", "")),
-            "experts": _experts(module),
-        },
+        environment=_environment(transformers, module),
         notes=tuple(notes),
         **feeding.fields(),
     )
+
+
+def _environment(transformers: Any, module: torch.nn.Module) -> dict[str, str]:
+    """Return versions and choices that shaped the module."""
+    return {
+        "transformers": transformers.__version__,
+        "class": type(module).__name__,
+        "attention": str(getattr(module.config, "_attn_implementation", "")),
+        "experts": _experts(module),
+    }
 
 
 def load_transformers() -> Any:
@@ -91,8 +99,20 @@ def _without_code(config: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in config.items():
         if key in ("auto_map", "custom_pipelines", "trust_remote_code", "source"):
             continue
-        cleaned[key] = _without_code(value) if isinstance(value, Mapping) else value
+        cleaned[key] = _plain(value)
     return cleaned
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without references to code; tagged numbers become numbers.
+
+    JSON has no infinity: transformers writes `{"__float__": "Infinity"}` (configuration_utils.py).
+    """
+    if isinstance(value, Mapping):
+        if value.keys() == {_FLOAT_TAG} and value[_FLOAT_TAG] in _TAGGED:
+            return float(value[_FLOAT_TAG])
+        return _without_code(value)
+    return [_plain(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _check_counts(config: Mapping[str, Any], name: str) -> None:
@@ -125,23 +145,14 @@ def _find_class(
     plain = {k: v for k, v in config.items() if k != "quantization_config"}
     for architecture in config.get("architectures") or ():
         cls: Any = getattr(transformers, str(architecture), None)
-        own: Any = getattr(cls, "config_class", None)
-        if inspect.isclass(cls) and own is not None:
-            config_class = CONFIG_MAPPING.get(model_type, own)
-            if not issubclass(config_class, own):
-                config_class = own
-            if config_class.model_type != model_type:
-                notes.append(
-                    f"model_type '{model_type}' is unknown to transformers; built as "
-                    f"{cls.__name__}, which its 'architectures' names"
-                )
-                plain["model_type"] = config_class.model_type
-            return cls, _parse(config_class, plain, name)
+        if inspect.isclass(cls) and getattr(cls, "config_class", None) is not None:
+            return cls, _parsed_for(cls, model_type, plain, name, notes)
     if model_type in CONFIG_MAPPING:
         parsed = _parse(CONFIG_MAPPING[model_type], plain, name)
         for mapping in _class_mappings():
             if type(parsed) in mapping:
-                return mapping[type(parsed)], parsed
+                cls = mapping[type(parsed)]
+                return cls, _part(parsed, cls, notes)
     close = difflib.get_close_matches(model_type, list(CONFIG_MAPPING.keys()), n=1)
     raise UnknownArchitecture(
         f"{name}: transformers {transformers.__version__} has no model class for "
@@ -149,6 +160,45 @@ def _find_class(
         hint=(f"the nearest is '{close[0]}'; " if close else "")
         + "code that came with a model is never run; pass the model as package.module:factory",
     )
+
+
+def _parsed_for(
+    cls: Any, model_type: str, plain: dict[str, Any], name: str, notes: list[str]
+) -> Any:
+    """Return the configuration, parsed for a class that it names."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    own: Any = cls.config_class
+    # Not `get`: the mapping imports lazily and has nothing for it to find.
+    known = model_type in CONFIG_MAPPING
+    config_class: Any = CONFIG_MAPPING[model_type] if known else own
+    if own in getattr(config_class, "sub_configs", {}).values():
+        return _part(_parse(config_class, plain, name), cls, notes)
+    if not issubclass(config_class, own):
+        config_class = own
+    if config_class.model_type != model_type:
+        notes.append(
+            f"model_type '{model_type}' is unknown to transformers; built as "
+            f"{cls.__name__}, which its 'architectures' names"
+        )
+        plain["model_type"] = config_class.model_type
+    return _parse(config_class, plain, name)
+
+
+def _part(parsed: Any, cls: Any, notes: list[str]) -> Any:
+    """Return the part of a configuration that a class is for; the whole where it is for that."""
+    own = getattr(cls, "config_class", None)
+    if own is None or isinstance(parsed, own):
+        return parsed
+    for key in getattr(parsed, "sub_configs", {}):
+        part = getattr(parsed, key, None)
+        if isinstance(part, own):
+            notes.append(
+                f"{cls.__name__} is built from `{key}` alone: what else the configuration "
+                "describes is neither counted nor executed"
+            )
+            return part
+    return parsed
 
 
 def _class_mappings() -> list[Any]:
@@ -192,6 +242,17 @@ def _check_sizes_taken(plain: Mapping[str, Any], parsed: Any, name: str) -> None
                 f"this layout of the file and would build {used}",
                 hint="pass the model as package.module:factory",
             )
+
+
+def _choose_language(parsed: Any, notes: list[str]) -> None:
+    """Choose the language of a model that has layers per language, where nobody did."""
+    languages = getattr(parsed, "languages", None)
+    if languages and getattr(parsed, "default_language", "") is None:
+        parsed.default_language = languages[0]
+        notes.append(
+            f"the configuration names no default_language: the layers of {languages[0]} are "
+            f"executed, one of {len(languages)} languages in the weights"
+        )
 
 
 def _instantiate(cls: Any, parsed: Any, weights: CheckpointFormat, name: str) -> torch.nn.Module:
