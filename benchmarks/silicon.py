@@ -6,7 +6,8 @@ Takes decode rows of aiconfigurator's silicon sample (Apache-2.0; H100 and B200,
 stacks), evenly over batch sizes, and compares the measured TPOT with the decode band at the row's
 batch and prompt length, over its chips as ideal shards. The low end should never be above the
 measurement. Beside it stands the time of the row's stack from models of its kernels, P10, P50, P90;
-no end-to-end time was fitted, and a service does more than the decode step that is timed. Prints every row and the shares per model; asserts nothing.
+no end-to-end time was fitted, and a service does more than the decode step that is timed. Prints
+every row and the shares per model; asserts nothing.
 
 The default rows were looked at while the lowering was written, and faults were found on them.
 `--unseen` scores conditions that are not among them, every one once: the honest figure.

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from crossgrade.api.measurements import Measurements
     from crossgrade.capture.run import CaptureSession
     from crossgrade.predict.phase import Execution, Prepared
+    from crossgrade.predict.silicon.knowledge import Knowledge
     from crossgrade.values.capture import Capture
     from crossgrade.values.chip import Chip
     from crossgrade.values.evidence import Constant
@@ -69,9 +70,22 @@ def assess(
     for folder in options.measured_in:
         if not Path(folder).is_dir():
             raise BadOption(f"--measured '{folder}' is no folder")
+    _check_calibrations(options, described)
     with contextlib.redirect_stdout(sys.stderr):
         # Results alone go to stdout; the user's factory may print.
         return _assess(model, options, described, narrate, save_captures, watch)
+
+
+def _check_calibrations(options: AssessOptions, described: Sequence[tuple[str, Chip]]) -> None:
+    """Refuse a calibration that none of the chips can use."""
+    from crossgrade.api.calibrating_kernels import calibrated_chip
+
+    asked = [described_chip.name for _, described_chip in described]
+    for path in options.calibrations:
+        name, _ = calibrated_chip(path)
+        if name not in asked:
+            raise BadOption(f"--calibration '{path}' is of {name}, which is not asked for",
+                            hint=f"--on {name}")  # fmt: skip
 
 
 def _assess(
@@ -179,6 +193,7 @@ class _Desk:
     phases: tuple[Phase, ...] = ()
     measurements: Measurements | None = None
     _prepared: dict[Workload, Prepared] = field(default_factory=dict)
+    _known: dict[str, Knowledge] = field(default_factory=dict)
 
     def workload(self, phase: Phase) -> Workload:
         """Return a phase with its sizes."""
@@ -269,10 +284,20 @@ class _Desk:
             weights_format=self.session.built.weights.title,
             shard=self.options.shard,
             stack=self.options.stack,
+            knowledge=self._knowledge(described),
         )
         if result.speed is not None:
             self.watch(execution_of(prepared, described, table, result.layout))
         return self._completed(result, prepared, described)
+
+    def _knowledge(self, described: Chip) -> Knowledge:
+        """Return what is known of kernels on a chip, looked for once."""
+        if described.name not in self._known:
+            from crossgrade.api.calibrating_kernels import knowledge_for
+
+            found = knowledge_for(described, calibrations=self.options.calibrations)
+            self._known[described.name] = found
+        return self._known[described.name]
 
     def _completed(
         self, result: PhaseAssessment, prepared: Prepared, described: Chip

@@ -128,7 +128,7 @@ def without_kernels(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def knowledge_for(
-    chip: Chip, *, calibration: Path | None = None, folder: Path | None = None
+    chip: Chip, *, calibrations: Sequence[Path] = (), folder: Path | None = None
 ) -> Knowledge:
     """Return what is known of kernels for a chip: what ships, and calibrations of it, which rule.
 
@@ -137,17 +137,18 @@ def knowledge_for(
 
     Args:
         chip: the chip.
-        calibration: record of a calibration that goes before the user's own; None: none.
+        calibrations: records that go before the user's own where they are of the chip.
         folder: where records lie; None: the user's records.
 
     Raises:
-        BadRecord: that record is none of a calibration, has no fits, or is of another chip.
+        BadRecord: one of those records is none of a calibration, or has no fits.
     """
     from crossgrade.api.calibrating import calibration_files
     from crossgrade.predict.silicon.knowledge import shipped
     from crossgrade.records.codec import load
 
-    fits: list[Fit] = list(_named(calibration, chip)) if calibration is not None else []
+    named = [calibrated_chip(path) for path in calibrations]
+    fits = [fit for name, own in named if name == chip.name for fit in own]
     for path in calibration_files(folder):
         try:
             record = load(path)
@@ -160,8 +161,12 @@ def knowledge_for(
     return shipped().joined(fits)
 
 
-def _named(path: Path, chip: Chip) -> tuple[Fit, ...]:
-    """Return the fits of a record that the user names."""
+def calibrated_chip(path: Path) -> tuple[str, tuple[Fit, ...]]:
+    """Return the chip of a calibration that the user names, and its fits.
+
+    Raises:
+        BadRecord: it is none of a calibration, or has no fits.
+    """
     from crossgrade.records.codec import load
 
     record = load(path)
@@ -169,10 +174,7 @@ def _named(path: Path, chip: Chip) -> tuple[Fit, ...]:
     if not found:
         raise BadRecord(f"'{path}' has no fitted kernels",
                         hint="crossgrade calibrate --points 60 makes such a record")  # fmt: skip
-    if record.data[KEY]["chip"] != chip.name:
-        raise BadRecord(f"'{path}' is a calibration of {record.data[KEY]['chip']}, not of "
-                        f"{chip.name}", hint=f"--on {record.data[KEY]['chip']}")  # fmt: skip
-    return found
+    return record.data[KEY]["chip"], found
 
 
 def _fits(record: Record, path: Path) -> tuple[Fit, ...]:

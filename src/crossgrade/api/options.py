@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from crossgrade.errors import BadOption
 from crossgrade.values.layout import SHARDS, Shard
@@ -47,6 +48,8 @@ class AssessOptions:
     """Chip -> price of one chip per hour, in the user's currency."""
     chip_files: tuple[str, ...] = ()
     """Chip descriptions of the user; a chip that `on` does not name comes after the others."""
+    calibrations: tuple[Path, ...] = ()
+    """Records of `calibrate --points`, each used for its chip, before the user's own."""
     measured_in: tuple[str, ...] = ()
     """Folders with records of `bench model`, beside the user's own records."""
     measured: bool = True

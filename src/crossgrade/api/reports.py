@@ -26,12 +26,14 @@ def command_line(model: str, options: AssessOptions) -> str:
         ("--size", (f"{size}={number}" for size, number in options.sizes.items())),
         ("--lora-targets", filter(None, [",".join(options.lora_targets)])),
         ("--price", (f"{chip}={price:g}/h" for chip, price in options.prices.items())),
+        ("--calibration", (path.name for path in options.calibrations)),
         ("--measured", (Path(folder).resolve().name for folder in options.measured_in)),
     )
     words = ["crossgrade", "assess", model]
     words += [word for name, values in repeated for value in values for word in (name, value)]
     usual = AssessOptions(on=())
-    for name in ("batch", "tokens", "context", "dtype", "chips", "optimizer", "lora_rank", "shard"):
+    for name in ("batch", "tokens", "context", "dtype", "chips", "optimizer", "lora_rank", "shard",
+                 "stack"):  # fmt: skip
         value = getattr(options, name)
         if value != getattr(usual, name):
             words += [f"--{name.replace('_', '-')}", str(value)]

@@ -52,6 +52,8 @@ from crossgrade.values.finding import Finding
 from crossgrade.values.layout import Layout, Shard
 from crossgrade.values.workload import Workload
 
+PLAIN = "eager"
+"""Stack of a chip without a usual one, once its kernels were calibrated: they were timed so."""
 _SEVERITY = {"blocker": 0, "warning": 1, "note": 2}
 
 
@@ -124,6 +126,8 @@ def _stack(
 ) -> StackFigures | None:
     """Return the time as a stack runs the phase; training has no stack with known kernels."""
     name = stack or usual_stack(chip.op_table)
+    if name is None and knowledge.calibrated(chip.name):
+        name = PLAIN
     if name is None or prepared.capture.workload.phase == "train":
         return None
     return stack_time(prepared, chip, layout, name, knowledge)

@@ -76,6 +76,9 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
               help="Number of chips; auto: as many as the memory needs.")  # fmt: skip
 @click.option("--stack", metavar="NAME", help="Stack whose kernels are timed, such as vllm, "
               "trtllm, compile or eager. Default: the usual one of the chip.")  # fmt: skip
+@click.option("--calibration", "calibrations", multiple=True, metavar="RECORD",
+              type=click.Path(path_type=Path, dir_okay=False, exists=True),
+              help="Record of `calibrate --points`, used for its chip; repeatable.")  # fmt: skip
 @click.option("--price", "prices", multiple=True, callback=_prices, metavar="CHIP=AMOUNT/h",
               help="Price of one chip per hour, any currency.")  # fmt: skip
 @click.option("--measured", "measured_in", multiple=True, metavar="DIR",

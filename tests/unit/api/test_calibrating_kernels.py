@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from crossgrade.api import (
+    AssessOptions,
     CalibrateOptions,
+    assess,
     calibrate,
     ceilings_for,
     fit_stored,
@@ -19,7 +21,7 @@ from crossgrade.api import (
     verify_records,
 )
 from crossgrade.api.calibrating import stored_calibration
-from crossgrade.api.calibrating_kernels import stack_of
+from crossgrade.api.calibrating_kernels import calibrated_chip, stack_of
 from crossgrade.chips.loader import load_chip
 from crossgrade.errors import BadOption, BadRecord, UnknownChip
 from crossgrade.measure.point_kinds import kind_of, product, vector
@@ -92,7 +94,7 @@ def test_a_record_without_points_has_none_and_knows_nothing(tmp_path, monkeypatc
     assert stored_calibration(Path(found.record)).kernels is None
     assert knowledge_for(CHIP).fits == shipped().fits
     with pytest.raises(BadRecord, match="has no fitted kernels"):
-        knowledge_for(CHIP, calibration=Path(found.record))
+        knowledge_for(CHIP, calibrations=[Path(found.record)])
     with pytest.raises(BadRecord, match="no kernel points"):
         fit_stored(Path(found.record))
 
@@ -118,8 +120,15 @@ def test_its_points_follow_from_its_samples(made, tmp_path):
 
 def test_it_holds_for_its_chip_alone(made):
     assert knowledge_for(load_chip("a100"), folder=made[1]).fits == shipped().fits
-    with pytest.raises(BadRecord, match="of mlu370, not of a100"):
-        knowledge_for(load_chip("a100"), calibration=Path(made[0].record))
+    named = knowledge_for(load_chip("a100"), calibrations=[Path(made[0].record)], folder=made[1])
+    assert named.fits == shipped().fits
+
+
+def test_one_that_no_chip_can_use_is_refused(made):
+    path = Path(made[0].record)
+    assert calibrated_chip(path)[0] == "mlu370"
+    with pytest.raises(BadOption, match="of mlu370, which is not asked for"):
+        assess("qwen3-0.6b", AssessOptions(on=("a100",), calibrations=(path,)))
 
 
 def test_the_newest_rules_and_a_named_one_goes_before_it(made, tmp_path):
@@ -131,7 +140,7 @@ def test_the_newest_rules_and_a_named_one_goes_before_it(made, tmp_path):
         dump(resealed(record, data=data), tmp_path / f"20260101T{hour}0000Z-calibration-x.json")
     newest = knowledge_for(CHIP, folder=tmp_path)
     assert {f.error for f in newest.fits if f.chip == "mlu370"} == {0.22}
-    named = knowledge_for(CHIP, calibration=tmp_path / "20260101T010000Z-calibration-x.json",
+    named = knowledge_for(CHIP, calibrations=[tmp_path / "20260101T010000Z-calibration-x.json"],
                           folder=tmp_path)  # fmt: skip
     assert {f.error for f in named.fits if f.chip == "mlu370"} == {0.11}
 

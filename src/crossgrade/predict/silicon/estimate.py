@@ -152,6 +152,8 @@ def _lent(
     if not theirs:
         return math.inf, None
     values, text, distance = moved(model, chip, theirs)
+    if distance >= 1 and _better_from_nothing(kind, knowledge):
+        return math.inf, None
     tiers = ("T1", "T0") if distance > FAR else ("T1",)
     found = tuple(b for tier in tiers if (b := knowledge.between(kind, tier)) is not None)
     start = knowledge.between(kind, "T0")
@@ -160,6 +162,13 @@ def _lent(
         format=_asked(wanted, kind), text=text + _stand_in(wanted, kind),
     )  # fmt: skip
     return distance + OTHER_STACK * (kind.stack != wanted.stack), basis
+
+
+def _better_from_nothing(kind: Kind, knowledge: Knowledge) -> bool:
+    """Return whether chips of other architectures lent worse parameters than the formula begins
+    with, each measured chip predicted from the others."""
+    lent, start = knowledge.between(kind, "T1"), knowledge.between(kind, "T0")
+    return lent is not None and start is not None and start.error < lent.error
 
 
 def _asked(wanted: Kind, kind: Kind) -> str:

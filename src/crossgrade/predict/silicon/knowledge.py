@@ -125,6 +125,10 @@ class Knowledge:
                  if f.kind.family == family and f.kind.op in ("", op, f"{op}_module")}  # fmt: skip
         return tuple(sorted(found, key=lambda kind: (kind.format, kind.stack)))
 
+    def calibrated(self, chip: str) -> bool:
+        """Return whether some kind of kernel was fitted to this chip."""
+        return any(fit.chip == chip for fit in self.fits)
+
     def _calibrated(self) -> Iterable[Fit]:
         return (f for f in self.fits if f.chip)
 
