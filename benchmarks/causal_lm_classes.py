@@ -62,7 +62,7 @@ SPECIAL: Mapping[str, tuple[Mapping[str, Any], str]] = {
 NAMED: Mapping[str, str] = {
     "reformer": "in decode, hashes of the data decide which chunks are attended to, and the class "
     "asserts that their number is right",
-    "blt": "how many patches there are depends on the bytes, which a capture does not have",
+    "blt": "the class asks its configuration for layers that it does not have, and how many patches there are depends on the bytes, which a capture does not have",
     "gemma3n": "its vision tower is a model of `timm`, which is not installed",
     "gemma4_assistant": "the default is refused by its own class; it drafts on the keys and "
     "values of a larger model, which a configuration alone does not bring",
@@ -226,7 +226,8 @@ def served(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
     yield "build", {}
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "config.json"
+        file = Path(folder) / str(config["model_type"]) / "config.json"
+        file.parent.mkdir()
         file.write_text(json.dumps(config), encoding="utf-8")
         found = find_model(str(file))
         built = found.build(None)
@@ -334,6 +335,9 @@ def page(rows: Sequence[Row]) -> str:
         "nothing about how near the price is; see [the prediction](../explanation/prediction.md). "
         "`state` is what a decode step was given to go on with; with `none` it reads the whole "
         "text again.", "",
+        "Recurrences that these classes run as a loop over tokens (Mamba, RWKV, RecurrentGemma, "
+        "Zamba, where no kernels package is installed) make calls in proportion to the prompt, and "
+        "take as long to capture. Experts of LongCat-Flash are called one by one, 768 a layer.", "",
         "`filled` configurations: these classes do not run with their own defaults in transformers "
         f"either. The rule: {rule}", "",
         "## Special cases, not counted", "", "| entry | why | change |", "|---|---|---|", *left, "",
