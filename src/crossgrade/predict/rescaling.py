@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ from crossgrade.values.workload import Workload
 CLOSE = 0.005
 """Largest error of a sum over kernels at the fifth capture, relative; the bands are far wider."""
 _SIZES = ("work", "vector_ops", "bytes")
+_ARRAYS = (*_SIZES, "format", "is_host", "module")
 _GROUPED = frozenset({"_grouped_mm", "_scaled_grouped_mm"})
 
 
@@ -194,11 +196,11 @@ def _distinct(
 
 def _taken(columns: KernelColumns, kept: NDArray[np.int64]) -> KernelColumns:
     """Return some kernels of columns."""
-    return dataclasses.replace(
-        columns,
-        **{n: getattr(columns, n)[kept] for n in (*_SIZES, "format", "is_host", "module")},
-        **{n: tuple(getattr(columns, n)[i] for i in kept) for n in ("labels", "kinds")},
-    )
+    sizes: dict[str, Any] = {n: getattr(columns, n)[kept] for n in _ARRAYS}
+    words: dict[str, Any] = {
+        n: tuple(getattr(columns, n)[i] for i in kept.tolist()) for n in ("labels", "kinds")
+    }
+    return dataclasses.replace(columns, **sizes, **words)
 
 
 def _routed(prepared: Prepared, kernel: Kernel) -> tuple[int, float] | None:
