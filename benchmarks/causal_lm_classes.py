@@ -62,8 +62,8 @@ SPECIAL: Mapping[str, tuple[Mapping[str, Any], str]] = {
 NAMED: Mapping[str, str] = {
     "reformer": "in decode, hashes of the data decide which chunks are attended to, and the class "
     "asserts that their number is right",
-    "blt": "the class asks its configuration for layers that it does not have, and how many patches "
-    "there are depends on the bytes, which a capture does not have",
+    "blt": "the class asks its configuration for layers that it does not have, and how many "
+    "patches there are depends on the bytes, which a capture does not have",
     "gemma3n": "its vision tower is a model of `timm`, which is not installed",
     "gemma4_assistant": "the default is refused by its own class; it drafts on the keys and "
     "values of a larger model, which a configuration alone does not bring",

@@ -13,15 +13,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossgrade.predict.exchange import Traffic
 from crossgrade.predict.lowering.cost import base_name
 from crossgrade.predict.lowering.formulas import expected_share
 from crossgrade.predict.lowering.kernel import Kernel
 from crossgrade.predict.phase import Prepared
-from crossgrade.predict.price import NO_HOST_WORK, Floats, KernelColumns, price
+from crossgrade.predict.price import Floats, KernelColumns, price
 from crossgrade.values.chip import Chip
 from crossgrade.values.evidence import Band
 from crossgrade.values.layout import Layout
@@ -30,6 +32,7 @@ from crossgrade.values.workload import Workload
 CLOSE = 0.005
 """Largest error of a sum over kernels at the fifth capture, relative; the bands are far wider."""
 _SIZES = ("work", "vector_ops", "bytes")
+_ARRAYS = (*_SIZES, "format", "is_host", "module")
 _GROUPED = frozenset({"_grouped_mm", "_scaled_grouped_mm"})
 
 
@@ -40,9 +43,13 @@ class Rescaled:
     workload: Workload
     """What it would run."""
     eager: KernelColumns
-    """One kernel per launching call."""
+    """The distinct kernels of eager execution; repeated blocks repeat theirs."""
+    eager_counts: Floats
+    """How often each is launched."""
     fused: KernelColumns
-    """Kernels of a fusing stack."""
+    """The distinct kernels of a fusing stack."""
+    fused_counts: Floats
+    """How often each is launched."""
     traffic: Traffic
     """Exchange of an even split."""
 
@@ -52,8 +59,10 @@ class Rescaled:
         Raises:
             ValueError: the chip's memory bandwidth is unknown.
         """
-        low = price(self.fused, chip, layout, self.traffic, "optimistic", NO_HOST_WORK).total_s
-        high = price(self.eager, chip, layout, self.traffic, "pessimistic", NO_HOST_WORK).total_s
+        fast = price(self.fused, chip, layout, self.traffic, "optimistic")
+        slow = price(self.eager, chip, layout, self.traffic, "pessimistic")
+        low = float(self.fused_counts @ fast.device_s) + fast.network_s
+        high = float(self.eager_counts @ slow.device_s) + slow.network_s
         return Band(low=low, high=max(low, high), low_name="fused+graph", high_name="eager",
                     unit="s", kind="predicted")  # fmt: skip
 
@@ -99,7 +108,9 @@ class Rescaling:
         return Rescaled(
             workload=dataclasses.replace(self._workload, batch=batch, context=context),
             eager=self._eager.at(weights, batch, self.batches),
+            eager_counts=self._eager.counts,
             fused=self._fused.at(weights, batch, self.batches),
+            fused_counts=self._fused.counts,
             traffic=_traffic_at(self._traffic, weights, batch),
         )
 
@@ -111,13 +122,14 @@ class Rescaling:
         """
         asked = check.capture.workload
         found = self.at(asked.batch, asked.context)
-        for end, ours, theirs in (
-            ("eager", found.eager, check.eager_columns), ("fused", found.fused, check.fused_columns)
-        ):  # fmt: skip
-            _same_kernels([ours, theirs])
+        for end, ours, counts, known, theirs in (
+            ("eager", found.eager, found.eager_counts, self._eager, check.eager_columns),
+            ("fused", found.fused, found.fused_counts, self._fused, check.fused_columns),
+        ):
+            _same_kernels([known.whole, theirs])
             for size in _SIZES:
                 expected = float(getattr(theirs, size).sum())
-                error = abs(float(getattr(ours, size).sum()) - expected)
+                error = abs(float(counts @ getattr(ours, size)) - expected)
                 if error > CLOSE * expected:
                     raise ValueError(
                         f"{end}: {size} at batch {asked.batch}, context {asked.context} is "
@@ -132,9 +144,13 @@ class _Columns:
         self, corners: list[KernelColumns], first: Prepared, kernels: list[Kernel]
     ) -> None:
         _same_kernels(corners)
-        self._first = corners[0]
-        self._sizes = {name: np.stack([getattr(c, name) for c in corners]) for name in _SIZES}
-        rows = [_routed(first, kernel) for kernel in kernels]
+        self.whole = corners[0]
+        routed = [_routed(first, kernel) for kernel in kernels]
+        kept, self.counts = _distinct(corners, routed)
+        self._first = _taken(self.whole, kept)
+        self._sizes = {name: np.stack([getattr(c, name)[kept] for c in corners])
+                       for name in _SIZES}  # fmt: skip
+        rows = [routed[i] for i in kept.tolist()]
         self._routed = np.array([i for i, row in enumerate(rows) if row], dtype=np.int64)
         self._groups = [row for row in rows if row]
 
@@ -162,6 +178,29 @@ class _Columns:
         rows = (low - matrices * shares[first]) / first
         total: Floats = rows * batch + matrices * shares[batch]
         return total
+
+
+def _distinct(
+    corners: list[KernelColumns], routed: list[tuple[int, float] | None]
+) -> tuple[NDArray[np.int64], Floats]:
+    """Return the first of each kernel that is priced alike, and how many are."""
+    first = corners[0]
+    sizes = np.column_stack([getattr(c, name) for c in corners for name in _SIZES])
+    rows: dict[object, list[int]] = {}
+    for i, row in enumerate(sizes):
+        key = (row.tobytes(), int(first.format[i]), bool(first.is_host[i]), routed[i])
+        rows.setdefault(key, []).append(i)
+    kept = np.array([found[0] for found in rows.values()], dtype=np.int64)
+    return kept, np.array([len(found) for found in rows.values()], dtype=np.float64)
+
+
+def _taken(columns: KernelColumns, kept: NDArray[np.int64]) -> KernelColumns:
+    """Return some kernels of columns."""
+    sizes: dict[str, Any] = {n: getattr(columns, n)[kept] for n in _ARRAYS}
+    words: dict[str, Any] = {
+        n: tuple(getattr(columns, n)[i] for i in kept.tolist()) for n in ("labels", "kinds")
+    }
+    return dataclasses.replace(columns, **sizes, **words)
 
 
 def _routed(prepared: Prepared, kernel: Kernel) -> tuple[int, float] | None:

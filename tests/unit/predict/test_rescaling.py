@@ -45,12 +45,20 @@ def test_times_are_those_of_a_capture(experts, batch, context, chips):
 
 def test_experts_are_not_read_in_proportion_to_the_batch(experts):
     _, rescaling = experts
-    steps = [rescaling.at(b, 256).fused for b in (1, 2, 64)]
-    size = [sum(b for b, name in zip(s.bytes, s.labels, strict=True) if name == "_grouped_mm")
+    steps = [rescaling.at(b, 256) for b in (1, 2, 64)]
+    size = [sum(b * n for b, n, name in zip(s.fused.bytes, s.fused_counts, s.fused.labels,
+                                            strict=True) if name == "_grouped_mm")
             for s in steps]  # fmt: skip
     # 8 of 128 experts for one sequence, all but 2 for 64.
     assert size[1] / size[0] == pytest.approx(1.94, abs=0.02)
     assert size[2] / size[0] == pytest.approx(126 / 7.8, abs=0.3)
+
+
+def test_repeated_blocks_are_priced_once(experts):
+    steps, rescaling = experts
+    found, whole = rescaling.at(8, 1024), steps.at(8, 1024)
+    assert found.eager_counts.sum() == len(whole.eager)
+    assert len(found.eager.labels) < 0.7 * len(whole.eager)
 
 
 def test_the_workload_says_what_it_stands_for(experts):
