@@ -42,7 +42,7 @@ CHIP = replace(
     peaks=tuple(replace(peak, rate=_rate(peak.rate, 1.3e12)) for peak in _BARE.peaks),
 )  # fmt: skip
 """A chip with a data sheet like what the made-up device does: 1 TFLOP/s and 100 GB/s."""
-OLD = Path(__file__).parents[2] / "data/records/calibration-without-points.json"
+OLD = Path(__file__).parents[2] / "data/calibrations/without-points.json"
 POINTS = CalibrateOptions(on="null", points=40, chip="mlu370")
 
 
