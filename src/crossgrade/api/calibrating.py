@@ -64,7 +64,11 @@ class CalibrateOptions:
     """Described chip that the device is; empty: by its name, or as probed."""
 
     def check(self) -> None:
-        """Refuse what makes no sense; BadOption."""
+        """Refuse what makes no sense; BadOption, or UnknownChip."""
+        from crossgrade.chips.loader import load_chip
+
+        if self.chip:
+            load_chip(self.chip)
         if not self.on:
             raise BadOption("nothing to calibrate", hint="--on cpu")
         if self.budget_s is not None and not 1 <= self.budget_s < 1e7:
@@ -138,13 +142,10 @@ def calibrate(
     """
     from crossgrade.api.bench_book import Book
     from crossgrade.api.benching import source_of
-    from crossgrade.chips.loader import load_chip
     from crossgrade.environment.fingerprint import fingerprint
     from crossgrade.measure.ceilings import scouts
 
     options.check()
-    if options.chip:
-        load_chip(options.chip)
     environment = fingerprint()
     first = scouts(options.on, options.seconds, options.seed, "forked")
     with ExitStack() as stack:

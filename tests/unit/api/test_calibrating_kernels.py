@@ -32,10 +32,20 @@ from crossgrade.targets.simulated.work import duration_ns
 from crossgrade.values.kernel import SIZES, KernelRows
 
 pytest.importorskip("scipy")
-CHIP = load_chip("mlu370")
-OLD = Path(__file__).parents[2] / "data/records/calibration-without-points.json"
-POINTS = CalibrateOptions(on="null", points=60, chip="mlu370")
-"""The made-up device has rates of its own; the description gives the formulas something to fit."""
+_BARE = load_chip("mlu370")
+
+
+def _rate(constant, value):
+    return replace(constant, value=value)
+
+
+CHIP = replace(
+    _BARE, memory_bandwidth=_rate(_BARE.memory_bandwidth, 1.2e11),
+    peaks=tuple(replace(peak, rate=_rate(peak.rate, 1.3e12)) for peak in _BARE.peaks),
+)  # fmt: skip
+"""A chip with a data sheet like what the made-up device does: 1 TFLOP/s and 100 GB/s."""
+OLD = Path(__file__).parents[2] / "data/calibrations/without-points.json"
+POINTS = CalibrateOptions(on="null", points=40, chip="mlu370")
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +54,7 @@ def made(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CROSSGRADE_HOME", str(home))
+        patch.setattr("crossgrade.chips.loader.load_chip", lambda name: CHIP)
         return calibrate(POINTS), home / "records"
 
 
@@ -60,8 +71,8 @@ def resealed(record, **fields):
 
 def test_every_point_has_a_time_and_every_family_a_fit(made):
     kernels = made[0].kernels
-    assert (kernels.chip, kernels.stack, kernels.wanted) == ("mlu370", "null", 60)
-    assert len(kernels.points) == len(kernels.measurements) == 60
+    assert (kernels.chip, kernels.stack, kernels.wanted) == ("mlu370", "null", 40)
+    assert len(kernels.points) == len(kernels.measurements) == 40
     assert all(point.seconds and point.sessions >= 5 for point in kernels.points)
     assert {score.family for score in kernels.scores} == {"matmul", "vector", "attention"}
     assert made[0].exit_code == 0
@@ -69,10 +80,11 @@ def test_every_point_has_a_time_and_every_family_a_fit(made):
 
 def test_times_of_the_made_up_device_come_back_at_sizes_never_seen(made):
     known = knowledge_for(CHIP, folder=made[1])
-    for case, near in [
-        (vector("add", "bfloat16", 700, 3000), 0.1), (vector("mul", "bfloat16", 90, 9000), 0.1),
-        (product("bfloat16", 900, 1100, 1300), 0.3), (product("bfloat16", 3000, 700, 2000), 0.3),
-    ]:  # fmt: skip
+    # Of vector kernels it knows elements and no traffic: operations differ from what they move.
+    for case, near in (
+        (product("bfloat16", 900, 1100, 1300), 0.15), (product("bfloat16", 3000, 700, 2000), 0.15),
+        (vector("add", "bfloat16", 700, 3000), 0.35), (vector("mul", "bfloat16", 90, 9000), 0.35),
+    ):  # fmt: skip
         found = estimate(rows_of(case), CHIP, known)
         assert found.tier == "T2"
         assert found.mid[0] == pytest.approx(duration_ns(case) / 1e9, rel=near), case
@@ -102,7 +114,7 @@ def test_a_record_without_points_has_none_and_knows_nothing(tmp_path, monkeypatc
 def test_a_record_of_a_version_that_knew_no_points_is_read():
     found = stored_calibration(OLD)
     assert found.kernels is None
-    assert found.ceilings.rate("copy").rate.value == pytest.approx(1e11, rel=0.01)
+    assert found.ceilings.rate("matmul", "fp32").rate.value == pytest.approx(1e12, rel=0.05)
     assert [v.state for v in verify_records([OLD])] == ["sound"]
 
 

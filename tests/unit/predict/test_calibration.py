@@ -60,7 +60,7 @@ def points(count: int, seed: int = 0, noise: float = 0.02) -> list[KernelPoint]:
 
 @pytest.fixture(scope="module")
 def made():
-    return calibrated(points(100), CHIP, "torch", "a made-up device")
+    return calibrated(points(80), CHIP, "torch", "a made-up device")
 
 
 def test_times_at_sizes_never_seen_come_back_within_a_few_percent(made):
@@ -130,7 +130,7 @@ def test_points_without_a_time_are_left_out_and_few_are_told_and_not_fitted():
 
 def test_what_the_description_lacks_is_told():
     blind = replace(CHIP, memory_bandwidth=None)
-    found = calibrated([p for p in points(60) if p.op == "mm"], blind, "torch", "")
+    found = calibrated([p for p in points(30) if p.op == "mm"], blind, "torch", "")
     assert found.fits == ()
     assert {score.why for score in found.scores} == {
         "the description lacks a rate that the formula needs"
@@ -142,7 +142,7 @@ def test_a_description_without_cores_is_fitted_and_one_without_a_matrix_peak_in_
     assert CHIP.cores is None
     bare = load_chip("mtt-s5000")
     assert bare.peak("matrix", "bf16") is None
-    found = calibrated(points(60), bare, "torch", "")
+    found = calibrated(points(30), bare, "torch", "")
     assert {fit.kind.family for fit in found.fits} == {"matmul", "vector"}
     assert {s.family for s in found.scores if s.why} == {"attention"}
 

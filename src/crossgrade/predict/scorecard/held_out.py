@@ -59,6 +59,7 @@ def validated_by(
     batches: Sequence[Batch],
     folds: Sequence[NDArray[np.int64]],
     prior: Mapping[str, float] | None = None,
+    looseness: float = 1.0,
 ) -> Held:
     """Return every row predicted by a fit on the other folds; the folds are given.
 
@@ -67,6 +68,7 @@ def validated_by(
         batches: measured rows, pooled.
         folds: per batch the fold of each row, from 0; three or more in all.
         prior: what the fits believe before.
+        looseness: how much less they believe it than the model says, see `fit_all`.
     """
     count = 1 + max(int(f.max()) for f in folds if len(f))
     fold, measured = np.concatenate(folds), seconds_of(batches)
@@ -76,7 +78,7 @@ def validated_by(
             Batch(rows=b.rows.take(~np.isin(f, list(left_out))), facts=b.facts)
             for b, f in zip(batches, folds, strict=True)
         ]
-        return totals(model, batches, fit_all(model, kept, prior, starts=1))
+        return totals(model, batches, fit_all(model, kept, prior, starts=1, looseness=looseness))
 
     pairs = {frozenset(p): without(set(p)) for p in itertools.combinations(range(count), 2)}
     predicted, low, high = (np.full(len(fold), np.nan) for _ in range(3))

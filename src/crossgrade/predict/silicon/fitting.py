@@ -79,6 +79,7 @@ def fit_all(
     prior: Mapping[str, float] | None = None,
     *,
     starts: int = 3,
+    looseness: float = 1.0,
 ) -> dict[str, float]:
     """Return the most probable parameters given measured rows of several kinds.
 
@@ -87,6 +88,7 @@ def fit_all(
         batches: what was measured.
         prior: what is believed before; the model's starting values if None.
         starts: how many searches are begun, the first from the prior, the others beside it.
+        looseness: factor on the spread of every parameter: how much less the prior is believed.
 
     Raises:
         ValueError: no measured rows.
@@ -97,7 +99,7 @@ def fit_all(
     believed = {**starting(model), **(prior or {})}
     names = [p.name for p in model.parameters]
     centre = np.log([believed[name] for name in names])
-    spread = np.array([p.spread for p in model.parameters])
+    spread = looseness * np.array([p.spread for p in model.parameters])
     low = np.log([p.low for p in model.parameters])
     high = np.log([p.high for p in model.parameters])
     measured = np.log(seconds_of(kept))
