@@ -15,7 +15,7 @@ import numpy as np
 
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.scorecard.score import Score, score
-from crossgrade.predict.silicon.bands import Bands
+from crossgrade.predict.silicon.bands import TAIL, Bands
 from crossgrade.predict.silicon.estimate import UNKNOWN, moved
 from crossgrade.predict.silicon.fitting import Batch, seconds_of
 from crossgrade.predict.silicon.knowledge import regime
@@ -134,9 +134,32 @@ def bands(case: Case, known: Iterable[Off]) -> Bands | None:
 
 
 def _pooled(found: Sequence[Off]) -> Bands:
+    """Return the band of residuals of several chips, what tells chips apart stretched.
+
+    Rows of one chip are off together, so that chips count and not rows: the medians of a few chips
+    are spread less than a further chip may lie from them. Each is moved away from their mean by
+    what Student's t interval of one further draw has over the spread of the sample.
+    """
+    shift = np.array([np.median(o.residuals) for o in found])
+    moved = (stretch(len(found)) - 1) * (shift - shift.mean())
     return Bands.of(
-        np.concatenate([o.residuals for o in found]), np.concatenate([o.places for o in found])
+        np.concatenate([o.residuals + by for o, by in zip(found, moved, strict=True)]),
+        np.concatenate([o.places for o in found]),
     )
+
+
+def stretch(count: int) -> float:
+    """Return how much wider a 80 % interval of one further draw is than that of a normal sample.
+
+    Student's t at 0.9 with count - 1 degrees of freedom times sqrt(1 + 1 / count), over the normal
+    quantile times the sample's own standard deviation. 1 for a single draw, whose spread is 0.
+    """
+    from scipy.stats import norm, t
+
+    if count < 2:
+        return 1.0
+    wide = t.ppf(1 - TAIL, count - 1) * np.sqrt(1 + 1 / count)
+    return float(wide / (norm.ppf(1 - TAIL) * np.sqrt(1 - 1 / count)))
 
 
 def banded(terms: Terms, measured: Floats, held: Bands | None) -> Score:
