@@ -131,22 +131,25 @@ def sets(found: Mapping[str, list[KernelRows]], model: KernelModel) -> Iterator[
 def _of(chips: list[Set]) -> Iterator[Line]:
     """Yield all lines of one operation."""
     cases = [_case(one) for one in chips]
-    few = [_few(one) for one in chips]
-    known = [off(c, t, c.measured) for c, (t, _) in zip(cases, few, strict=True)]
-    for one, (case, begun), (terms, seen) in zip(chips, sheets(cases), few, strict=True):
+    few = [_few(one) if one.halves[0].any() else None for one in chips]
+    known = [off(c, f[0], c.measured) for c, f in zip(cases, few, strict=True) if f]
+    for one, (case, begun), found in zip(chips, sheets(cases), few, strict=True):
         yield _formula(one, "T0", "nothing fitted", begun)
         alike = [c for c in cases if c.format == case.format]
         for told in transfers(case, alike):
             yield _formula(one, "T1", f"{told.left_out}: {told.donors}", told.score)
-        held = bands(case, known) or _inner(one)
-        what = f"fitted on {seen} rows of this chip"
-        yield _formula(one, "T2", what, banded(terms, case.measured, held), seen)
+        if found:
+            terms, seen = found
+            held = bands(case, known) or _inner(one)
+            what = f"fitted on {seen} rows of this chip"
+            yield _formula(one, "T2", what, banded(terms, case.measured, held), seen)
         yield _table(one)
 
 
 def _case(one: Set) -> Case:
-    rows = one.rows
-    lent = fit(one.model, thinned(one.calibration, TRANSFER_ROWS), one.facts)
+    rows, may = one.rows, thinned(one.calibration, TRANSFER_ROWS)
+    # A table may have no configuration that may be fitted: such a chip lends nothing.
+    lent = fit(one.model, may, one.facts) if len(may) else None
     part = Part(key=rows.op, batches=[Batch(rows=one.scored, facts=one.facts)], fitted=lent)
     return Case(chip=one.facts.chip, format=rows.format, stack=rows.stack, model=one.model,
                 parts=[part])  # fmt: skip

@@ -21,10 +21,6 @@ from crossgrade.predict.scorecard.between import (
     Case,
     Part,
     assumed,
-    banded,
-    bands,
-    joined,
-    off,
     sheets,
     transfers,
 )
@@ -34,12 +30,10 @@ from crossgrade.predict.scorecard.score import Floats, Score
 from crossgrade.predict.scorecard.sources import ascend, collectives
 from crossgrade.predict.scorecard.splits import halves
 from crossgrade.predict.silicon.along import Along
-from crossgrade.predict.silicon.bands import Bands
 from crossgrade.predict.silicon.collective import Collective
 from crossgrade.predict.silicon.facts import Facts, facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
-from crossgrade.predict.silicon.knowledge import regime
-from crossgrade.predict.silicon.model import Terms, starting
+from crossgrade.predict.silicon.model import starting
 from crossgrade.values.kernel import KernelRows
 
 BY = ("bytes",)
@@ -99,17 +93,14 @@ def _node(
         except UnknownChip:  # a table of a chip that nobody has described
             continue
     cases = [_case(chip, kind, mine) for chip, mine in sides.items()]
-    own = [_own(mine) for mine in sides.values()]
-    known = [off(c, terms, c.measured) for c, terms in zip(cases, own, strict=True)]
-    for (case, begun), terms in zip(sheets(cases), own, strict=True):
-        mine = sides[case.chip]
+    for case, begun in sheets(cases):
+        mine = _ordered(sides[case.chip])
         fitted = sum(len(s.fitted.rows) for s in mine)
-        held = bands(case, known) or _inner(mine)
         said: list[tuple[Tier, Score, int, str]] = [
             ("T0", begun, 0, "nothing fitted"),
             *(("T1", m.score, 0, f"{m.left_out}: {m.donors}") for m in transfers(case, cases)),
-            ("T2", banded(terms, case.measured, held), fitted, _half(case.chip, kind)),
-            ("T3", _pooled([_table(s) for s in _ordered(mine)]), fitted,
+            ("T2", _pooled([_own(s) for s in mine]), fitted, _half(case.chip, kind)),
+            ("T3", _pooled([_table(s) for s in mine]), fitted,
              "and the measured ratio interpolated between sizes"),
         ]  # fmt: skip
         for tier, result, seen, split in said:
@@ -149,21 +140,14 @@ def _ordered(sides: list[_Side]) -> list[_Side]:
     return [side for mine in _by_stack(sides).values() for side in mine]
 
 
-def _own(sides: list[_Side]) -> Terms:
-    """Return the scored side, each operation from a fit on its fitted side."""
-    return joined([
-        MODEL.terms(s.scored.rows, s.scored.facts, fit_all(MODEL, [s.fitted]))
-        for s in _ordered(sides)
-    ])  # fmt: skip
+def _own(side: _Side) -> Held:
+    """Return the scored side from a fit on the fitted side, with a band from left-out sizes.
 
-
-def _inner(sides: list[_Side]) -> Bands:
-    """Return a band from left-out sizes of the fitted sides, where no other chip tells."""
-    batches = [s.fitted for s in sides]
-    places = [regime(MODEL.terms(b.rows, b.facts, starting(MODEL))) for b in batches]
-    return Bands.of(
-        np.concatenate([left_out(MODEL, [b], BY) for b in batches]), np.concatenate(places)
-    )
+    Half of the sizes are no far corners: what they are off by is what the other half is off by.
+    """
+    values = fit_all(MODEL, [side.fitted])
+    off = left_out(MODEL, [side.fitted], BY)
+    return _held(side, totals(MODEL, [side.scored], values), off)
 
 
 def _table(side: _Side) -> Held:
