@@ -56,7 +56,7 @@ def own_scores(
     less = restricted(knowledge, chip, tier)
     for rows in kinds:
         found = _estimate(rows, chip, less)
-        told, basis = np.isfinite(found.mid).any(), found.basis
+        told, basis = bool(np.isfinite(found.mid).any()), found.basis
         if tier is not None and found.tier != tier:
             told, basis = False, f"{tier} is not known of this kind, {found.tier} is"
         elif not told:

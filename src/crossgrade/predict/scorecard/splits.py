@@ -79,5 +79,5 @@ def spread_out(rows: KernelRows, allowed: Mask, count: int) -> NDArray[np.int64]
 def _ranks(column: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the share of rows below each one, half of its equals counted, shape [kernels]."""
     ordered = np.sort(column)
-    left, right = (np.searchsorted(ordered, column, side=s) for s in ("left", "right"))  # type: ignore[call-overload]
+    left, right = (np.searchsorted(ordered, column, side=s) for s in ("left", "right"))
     return np.asarray((left + right) / (2 * len(column)))

@@ -112,7 +112,7 @@ def _own(
     sets: Mapping[tuple[str, str], Set], cases: Mapping[tuple[str, str], Case]
 ) -> Iterator[Line]:
     """Yield T2, its bands from the other chips' T2, and T3, of each chip and format."""
-    few = {key: _folded(one, lambda train, f=one.facts: _calibrated(train, f))
+    few = {key: _folded(one, _calibrated)
            for key, one in sets.items()}  # fmt: skip
     known = [off(cases[key], _terms(found), sets[key].seconds) for key, found in few.items()]
     for (format, chip), one in sets.items():
@@ -121,7 +121,7 @@ def _own(
         reached = banded(_terms(found), one.seconds, held)
         split = f"{POINTS} rows of the other models; {FOLDS} folds by model"
         yield _line(one, format, chip, "T2", split, reached, POINTS)
-        table = _folded(one, lambda train, f=one.facts: _tabled(train, f))
+        table = _folded(one, _tabled)
         reached = score(table["total"], one.seconds, table["p10"], table["p90"])
         split = f"all rows of the other models; {FOLDS} folds by model"
         yield _line(
@@ -173,13 +173,13 @@ def _terms(found: Columns) -> Terms:
     return Terms(**{name: found[name] for name in TERMS})
 
 
-def _folded(one: Set, learn: Callable[[Parts], Learnt]) -> Columns:
+def _folded(one: Set, learn: Callable[[Parts, Facts], Learnt]) -> Columns:
     """Return the columns of every row by what the other folds teach."""
     found: list[dict[str, Floats]] = [{} for _ in one.parts]
     splits = [list(folds(part, MODEL, FOLDS)) for part in one.parts]
     for fold in range(FOLDS):
         train = [p.take(s[fold][0]) for p, s in zip(one.parts, splits, strict=True)]
-        told = learn([part for part in train if len(part)])
+        told = learn([part for part in train if len(part)], one.facts)
         for part, split, columns in zip(one.parts, splits, found, strict=True):
             scored = split[fold][1]
             if scored.any():
