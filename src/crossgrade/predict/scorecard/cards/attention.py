@@ -129,7 +129,7 @@ def sets(found: Mapping[str, list[KernelRows]], model: KernelModel) -> Iterator[
 
 
 def _of(chips: list[Set]) -> Iterator[Line]:
-    """Yield all lines of one operation."""
+    """Yield all lines of one operation; T2 and T3 where there are configurations to fit."""
     cases = [_case(one) for one in chips]
     few = [_few(one) if one.halves[0].any() else None for one in chips]
     known = [off(c, f[0], c.measured) for c, f in zip(cases, few, strict=True) if f]
@@ -143,7 +143,7 @@ def _of(chips: list[Set]) -> Iterator[Line]:
             held = bands(case, known) or _inner(one)
             what = f"fitted on {seen} rows of this chip"
             yield _formula(one, "T2", what, banded(terms, case.measured, held), seen)
-        yield _table(one)
+            yield _table(one)
 
 
 def _case(one: Set) -> Case:
