@@ -109,7 +109,7 @@ def stack_of() -> StackFigures:
     )  # fmt: skip
     return StackFigures(
         stack="vllm", low_s=0.14, mid_s=0.1633, high_s=0.21, tokens_per_s=196.0, launches=241,
-        network_s=0.0, tiers={"T0": 0.002, "T1": 0.037, "T2": 0.961}, parts=parts,
+        network_s=0.0, host_s=0.0, tiers={"T0": 0.002, "T1": 0.037, "T2": 0.961}, parts=parts,
     )  # fmt: skip
 
 

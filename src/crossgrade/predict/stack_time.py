@@ -25,6 +25,8 @@ from crossgrade.values.chip import Chip
 from crossgrade.values.kernel import KernelRows
 from crossgrade.values.layout import Layout
 
+EAGER = "eager"
+"""The stack whose calls the host launches one by one."""
 ENDS: tuple[End, End] = ("optimistic", "pessimistic")
 """What has no kernel model, collectives and reads by the host, is between the assumed rates."""
 
@@ -108,8 +110,7 @@ def stack_time(
     parts.sort(key=lambda part: -part.mid_s)
     said = [exchange(chip, layout, prepared.traffic, end) for end in ENDS]
     network = [one.seconds if one else 0.0 for one in said]
-    reads = sum(kernel.kind == "host" for kernel in work.kernels)
-    host = [reads * assumptions()["host_sync_s"].at(end) for end in ENDS]
+    host = _host(work, stack, parts)
     low, mid, high = (
         sum(getattr(part, name) for part in parts) for name in ("low_s", "mid_s", "high_s")
     )
@@ -119,12 +120,30 @@ def stack_time(
         low_s=low + network[0] + host[0],
         mid_s=middle,
         high_s=high + network[1] + host[1],
-        network_s=sum(network) / 2,
+        network_s=None if layout.split > 1 and None in said else sum(network) / 2,
+        host_s=sum(host) / 2,
         tokens_per_s=prepared.capture.workload.items * layout.copies / middle,
         tiers=_tiers(parts),
         launches=sum(kernel.family is not None for kernel in work.kernels),
         parts=tuple(parts),
     )
+
+
+def _host(work: Launched, stack: str, parts: list[KernelPart]) -> list[float]:
+    """Return what the host adds at the two ends, s.
+
+    Reads by the host drain the device. Where calls are launched one by one, the host is waited for
+    as far as its launches take longer than the kernels do; a captured graph has none of that.
+    """
+    rates = assumptions()
+    reads = sum(kernel.kind == "host" for kernel in work.kernels)
+    added = [reads * rates["host_sync_s"].at(end) for end in ENDS]
+    if stack == EAGER:
+        device = sum(part.mid_s for part in parts)
+        launches = sum(part.launches for part in parts)
+        waits = [launches * rates["host_launch_s"].at(end) - device for end in ENDS]
+        added = [one + max(wait, 0.0) for one, wait in zip(added, waits, strict=True)]
+    return added
 
 
 def _tiers(parts: list[KernelPart]) -> dict[Tier, float]:
@@ -138,9 +157,11 @@ def _tiers(parts: list[KernelPart]) -> dict[Tier, float]:
 def _part(group: Group, found: Estimate, chip: Chip, split: int) -> KernelPart:
     rows, counts = group.rows, group.counts
 
+    floor = np.minimum(found.terms.floor, found.mid)
+    mine = (floor + (found.mid - floor) / split) / found.mid
+
     def total(times: Floats) -> float:
-        floor = np.minimum(found.terms.floor, times)
-        return float(counts @ (floor + (times - floor) / split))
+        return float(counts @ (times * mine))
 
     return KernelPart(
         family=rows.family,
@@ -151,7 +172,7 @@ def _part(group: Group, found: Estimate, chip: Chip, split: int) -> KernelPart:
         mid_s=total(found.mid),
         high_s=total(found.high),
         roofline_s=float(counts @ _roofline(group, chip)) / split,
-        binds=_binds(found.terms, counts),
+        binds=_binds(found.terms, counts, split),
         tier=found.tier,
         basis=found.basis,
     )
@@ -173,10 +194,10 @@ def _roofline(group: Group, chip: Chip) -> Floats:
     return longest
 
 
-def _binds(terms: Terms, counts: Floats) -> str:
-    """Return which term is the largest over all launches."""
+def _binds(terms: Terms, counts: Floats, split: int) -> str:
+    """Return which term is the largest over all launches; the floor is not divided."""
     shares = {
-        "compute": terms.compute, "vector": terms.vector, "memory": terms.memory,
-        "launch": terms.floor,
+        "compute": terms.compute / split, "vector": terms.vector / split,
+        "memory": terms.memory / split, "launch": terms.floor,
     }  # fmt: skip
     return max(shares, key=lambda name: float(counts @ np.nan_to_num(shares[name])))

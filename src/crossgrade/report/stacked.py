@@ -28,9 +28,10 @@ def stack_blocks(rows: Rows) -> Iterator[Block]:
         return
     item = found[0][1].item
     ideal = "; ideal shards" if any(p.layout.chips > 1 for _, p, _ in found) else ""
+    network = ("collectives",) if ideal else ()
     yield Table(
         title=f"speed of a stack (predicted from its kernels: P50, P10 to P90{ideal})",
-        columns=("chip", "chips", "stack", "time", "P10 to P90", f"{item}/s", "kernels",
+        columns=("chip", "chips", "stack", "time", "P10 to P90", f"{item}/s", "kernels", *network,
                  "kernel times fitted to"),
         rows=tuple(
             (
@@ -41,12 +42,18 @@ def stack_blocks(rows: Rows) -> Iterator[Block]:
                 f"{seconds(s.low_s)} to {seconds(s.high_s)}",
                 figure(s.tokens_per_s),
                 count(s.launches),
+                *([collectives(s)] if network else ()),
                 rests_on(s),
             )
             for chip, p, s in found
         ),
-        right=frozenset({1, 3, 4, 5, 6}),
+        right=frozenset({1, 3, 4, 5, 6, *([7] if network else ())}),
     )  # fmt: skip
+
+
+def collectives(stack: StackFigures) -> str:
+    """Return the part of collectives, in words where no link is described."""
+    return "unknown, left out" if stack.network_s is None else seconds(stack.network_s)
 
 
 def rests_on(stack: StackFigures) -> str:
@@ -83,6 +90,10 @@ def stack_table(stack: StackFigures, *, everything: bool = False) -> Table:
         launches = sum(p.launches for p in rest)
         rows.append((seconds(total), percent(total / stack.mid_s), "", "", "", count(launches), "",
                      f"{len(rest)} others: add --all"))  # fmt: skip
+    beside = (("collectives, assumed rates", stack.network_s), ("waits for the host", stack.host_s))
+    for words, time_s in beside:
+        if time_s:
+            rows.append((seconds(time_s), percent(time_s / stack.mid_s), "", "", "", "", "", words))
     return Table(
         title=f"kernels of {stack.stack} (predicted: P50, P10 to P90; roof: P50 over what the data "
         "sheet permits; T2 fitted to this chip, T1 to others, T0 to none)",

@@ -151,8 +151,11 @@ class StackFigures:
     """New tokens (or executions) per second over all chips, at P50."""
     launches: int
     """Kernels of one execution."""
-    network_s: float
-    """Part of P50 that collectives take, s: a lower bound."""
+    network_s: float | None
+    """Part of P50 that collectives take, s: a lower bound, at assumed rates; None where no link is
+    described, and P50 is then without them."""
+    host_s: float
+    """Part of P50 in which the device waits for the host, s, at assumed rates."""
     tiers: Mapping[Tier, float]
     """Share of the kernels' time by what it rests on, 0 to 1."""
     parts: tuple[KernelPart, ...]

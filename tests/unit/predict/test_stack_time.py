@@ -36,7 +36,7 @@ def step(phase: str = "decode", batch: int = 4) -> Prepared:
 def test_parts_add_up_for_every_stack(stack: str, phase: str) -> None:
     found = stack_time(step(phase), load_chip("h100"), ONE, stack, shipped())
     assert 0 < found.low_s <= found.mid_s <= found.high_s
-    assert sum(part.mid_s for part in found.parts) == pytest.approx(found.mid_s)
+    assert sum(part.mid_s for part in found.parts) + found.host_s == pytest.approx(found.mid_s)
     assert sum(found.tiers.values()) == pytest.approx(1)
     assert found.tokens_per_s == pytest.approx((4 if phase == "decode" else 1024) / found.mid_s)
 
@@ -57,6 +57,30 @@ def test_more_chips_never_take_longer_without_a_network() -> None:
                      shipped())  # fmt: skip
     assert two.mid_s - two.network_s < one.mid_s
     assert two.network_s > 0
+
+
+def test_a_band_is_as_wide_on_more_chips() -> None:
+    chip = load_chip("h200")
+    one, many = (
+        stack_time(step("prefill"), chip, layout, "vllm", shipped())
+        for layout in (ONE, Layout(chips=8, kind="ideal-shards", tp=8))
+    )
+    for few, more in zip(
+        sorted(one.parts, key=lambda p: (p.op, p.format)),
+        sorted(many.parts, key=lambda p: (p.op, p.format)), strict=True,
+    ):  # fmt: skip
+        assert more.high_s / more.low_s == pytest.approx(few.high_s / few.low_s, rel=0.2)
+
+
+def test_collectives_without_a_link_are_unknown_and_not_free() -> None:
+    found = stack_time(step(), load_chip("max-1550"),
+                       Layout(chips=2, kind="ideal-shards", tp=2), "vllm", shipped())  # fmt: skip
+    assert found.network_s is None
+
+
+def test_eager_waits_for_its_host_and_a_graph_does_not() -> None:
+    times = [stack_time(step(), load_chip("h100"), ONE, s, shipped()) for s in ("eager", "vllm")]
+    assert times[0].host_s > 0 == times[1].host_s
 
 
 def test_launches_are_worked_out_once() -> None:

@@ -33,6 +33,11 @@ class Held:
     measured: Floats
     """What it took."""
 
+    @property
+    def factors(self) -> tuple[float, float]:
+        """Return P10 and P90 over P50 for rows of another set that the same formula predicts."""
+        return band(np.log(self.measured / self.predicted))
+
     def score(self, chosen: Floats | None = None) -> Score:
         """Return the errors, of some rows if a mask is given."""
         at = slice(None) if chosen is None else chosen.astype(bool)

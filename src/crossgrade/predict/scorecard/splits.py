@@ -54,19 +54,30 @@ def halves(rows: KernelRows, by: Sequence[str], fitted: float = 0.25) -> tuple[M
 def spread_out(rows: KernelRows, allowed: Mask, count: int) -> NDArray[np.int64]:
     """Return positions of at most `count` allowed rows that lie far from each other.
 
-    Farthest-point sampling (Gonzalez, 1985) in the logarithm of all sizes, begun at the row nearest
-    to the middle: what somebody who picks calibration points would pick, without looking at times.
+    Farthest-point sampling (Gonzalez, 1985), begun at the row nearest to the middle: what somebody
+    who picks calibration points would pick, without looking at times. Sizes are measured by their
+    rank among the allowed rows, so that points go where rows are and not to empty corners. Ranks
+    were chosen over logarithms, k-means and mixtures of these on rows that may be fitted of all
+    chips but MI300X and MI355X, thirty of them fitted and others scored: 2 % (standard error 1 %)
+    less error than logarithms; 4 % and 6 % less for products and experts, 3 % more for attention.
     """
     at = np.flatnonzero(allowed)
-    points = np.log2(np.stack([np.maximum(c[at], 1.0) for c in rows.sizes.values()], axis=1))
-    # Not 0: rounding leaves a constant column with a deviation of 1e-15.
-    points = points[:, points.std(axis=0) > 1e-9]
-    if len(at) <= count or not points.shape[1]:
-        return at[:count]
-    points = points / points.std(axis=0)
+    if len(at) <= count:
+        return at
+    points = np.stack([_ranks(column[at]) for column in rows.sizes.values()], axis=1)
     chosen = [int(((points - points.mean(axis=0)) ** 2).sum(axis=1).argmin())]
     distance = ((points - points[chosen[0]]) ** 2).sum(axis=1)
     while len(chosen) < count:
+        # Equal rows would be chosen twice once all others are: taken ones are out.
+        distance[chosen[-1]] = -1.0
         chosen.append(int(distance.argmax()))
-        distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
+        further = ((points - points[chosen[-1]]) ** 2).sum(axis=1)
+        distance = np.minimum(distance, further)
     return at[np.array(sorted(chosen), dtype=np.int64)]
+
+
+def _ranks(column: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of rows below each one, half of its equals counted, shape [kernels]."""
+    ordered = np.sort(column)
+    left, right = (np.searchsorted(ordered, column, side=s) for s in ("left", "right"))
+    return np.asarray((left + right) / (2 * len(column)))

@@ -21,6 +21,7 @@ from crossgrade.predict.silicon.facts import BYTES, facts_of
 from crossgrade.predict.silicon.knowledge import Fit, Kind, Knowledge, kind_of, regime
 from crossgrade.predict.silicon.model import Floats, KernelModel, Terms, starting
 from crossgrade.predict.silicon.models import alone, facts_for, model_for, priced_as
+from crossgrade.predict.silicon.plans import plan_of
 from crossgrade.predict.silicon.transfer import donors, transferred
 from crossgrade.values.assessment import Tier
 from crossgrade.values.chip import Chip
@@ -36,10 +37,11 @@ Tables time a conversion and its product together; batched products and gated ex
 OTHER_STACK = 0.5
 """A lender of another stack counts as that much further away; distances as in `transfer`."""
 FAR = 1.6
-"""Distance of the nearest lender from which on a band is also as wide as that of the starting
-parameters: bands of transfers come from chips that are mostly nearer to each other."""
+"""Distance of the nearest lender from which on a band is twice as wide, in the logarithm; assumed:
+bands of transfers come from chips that are mostly nearer to each other."""
 UNKNOWN = (0.4, 2.5)
-"""P10 and P90 over P50 where no chip was ever measured for a kind: assumed, wide on purpose."""
+"""P10 and P90 over P50 where it is not known how far off a kind is: no chip was measured, or one
+alone, so that none could be told from another. Assumed, wide on purpose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,8 @@ class Basis:
     """Stack whose kernels the parameters are of."""
     format: str
     """Format that the model is asked for: one with as many bits may stand in."""
+    power: float = 1.0
+    """Power of the factors of the bands: how many times as wide they are, in the logarithm."""
 
 
 def estimate(
@@ -105,8 +109,8 @@ def estimate(
     if found.bands:
         ends = [fit.band.factors(regime(terms)) for fit in found.bands]
         # Where others were off in one direction only, P50 stays the formula's and ends the band.
-        low = np.minimum(np.min([e[0] for e in ends], axis=0), 1.0)
-        high = np.maximum(np.max([e[1] for e in ends], axis=0), 1.0)
+        low = np.minimum(np.min([e[0] for e in ends], axis=0), 1.0) ** found.power
+        high = np.maximum(np.max([e[1] for e in ends], axis=0), 1.0) ** found.power
     return Estimate(
         low=terms.total * low, mid=terms.total, high=terms.total * high, terms=terms,
         tier=found.tier, basis=found.text,
@@ -121,6 +125,8 @@ def _basis(wanted: Kind, chip: Chip, knowledge: Knowledge) -> Basis:
     family, op = LENDERS.get(wanted.family, (wanted.family, wanted.op))
     op = wanted.op if wanted.op == UNGATED else op
     kinds = nearest(wanted, knowledge.kinds(family, op))
+    if wanted.family == "quantise":
+        kinds = [k for k in kinds if plan_of(k.stack, k.format, chip.architecture).quantises]
     for _, group in itertools.groupby(kinds, key=lambda kind: apart(wanted, kind)):
         same = list(group)
         for kind in same:
@@ -154,12 +160,11 @@ def _lent(
     values, text, distance = moved(model, chip, theirs)
     if distance >= 1 and _better_from_nothing(kind, knowledge):
         return math.inf, None
-    tiers = ("T1", "T0") if distance > FAR else ("T1",)
-    found = tuple(b for tier in tiers if (b := knowledge.between(kind, tier)) is not None)
-    start = knowledge.between(kind, "T0")
+    between = knowledge.between(kind, "T1")
     basis = Basis(
-        values=values, bands=found or ((start,) if start else ()), tier="T1", stack=kind.stack,
+        values=values, bands=(between,) if between else (), tier="T1", stack=kind.stack,
         format=_asked(wanted, kind), text=text + _stand_in(wanted, kind),
+        power=2.0 if distance > FAR else 1.0,
     )  # fmt: skip
     return distance + OTHER_STACK * (kind.stack != wanted.stack), basis
 

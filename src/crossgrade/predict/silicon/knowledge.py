@@ -120,8 +120,8 @@ class Knowledge:
         )
 
     def kinds(self, family: str, op: str) -> tuple[Kind, ...]:
-        """Return the kinds that some chip has and that an operation belongs to, in stable order."""
-        found = {f.kind for f in self._calibrated()
+        """Return the known kinds that an operation belongs to, in stable order."""
+        found = {f.kind for f in self.fits
                  if f.kind.family == family and f.kind.op in ("", op, f"{op}_module")}  # fmt: skip
         return tuple(sorted(found, key=lambda kind: (kind.format, kind.stack)))
 

@@ -29,13 +29,14 @@ LAUNCHES_OF_MODULE = 10.0
 _OTHERS: Mapping[Family, KernelModel] = {
     "experts": Experts(),
     "quantise": Quantise(),
-    "vector": Vector(),
     "collective": Collective(),
 }
 
 
 def model_for(family: Family, op: str, facts: Facts) -> KernelModel:
-    """Return the formula of a family of kernels on a chip."""
+    """Return the formula of a family of kernels on a chip; a vector operation has its own factors."""
+    if family == "vector":
+        return Vector(ops=(op,))
     decodes = op.startswith("decode")
     if family == "matmul":
         return Cube() if has_cube(facts) else TileWave()

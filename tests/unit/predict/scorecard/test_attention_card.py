@@ -15,7 +15,6 @@ from crossgrade.predict.scorecard.cards.attention import (
     MODELS,
     constants,
     lines,
-    middle,
     roofline,
     sets,
 )
@@ -126,8 +125,8 @@ def test_no_head_configuration_is_both_fitted_and_scored(data: Path) -> None:
         assert not sides[0] & sides[1]
 
 
-def test_the_middle_of_parameters_is_geometric() -> None:
-    assert middle([{"a": 1.0}, {"a": 4.0}])["a"] == pytest.approx(2.0)
+def test_every_line_has_a_band(data: Path) -> None:
+    assert all(0 <= line.score.inside <= 1 for line in lines(data))
 
 
 def test_the_roofline_is_the_textbooks(data: Path) -> None:

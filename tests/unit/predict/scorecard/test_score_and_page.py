@@ -87,3 +87,9 @@ def test_a_card_that_was_not_scored_keeps_its_lines(tmp_path):
 def test_no_data_is_a_clear_error(capsys, tmp_path):
     assert main(["--data", str(tmp_path / "none")]) == 2
     assert "CROSSGRADE_DATA" in capsys.readouterr().err
+
+
+def test_the_page_sums_up_bands_by_tier():
+    shares = (0.7, 0.78, 0.85, 1.0, float("nan"))
+    lines = [line(score=dataclasses.replace(line().score, inside=share)) for share in shares]
+    assert "| T2 | 4 | 82 % | 83 % | 70 % | 100 % | 2 |" in page(lines)

@@ -98,10 +98,12 @@ def test_the_collective_card(data: Path) -> None:
     by_chip = {chip: [x for x in lines if x.chip == chip] for chip in ("h100", "b200")}
     assert [line.tier for line in by_chip["h100"]] == ["T0", "T1", "T2", "T3"]
     for chip in by_chip.values():
-        fitted, table = chip[2].score, chip[3].score
-        assert fitted.mape < 0.1 < chip[0].score.mape
+        of = {line.tier: line for line in chip}
+        fitted, table = of["T2"].score, of["T3"].score
+        assert fitted.mape < 0.1 < of["T0"].score.mape
         assert table.mape < fitted.mape + 0.01
-        assert chip[2].fitted_rows + fitted.rows == 60
+        assert of["T2"].fitted_rows + fitted.rows == 60
+        assert all(0 <= line.score.inside <= 1 for line in chip)
     assert "rtx-pro-6000" in {line.chip for line in lines}
     assert lines[-1].chip == ascend.CHIP
 

@@ -60,6 +60,21 @@ def test_few_points_reach_both_ends():
     assert {1.0, 256.0} <= set(rows.sizes["m"][chosen].tolist())
 
 
+def test_points_go_where_rows_are():
+    """One row far from a hundred others is one point, not the reason for most of them."""
+    m = np.concatenate([np.arange(1.0, 101.0), [2.0**40]])
+    sizes = {"batch": np.ones(101), "m": m, "n": np.ones(101), "k": np.ones(101)}
+    rows = KernelRows(family="matmul", op="mm", format="bf16", stack="x", sizes=sizes)
+    chosen = m[spread_out(rows, np.ones(101, dtype=bool), 5)]
+    assert chosen.tolist() == pytest.approx([1, 26, 51, 76, 2.0**40], abs=1)
+
+
+def test_equal_rows_are_not_chosen_twice():
+    sizes = {name: np.ones(9) for name in ("batch", "m", "n", "k")}
+    rows = KernelRows(family="matmul", op="mm", format="bf16", stack="x", sizes=sizes)
+    assert len(set(spread_out(rows, np.ones(9, dtype=bool), 4).tolist())) == 4
+
+
 def test_missing_sizes_are_refused():
     with pytest.raises(ValueError, match="has sizes"):
         KernelRows(family="matmul", op="mm", format="bf16", stack="x", sizes={"m": np.ones(1)})

@@ -9,6 +9,7 @@ import pytest
 
 from crossgrade.chips.loader import chip_names, load_chip
 from crossgrade.predict.silicon.estimate import estimate, nearest
+from crossgrade.predict.silicon.facts import facts_of
 from crossgrade.predict.silicon.knowledge import (
     Fit,
     Kind,
@@ -18,6 +19,8 @@ from crossgrade.predict.silicon.knowledge import (
     kind_of,
     shipped,
 )
+from crossgrade.predict.silicon.model import starting
+from crossgrade.predict.silicon.vector import Vector
 from crossgrade.values.kernel import SIZES, KernelRows
 
 SHAPES = {
@@ -80,6 +83,24 @@ def test_nothing_known_is_the_data_sheet() -> None:
     found = estimate(rows("matmul"), load_chip("h100"), Knowledge(fits=()))
     assert found.tier == "T0"
     assert found.high[0] / found.low[0] == pytest.approx(2.5 / 0.4)
+
+
+@pytest.mark.parametrize("op", ["rms_norm", "add", "rope"])
+def test_an_operation_keeps_the_factors_that_were_fitted_to_it(op: str) -> None:
+    chip, asked = load_chip("h100"), rows("vector", stack="vidur", op=op)
+    fit = shipped().on("h100", Kind(family="vector", op="", format="bf16", stack="vidur"))[0]
+    assert f"floor.{op}" in fit.values
+    model = Vector(ops=(op,))
+    said = model.terms(asked, facts_of(chip, "bf16"), {**starting(model), **fit.values}).total
+    assert estimate(asked, chip, shipped()).mid == pytest.approx(said)
+
+
+def test_a_conversion_is_lent_only_by_tables_that_contain_one() -> None:
+    own = estimate(rows("quantise", "fp8"), load_chip("h100"), shipped(), replayed=True)
+    assert own.tier == "T2"
+    other = estimate(rows("quantise", "fp8"), load_chip("mi300x"), shipped(), replayed=True)
+    assert other.tier == "T1"
+    assert "aiter" not in other.basis
 
 
 def test_a_format_that_was_never_measured_is_told() -> None:

@@ -17,6 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from crossgrade.chips.loader import chip_names, load_chip
+from crossgrade.predict.scorecard.between import (
+    Case,
+    Part,
+    banded,
+    bands,
+    off,
+    sheets,
+    transfers,
+)
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
 from crossgrade.predict.scorecard.score import Score, score
 from crossgrade.predict.scorecard.sources.aiconfigurator_attention import (
@@ -32,11 +41,12 @@ from crossgrade.predict.silicon.attention_table import (
     Prediction,
     thinned,
 )
+from crossgrade.predict.silicon.bands import Bands, held_out
 from crossgrade.predict.silicon.facts import Facts, facts_of
-from crossgrade.predict.silicon.fitting import fit
+from crossgrade.predict.silicon.fitting import Batch, fit
 from crossgrade.predict.silicon.latent import Latent
 from crossgrade.predict.silicon.latent import features as latent_features
-from crossgrade.predict.silicon.model import Floats, KernelModel, starting
+from crossgrade.predict.silicon.model import Floats, KernelModel, Terms
 from crossgrade.values.kernel import Family, KernelRows
 
 HEADS: Mapping[Family, tuple[str, ...]] = {
@@ -108,11 +118,6 @@ def lines(data: Path) -> Iterator[Line]:
         yield from _of(list(sets(latent(data, op), model)))
 
 
-def _of(chips: list[Set]) -> Iterator[Line]:
-    for format in sorted({s.rows.format for s in chips}):
-        yield from _lines([s for s in chips if s.rows.format == format])
-
-
 def sets(found: Mapping[str, list[KernelRows]], model: KernelModel) -> Iterator[Set]:
     """Yield the rows of every chip that has a description."""
     for chip, tables in found.items():
@@ -123,40 +128,51 @@ def sets(found: Mapping[str, list[KernelRows]], model: KernelModel) -> Iterator[
                 yield Set(rows=rows, facts=facts_of(load_chip(chip), format), model=model)
 
 
-def _lines(chips: list[Set]) -> Iterator[Line]:
-    fitted = [fit(s.model, thinned(s.calibration, TRANSFER_ROWS), s.facts) for s in chips]
-    for one in chips:
-        yield _formula(one, "T0", "nothing fitted", starting(one.model))
-        for what, same in (("chip", _chip), ("architecture", _architecture)):
-            others = [v for s, v in zip(chips, fitted, strict=True) if same(s) != same(one)]
-            if others:
-                seen = f"fitted on {len(others)} other chips, this {what} left out"
-                yield _formula(one, "T1", seen, middle(others))
-        few = one.rows.take(spread_out(one.rows, one.halves[0], POINTS))
-        values = fit(one.model, few, one.facts)
-        yield _formula(one, "T2", f"fitted on {len(few)} rows of this chip", values, len(few))
-        yield _table(one)
+def _of(chips: list[Set]) -> Iterator[Line]:
+    """Yield all lines of one operation; T2 and T3 where there are configurations to fit."""
+    cases = [_case(one) for one in chips]
+    few = [_few(one) if one.halves[0].any() else None for one in chips]
+    known = [off(c, f[0], c.measured) for c, f in zip(cases, few, strict=True) if f]
+    for one, (case, begun), found in zip(chips, sheets(cases), few, strict=True):
+        yield _formula(one, "T0", "nothing fitted", begun)
+        alike = [c for c in cases if c.format == case.format]
+        for told in transfers(case, alike):
+            yield _formula(one, "T1", f"{told.left_out}: {told.donors}", told.score)
+        if found:
+            terms, seen = found
+            held = bands(case, known) or _inner(one)
+            what = f"fitted on {seen} rows of this chip"
+            yield _formula(one, "T2", what, banded(terms, case.measured, held), seen)
+            yield _table(one)
 
 
-def _chip(one: Set) -> str:
-    return one.facts.chip
+def _case(one: Set) -> Case:
+    rows, may = one.rows, thinned(one.calibration, TRANSFER_ROWS)
+    # A table may have no configuration that may be fitted: such a chip lends nothing.
+    lent = fit(one.model, may, one.facts) if len(may) else None
+    part = Part(key=rows.op, batches=[Batch(rows=one.scored, facts=one.facts)], fitted=lent)
+    return Case(chip=one.facts.chip, format=rows.format, stack=rows.stack, model=one.model,
+                parts=[part])  # fmt: skip
 
 
-def _architecture(one: Set) -> str:
-    return one.facts.architecture
+def _points(one: Set) -> KernelRows:
+    return one.rows.take(spread_out(one.rows, one.halves[0], POINTS))
 
 
-def middle(of: list[dict[str, float]]) -> dict[str, float]:
-    """Return the geometric mean of parameters of several chips."""
-    return {name: float(np.exp(np.mean([np.log(v[name]) for v in of]))) for name in of[0]}
+def _few(one: Set) -> tuple[Terms, int]:
+    """Return the scored rows as a few points of this chip have them, and how many those are."""
+    few = _points(one)
+    return one.model.terms(one.scored, one.facts, fit(one.model, few, one.facts)), len(few)
 
 
-def _formula(one: Set, tier: Tier, seen: str, values: Mapping[str, float], fitted: int = 0) -> Line:
-    rows = one.scored
-    assert rows.seconds is not None
-    reached = score(one.model.terms(rows, one.facts, values).total, rows.seconds)
+def _inner(one: Set) -> Bands:
+    """Return a band from the calibration points themselves, where no other chip tells."""
+    return Bands.of(*held_out(one.model, _points(one), one.facts))
+
+
+def _formula(one: Set, tier: Tier, seen: str, reached: Score, fitted: int = 0) -> Line:
     split = f"{seen}; scored on head configurations that may not be fitted"
-    return _line(one, tier, split, reached, rows, fitted)
+    return _line(one, tier, split, reached, one.scored, fitted)
 
 
 def _table(one: Set) -> Line:

@@ -16,9 +16,17 @@ import numpy as np
 
 from crossgrade.chips.loader import load_chip
 from crossgrade.errors import UnknownChip
+from crossgrade.predict.scorecard.between import (
+    ASSUMED,
+    Case,
+    Part,
+    assumed,
+    sheets,
+    transfers,
+)
 from crossgrade.predict.scorecard.held_out import Held, band, cross_validated, left_out
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
-from crossgrade.predict.scorecard.score import Floats, Score, score
+from crossgrade.predict.scorecard.score import Floats, Score
 from crossgrade.predict.scorecard.sources import ascend, collectives
 from crossgrade.predict.scorecard.splits import halves
 from crossgrade.predict.silicon.along import Along
@@ -36,9 +44,6 @@ GOALS = {name: (Goal(measure="mape", most=0.10),)
 NCCL = "NCCL inside one node"
 IN_VIEW = ("a100", "l40s")
 """Chips whose NCCL rows, scored ones too, were looked at while the form was settled."""
-LIKE = 4.0
-"""Chips whose links differ by no more than this factor tell of each other; a PCIe card does not
-tell of a switch."""
 ALPHA_BETA = Anchor(
     who="alpha-beta",
     figure="9.7 to 21.5 %, fitted and scored on the same rows",
@@ -87,23 +92,23 @@ def _node(
             sides[chip] = _sides(of_chip, facts_of(load_chip(chip), "bf16"))
         except UnknownChip:  # a table of a chip that nobody has described
             continue
-    for chip, mine in sides.items():
-        donors = _alike(chip, sides)
-        sheet = {_key(s.scored.rows): starting(MODEL) for s in mine}
+    cases = [_case(chip, kind, mine) for chip, mine in sides.items()]
+    for case, begun in sheets(cases):
+        mine = _ordered(sides[case.chip])
         fitted = sum(len(s.fitted.rows) for s in mine)
         said: list[tuple[Tier, Score, int, str]] = [
-            ("T0", _scored(mine, sheet), 0, "nothing fitted"),
-            ("T1", _scored(mine, donors), 0, "fitted on chips with links alike, this one left out"),
-            ("T2", _pooled([_own(s) for s in mine]), fitted, _half(chip, kind)),
+            ("T0", begun, 0, "nothing fitted"),
+            *(("T1", m.score, 0, f"{m.left_out}: {m.donors}") for m in transfers(case, cases)),
+            ("T2", _pooled([_own(s) for s in mine]), fitted, _half(case.chip, kind)),
             ("T3", _pooled([_table(s) for s in mine]), fitted,
              "and the measured ratio interpolated between sizes"),
         ]  # fmt: skip
         for tier, result, seen, split in said:
             yield Line(
-                family="collective", rows_of=kind, chip=chip, tier=tier,
+                family="collective", rows_of=kind, chip=case.chip, tier=tier,
                 split=f"{split}; scored on the other half, by size over chips, ranks, operations",
                 score=result, fitted_rows=seen,
-                goals=goals.get(chip, ()) if tier == "T2" else (), anchors=(ALPHA_BETA,),
+                goals=goals.get(case.chip, ()) if tier == "T2" else (), anchors=(ALPHA_BETA,),
             )  # fmt: skip
 
 
@@ -113,34 +118,33 @@ def _half(chip: str, kind: str) -> str:
     return "half of the message sizes fitted" + (", the form settled with all in view" * seen)
 
 
-def _alike(chip: str, sides: Mapping[str, list[_Side]]) -> dict[str, dict[str, float]]:
-    """Return parameters by operation and stack, fitted on the other chips with links alike."""
-    rate = sides[chip][0].fitted.facts.link_bytes_per_s
-    others = [s.fitted for name, of_chip in sides.items() if name != chip for s in of_chip]
-    near = [b for b in others if 1 / LIKE < b.facts.link_bytes_per_s / rate < LIKE] or others
-    return {
-        key: fit_all(MODEL, [b for b in near if _key(b.rows) == key], starts=1)
-        for key in {_key(b.rows) for b in near}
-    }
+def _case(chip: str, kind: str, sides: list[_Side]) -> Case:
+    """Return the scored side of a chip; operations of a stack are fitted together, as shipped."""
+    parts = [
+        Part(key=stack, batches=[s.scored for s in mine],
+             fitted=fit_all(MODEL, [s.fitted for s in mine], starts=1))
+        for stack, mine in _by_stack(sides).items()
+    ]  # fmt: skip
+    return Case(chip=chip, format="", stack=kind, model=MODEL, parts=parts)
 
 
-def _key(rows: KernelRows) -> str:
-    return f"{rows.stack} {rows.op}"
+def _by_stack(sides: list[_Side]) -> dict[str, list[_Side]]:
+    found: dict[str, list[_Side]] = {}
+    for side in sides:
+        found.setdefault(side.scored.rows.stack, []).append(side)
+    return found
 
 
-def _scored(sides: list[_Side], values: Mapping[str, dict[str, float]]) -> Score:
-    """Return the errors of given parameters; an operation without any has no prediction."""
-    said = [
-        totals(MODEL, [side.scored], values[_key(side.scored.rows)])
-        if _key(side.scored.rows) in values
-        else np.full(len(side.scored.rows), np.nan)
-        for side in sides
-    ]
-    return score(np.concatenate(said), seconds_of([side.scored for side in sides]))
+def _ordered(sides: list[_Side]) -> list[_Side]:
+    """Return the sides in the order of the parts of a case."""
+    return [side for mine in _by_stack(sides).values() for side in mine]
 
 
 def _own(side: _Side) -> Held:
-    """Return the scored side from a fit on the fitted side, with a band from left-out sizes."""
+    """Return the scored side from a fit on the fitted side, with a band from left-out sizes.
+
+    Half of the sizes are no far corners: what they are off by is what the other half is off by.
+    """
     values = fit_all(MODEL, [side.fitted])
     off = left_out(MODEL, [side.fitted], BY)
     return _held(side, totals(MODEL, [side.scored], values), off)
@@ -182,8 +186,9 @@ def _hccl(data: Path) -> Iterator[Line]:
     batches = [Batch(rows=r, facts=facts) for r in ascend.collectives(data).rows]
     measured, kind = seconds_of(batches), "HCCL 8.5, 8 and 16 dies"
     yield Line(
-        family="collective", rows_of=kind, chip=ascend.CHIP, tier="T0", split="nothing fitted",
-        score=score(totals(MODEL, batches, starting(MODEL)), measured), fitted_rows=0,
+        family="collective", rows_of=kind, chip=ascend.CHIP, tier="T0",
+        split=f"nothing fitted; {ASSUMED}",
+        score=assumed(totals(MODEL, batches, starting(MODEL)), measured), fitted_rows=0,
     )  # fmt: skip
     yield Line(
         family="collective", rows_of=kind, chip=ascend.CHIP, tier="T2",

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from crossgrade.chips.loader import load_chip
+from crossgrade.predict.scorecard.between import ASSUMED, assumed
 from crossgrade.predict.scorecard.cards import tensorcast
-from crossgrade.predict.scorecard.held_out import cross_validated
+from crossgrade.predict.scorecard.held_out import Held, cross_validated
 from crossgrade.predict.scorecard.line import Goal, Line
 from crossgrade.predict.scorecard.score import score
 from crossgrade.predict.scorecard.sources import ascend
@@ -38,8 +39,9 @@ def lines(data: Path) -> Iterator[Line]:
     anchor = tensorcast.anchor(batches, PUBLISHED)
     yield Line(
         family="matmul", rows_of=kind, chip=chip.name, tier="T0",
-        split="nothing fitted; starting values partly read off extreme rows of the same report",
-        score=score(totals(model, batches, starting(model)), measured),
+        split="nothing fitted; starting values partly read off extreme rows of the same report; "
+        f"{ASSUMED}",
+        score=assumed(totals(model, batches, starting(model)), measured),
         fitted_rows=0, anchors=(anchor,),
     )  # fmt: skip
     held = cross_validated(model, batches, SIZES["matmul"])
@@ -49,23 +51,24 @@ def lines(data: Path) -> Iterator[Line]:
         score=held.score(), fitted_rows=len(measured) * 4 // 5,
         goals=(Goal(measure="mape", most=0.15),), anchors=(anchor,),
     )  # fmt: skip
-    yield from _another_model(data, batches, model)
+    yield from _another_model(data, batches, model, held)
 
 
-def _another_model(data: Path, batches: list[Batch], model: Cube) -> Iterator[Line]:
-    """Yield products of another network, predicted from a fit on all rows of the die."""
+def _another_model(data: Path, batches: list[Batch], model: Cube, held: Held) -> Iterator[Line]:
+    """Yield products of another network, fit and band from all rows of the die."""
     reading = ascend.step(data, "matmul")
     if not reading.rows:
         return
     chip = load_chip(ascend.CHIP)
     asked = [Batch(rows=r, facts=facts_of(chip, r.format)) for r in reading.rows]
     values: Mapping[str, float] = fit_all(model, batches)
+    said, (low, high) = totals(model, asked, values), held.factors
     yield Line(
         family="matmul",
         rows_of=f"matmul of a DeepSeek-V3.2 decode step, device not named; {omitted(reading)}",
         chip=chip.name, tier="T1",
         split="fitted on the rows of the 910C die, scored on the other report",
-        score=score(totals(model, asked, values), seconds_of(asked)), fitted_rows=0,
+        score=score(said, seconds_of(asked), said * low, said * high), fitted_rows=0,
     )  # fmt: skip
 
 

@@ -14,15 +14,25 @@ from pathlib import Path
 import numpy as np
 
 from crossgrade.chips.loader import chip_names, load_chip
+from crossgrade.predict.scorecard.between import (
+    Case,
+    Part,
+    banded,
+    bands,
+    off,
+    sheets,
+    transfers,
+)
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
 from crossgrade.predict.scorecard.score import Score, score
 from crossgrade.predict.scorecard.sources.aiconfigurator_experts import experts
 from crossgrade.predict.scorecard.splits import folds, shares, spread_out
-from crossgrade.predict.silicon.experts import Experts, cores_of, weight_bytes
-from crossgrade.predict.silicon.experts_table import Estimate, ExpertsTable
+from crossgrade.predict.silicon.experts import Experts, weight_bytes
+from crossgrade.predict.silicon.experts_table import ExpertsTable
 from crossgrade.predict.silicon.facts import ARITHMETIC, Facts, facts_of
-from crossgrade.predict.silicon.kernel_sets import KernelSets, fitted, priced, unfitted
-from crossgrade.predict.silicon.model import Floats
+from crossgrade.predict.silicon.fitting import Batch, fit
+from crossgrade.predict.silicon.kernel_sets import fitted, priced
+from crossgrade.predict.silicon.model import Floats, Terms
 from crossgrade.predict.silicon.routing import share_of
 from crossgrade.values.kernel import KernelRows
 
@@ -31,8 +41,9 @@ MODEL = ("hidden", "inter", "topk", "experts")
 POINTS = 30
 """Rows of the chip that T2 may see."""
 FOLDS = 5
-TWIN = 0.2
-"""Sum of squared log ratios of peaks and cores below which two chips count as the same silicon."""
+LENT = 300
+"""Rows of one operation that a chip's parameters come from where they are lent, as shipped."""
+TERMS = ("total", "compute", "vector", "memory", "floor")
 LEAST_MODELS = 5
 """With fewer models of a format there is no unseen one worth the name: T0 and T1 alone."""
 BOUND = 0.12
@@ -40,6 +51,9 @@ BOUND = 0.12
 ASKED = {("fp8_block", chip) for chip in ("h100", "b200", "b300", "gb200")}
 """(format, chip) that the bound was asked of."""
 Parts = Sequence[KernelRows]
+Columns = Mapping[str, Floats]
+"""Terms, `p10` and `p90` by name, each s, shape [kernels]."""
+Learnt = Callable[[KernelRows], Columns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +83,50 @@ def lines(data: Path) -> Iterator[Line]:
         data: the folder of the large data sets.
     """
     sets = _sets(experts(data))
-    known: dict[tuple[str, str], KernelSets] = {}
-    for format in sorted({format for format, _ in sets}):
-        chips = {chip: one for (f, chip), one in sets.items() if f == format}
-        for chip, one in chips.items():
-            known[format, chip] = fitted(Experts(), one.parts, one.facts)
-        for chip, one in chips.items():
-            yield from _of_chip(format, chip, one, chips, known)
+    cases = {key: _case(*key, one) for key, one in sets.items()}
+    every = list(cases.values())
+    for case, begun in sheets(every):
+        one = sets[case.format, case.chip]
+        yield _line(one, case.format, case.chip, "T0", "nothing fitted; all models", begun, 0)
+    for case in every:
+        alike = [c for c in every if c.format == case.format]
+        for told in transfers(case, alike):
+            split = f"{told.left_out}: {told.donors}; all models"
+            one = sets[case.format, case.chip]
+            yield _line(one, case.format, case.chip, "T1", split, told.score, 0)
+    yield from _own({key: one for key, one in sets.items() if one.models >= LEAST_MODELS}, cases)
     yield from _grouped(data, sets)
+
+
+def _case(format: str, chip: str, one: Set) -> Case:
+    """Return all rows of a chip, with what some of each operation lend."""
+    parts = [
+        Part(key=rows.op, batches=[Batch(rows=rows, facts=one.facts)],
+             fitted=fit(Experts(), _far(rows, LENT), one.facts, starts=1))
+        for rows in one.parts
+    ]  # fmt: skip
+    return Case(chip=chip, format=format, stack=one.parts[0].stack, model=Experts(), parts=parts)
+
+
+def _own(
+    sets: Mapping[tuple[str, str], Set], cases: Mapping[tuple[str, str], Case]
+) -> Iterator[Line]:
+    """Yield T2, its bands from the other chips' T2, and T3, of each chip and format."""
+    few = {key: _folded(one, _calibrated)
+           for key, one in sets.items()}  # fmt: skip
+    known = [off(cases[key], _terms(found), sets[key].seconds) for key, found in few.items()]
+    for (format, chip), one in sets.items():
+        found = few[format, chip]
+        held = bands(cases[format, chip], known)
+        reached = banded(_terms(found), one.seconds, held)
+        split = f"{POINTS} rows of the other models; {FOLDS} folds by model"
+        yield _line(one, format, chip, "T2", split, reached, POINTS)
+        table = _folded(one, _tabled)
+        reached = score(table["total"], one.seconds, table["p10"], table["p90"])
+        split = f"all rows of the other models; {FOLDS} folds by model"
+        yield _line(
+            one, format, chip, "T3", split, reached, len(one.seconds) * (FOLDS - 1) // FOLDS
+        )
 
 
 def _sets(found: Mapping[str, Parts]) -> dict[tuple[str, str], Set]:
@@ -89,118 +139,58 @@ def _sets(found: Mapping[str, Parts]) -> dict[tuple[str, str], Set]:
     return sets
 
 
-def _of_chip(
-    format: str,
-    chip: str,
-    one: Set,
-    chips: Mapping[str, Set],
-    known: Mapping[tuple[str, str], KernelSets],
-) -> Iterator[Line]:
-    """Yield T0 to T3 of one chip and format."""
-    guess = [priced(Experts(), part, one.facts, unfitted(Experts())).total for part in one.parts]
-    yield _line(one, format, chip, "T0", "nothing fitted; all models", np.concatenate(guess), 0)
-    others = {c: (s.facts, known[format, c]) for c, s in chips.items() if c != chip}
-    donors, prior = _transferred(one.facts, others)
-    if donors:
-        told = [priced(Experts(), part, one.facts, prior).total for part in one.parts]
-        split = f"fitted on {donors}; all models"
-        yield _line(one, format, chip, "T1", split, np.concatenate(told), 0)
-    if one.models < LEAST_MODELS:
-        return
-    begun = f", begun from {donors}" if donors else ""
-    few = _folded(one, lambda train: _calibrated(train, one.facts, prior))
-    split = f"{POINTS} rows of the other models{begun}; {FOLDS} folds by model"
-    yield _line(one, format, chip, "T2", split, few, POINTS)
-    table = _folded(one, lambda train: _table(train, one.facts).estimate)
-    split = f"all rows of the other models; {FOLDS} folds by model"
-    yield _line(one, format, chip, "T3", split, table, len(one.seconds) * (FOLDS - 1) // FOLDS)
-
-
-def _transferred(
-    facts: Facts, others: Mapping[str, tuple[Facts, KernelSets]]
-) -> tuple[str, KernelSets]:
-    """Return the chips that parameters come from, in words, and the parameters.
-
-    A chip with nearly the same sheet gives everything, its choice of kernels included. Without one,
-    each parameter is the median of the others': their kernels are not those of this chip.
-    """
-
-    def sheet(f: Facts) -> Floats:
-        return np.log([f.matrix_flop_per_s, f.bandwidth_bytes_per_s, cores_of(f)])
-
-    distance = {c: float(((sheet(f) - sheet(facts)) ** 2).sum()) for c, (f, _) in others.items()}
-    nearest = min(distance, key=lambda c: distance[c], default="")
-    if not nearest:
-        return "", unfitted(Experts())
-    if distance[nearest] < TWIN:
-        return f"{nearest}, nearly the same sheet", others[nearest][1]
-    names = [parameter.name for parameter in Experts().parameters]
-    middle = {n: float(np.median([s.together[n] for _, s in others.values()])) for n in names}
-    return ", ".join(others), KernelSets(together=middle)
+def _far(rows: KernelRows, count: int) -> KernelRows:
+    return rows.take(spread_out(rows, np.ones(len(rows), dtype=bool), count))
 
 
 def _table(train: Parts, facts: Facts) -> ExpertsTable:
     return ExpertsTable.build(train, facts, [shares(part, MODEL) for part in train])
 
 
-def _calibrated(train: Parts, facts: Facts, prior: KernelSets) -> Callable[[KernelRows], Estimate]:
-    """Return what POINTS rows far from each other teach; the band is from left-out models."""
-    per_part = [max(2, round(POINTS * len(p) / sum(map(len, train)))) for p in train]
-    few = [
-        part.take(spread_out(part, np.ones(len(part), dtype=bool), count))
-        for part, count in zip(train, per_part, strict=True)
-    ]
-    sets = fitted(Experts(), few, facts, prior)
-    off = []
-    for kept, out in _inner(few):
-        told = fitted(Experts(), kept, facts, prior)
-        for part in out:
-            assert part.seconds is not None
-            off.append(np.log(part.seconds / priced(Experts(), part, facts, told).total))
-    low, high = np.quantile(np.concatenate(off), [0.1, 0.9])
+def _tabled(train: Parts, facts: Facts) -> Learnt:
+    table = _table(train, facts)
 
-    def estimate(rows: KernelRows) -> Estimate:
-        p50 = priced(Experts(), rows, facts, sets).total
-        return Estimate(p50=p50, p10=p50 * np.exp(low), p90=p50 * np.exp(high))
+    def told(rows: KernelRows) -> Columns:
+        found = table.estimate(rows)
+        return {"total": found.p50, "p10": found.p10, "p90": found.p90}
 
-    return estimate
+    return told
 
 
-def _inner(parts: Parts) -> Iterator[tuple[list[KernelRows], list[KernelRows]]]:
-    """Yield (kept, left out) rows, models as a whole."""
-    groups = np.unique(np.concatenate([shares(part, MODEL) for part in parts]))
-    for fold in range(min(4, len(groups))):
-        chosen = groups[fold::4]
-        out = [part.take(np.isin(shares(part, MODEL), chosen)) for part in parts]
-        kept = [part.take(~np.isin(shares(part, MODEL), chosen)) for part in parts]
-        if any(map(len, kept)):
-            yield [p for p in kept if len(p)], [p for p in out if len(p)]
+def _calibrated(train: Parts, facts: Facts) -> Learnt:
+    """Return what POINTS rows far from each other teach."""
+    few = [_far(part, max(2, round(POINTS * len(part) / sum(map(len, train))))) for part in train]
+    sets = fitted(Experts(), few, facts)
+
+    def told(rows: KernelRows) -> Columns:
+        terms = priced(Experts(), rows, facts, sets)
+        return {name: getattr(terms, name) for name in TERMS}
+
+    return told
 
 
-def _folded(one: Set, learn: Callable[[Parts], Callable[[KernelRows], Estimate]]) -> Estimate:
-    """Return the estimate of every row by what the other folds teach."""
-    found = [{n: np.full(len(part), np.nan) for n in ("p50", "p10", "p90")} for part in one.parts]
+def _terms(found: Columns) -> Terms:
+    return Terms(**{name: found[name] for name in TERMS})
+
+
+def _folded(one: Set, learn: Callable[[Parts, Facts], Learnt]) -> Columns:
+    """Return the columns of every row by what the other folds teach."""
+    found: list[dict[str, Floats]] = [{} for _ in one.parts]
     splits = [list(folds(part, MODEL, FOLDS)) for part in one.parts]
     for fold in range(FOLDS):
         train = [p.take(s[fold][0]) for p, s in zip(one.parts, splits, strict=True)]
-        told = learn([part for part in train if len(part)])
+        told = learn([part for part in train if len(part)], one.facts)
         for part, split, columns in zip(one.parts, splits, found, strict=True):
             scored = split[fold][1]
             if scored.any():
-                estimate = told(part.take(scored))
-                for name, column in columns.items():
-                    column[scored] = getattr(estimate, name)
-    return Estimate(**{n: np.concatenate([columns[n] for columns in found]) for n in found[0]})
+                for name, column in told(part.take(scored)).items():
+                    columns.setdefault(name, np.full(len(part), np.nan))[scored] = column
+    return {name: np.concatenate([columns[name] for columns in found]) for name in found[0]}
 
 
 def _line(
-    one: Set, format: str, chip: str, tier: Tier, split: str, told: Floats | Estimate, rows: int
+    one: Set, format: str, chip: str, tier: Tier, split: str, reached: Score, rows: int
 ) -> Line:
-    measured = one.seconds
-    if isinstance(told, Estimate):
-        found = score(told.p50, measured, told.p10, told.p90)
-    else:
-        found = score(told, measured)
     goals = (Goal(measure="mape", most=BOUND),) if (format, chip) in ASKED and tier == "T3" else ()
     return Line(
         family="experts",
@@ -208,10 +198,10 @@ def _line(
         chip=chip,
         tier=tier,
         split=split,
-        score=found,
+        score=reached,
         fitted_rows=rows,
         goals=goals,
-        anchors=_anchors(one, measured),
+        anchors=_anchors(one, one.seconds),
     )
 
 
@@ -223,12 +213,13 @@ def _grouped(data: Path, sets: Mapping[tuple[str, str], Set]) -> Iterator[Line]:
             continue
         table = _table(others.parts, others.facts)
         told = [table.estimate(part) for part in one.parts]
-        joined = Estimate(
-            **{n: np.concatenate([getattr(e, n) for e in told]) for n in ("p50", "p10", "p90")}
+        p50, p10, p90 = (
+            np.concatenate([getattr(e, name) for e in told]) for name in ("p50", "p10", "p90")
         )
         split = "all rows of models without groups; the routing of these rows is not the named one"
         line_format = f"{format}, routing within groups"
-        yield _line(one, line_format, chip, "T3", split, joined, len(others.seconds))
+        reached = score(p50, one.seconds, p10, p90)
+        yield _line(one, line_format, chip, "T3", split, reached, len(others.seconds))
 
 
 def _anchors(one: Set, measured: Floats) -> tuple[Anchor, ...]:

@@ -10,8 +10,8 @@ chosen on one fold of B300. Must not know how a line is shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +19,26 @@ import numpy as np
 from crossgrade.chips.loader import load_chip
 from crossgrade.errors import UnknownChip
 from crossgrade.predict.scorecard import splits
+from crossgrade.predict.scorecard.between import (
+    Case,
+    Part,
+    banded,
+    bands,
+    lent,
+    off,
+    sheets,
+    strangers,
+    terms_of,
+    transfers,
+)
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
 from crossgrade.predict.scorecard.score import Score, score
 from crossgrade.predict.scorecard.sources import aiconfigurator, aiter
-from crossgrade.predict.silicon.bands import Bands, held_out, regime
+from crossgrade.predict.silicon.bands import Bands, held_out
 from crossgrade.predict.silicon.facts import BYTES, Facts, facts_of
-from crossgrade.predict.silicon.fitting import fit
-from crossgrade.predict.silicon.likeness import averaged, family_of, likeness
+from crossgrade.predict.silicon.fitting import Batch, fit
 from crossgrade.predict.silicon.matmul import TileWave
-from crossgrade.predict.silicon.model import Floats
+from crossgrade.predict.silicon.model import Floats, Terms
 from crossgrade.predict.silicon.table import Table
 from crossgrade.values.kernel import KernelRows
 
@@ -35,9 +46,6 @@ SITE = ("n", "k")
 """Sizes of one weight: what a split holds together."""
 FEW, MANY = 30, 300
 """Points of a quick calibration, and of a fit that is transferred or carries a table."""
-PROBES = 500
-"""Rows of another chip that tell how far a transfer is off."""
-Values = Mapping[str, float]
 Kind = tuple[str, str]
 FEW_GOALS: Mapping[tuple[str, str, str], float] = {
     **{("vllm", "bf16", chip): 0.11 for chip in ("a100", "h100", "b200")},
@@ -61,41 +69,8 @@ _AIC = Anchor(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Chip:
-    """One chip's measured rows of one kind."""
-
-    rows: KernelRows
-    facts: Facts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Book:
-    """All measured rows, and fits that more than one line needs."""
-
-    kinds: Mapping[Kind, Mapping[str, _Chip]]
-    """(stack, format) -> chip -> rows."""
-    fits: dict[tuple[Kind, str], dict[str, float]] = field(default_factory=dict)
-    """Parameters from MANY rows of a chip, made when asked for."""
-
-    def fitted(self, kind: Kind, chip: str) -> dict[str, float]:
-        if (kind, chip) not in self.fits:
-            at = self.kinds[kind][chip]
-            every = np.ones(len(at.rows), dtype=np.bool_)
-            chosen = splits.spread_out(at.rows, every, MANY)
-            self.fits[kind, chip] = fit(TileWave(), at.rows.take(chosen), at.facts, starts=2)
-        return self.fits[kind, chip]
-
-    def transferred(self, kind: Kind, target: Facts, chips: list[str]) -> dict[str, float]:
-        weights = likeness(target, [self.kinds[kind][c].facts for c in chips])
-        return averaged([self.fitted(kind, c) for c in chips], weights)
-
-    def strangers(self, kind: Kind, target: Facts) -> list[str]:
-        """Return chips of other architecture families that have rows of this kind."""
-        family = family_of(target.architecture)
-        return [
-            c for c, at in self.kinds[kind].items() if family_of(at.facts.architecture) != family
-        ]
+Sites = Mapping[str, Case]
+"""Chip -> what is measured of one kind."""
 
 
 def lines(data: Path) -> Iterator[Line]:
@@ -104,19 +79,22 @@ def lines(data: Path) -> Iterator[Line]:
     Args:
         data: the folder of the large data sets; what is not there has no line.
     """
-    book = _Book(kinds=_kinds(data))
-    for kind, chips in book.kinds.items():
-        for chip, at in chips.items():
-            if sum(splits.halves(at.rows, SITE)[0]) > FEW:
-                yield _few(book, kind, chip)
+    kinds = _kinds(data)
+    every = [case for chips in kinds.values() for case in chips.values()]
+    for case, begun in sheets(every):
+        yield _line(case, "T0", 0, "nothing fitted; scored: all rows", begun,
+                    anchors=_anchors(_rows(case), _facts(case)))  # fmt: skip
+    for chips in kinds.values():
+        for case in chips.values():
+            yield from _sheet(case, chips)
+    yield from _calibrated(kinds)
     for chip in TABLE_CHIPS:
-        if chip in book.kinds.get(("vllm", "bf16"), {}):
-            yield _tabled(book, ("vllm", "bf16"), chip)
-    yield from _sheets(book)
+        if chip in kinds.get(("vllm", "bf16"), {}):
+            yield _tabled(kinds["vllm", "bf16"][chip])
 
 
-def _kinds(data: Path) -> dict[Kind, dict[str, _Chip]]:
-    found: dict[Kind, dict[str, _Chip]] = {}
+def _kinds(data: Path) -> dict[Kind, dict[str, Case]]:
+    found: dict[Kind, dict[str, Case]] = {}
     for source in (aiconfigurator, aiter):
         for chip, every in source.matmul(data).items():
             try:
@@ -124,48 +102,94 @@ def _kinds(data: Path) -> dict[Kind, dict[str, _Chip]]:
             except UnknownChip:
                 continue  # A table of a chip that nobody has described yet.
             for rows in every:
-                at = _Chip(rows=rows, facts=facts_of(described, rows.format))
-                found.setdefault((rows.stack, rows.format), {})[chip] = at
+                batch = Batch(rows=rows, facts=facts_of(described, rows.format))
+                found.setdefault((rows.stack, rows.format), {})[chip] = _case(chip, batch)
     return found
 
 
-def _few(book: _Book, kind: Kind, chip: str) -> Line:
-    """Return the line of FEW points of this chip, held near what other architectures say."""
-    at = book.kinds[kind][chip]
-    strangers = book.strangers(kind, at.facts)
-    prior = book.transferred(kind, at.facts, strangers) if strangers else None
-    allowed, scored = splits.halves(at.rows, SITE)
-    few = at.rows.take(splits.spread_out(at.rows, allowed, FEW))
-    model = TileWave()
-    values = fit(model, few, at.facts, prior)
-    bands = Bands.of(*held_out(model, few, at.facts, prior))
-    rows = at.rows.take(scored)
-    return _line(
-        kind, chip, "T2", len(few),
-        f"by (n, k), a quarter may be fitted: {len(few)} points far apart from it, near parameters "
-        f"of {_named(strangers)}; scored: all rows of the other weights",
-        _predicted(rows, at.facts, values, bands),
-        goals=_mape(FEW_GOALS.get((*kind, chip))),
-        anchors=_anchors(rows, at.facts),
+def _case(chip: str, batch: Batch) -> Case:
+    """Return all rows of a chip, with what MANY rows of the weights that may be fitted lend."""
+    rows, model = batch.rows, TileWave()
+    chosen = splits.spread_out(rows, splits.halves(rows, SITE)[0], MANY)
+    lent = fit(model, rows.take(chosen), batch.facts, starts=2) if len(chosen) >= FEW else None
+    part = Part(key=rows.op, batches=[batch], fitted=lent)
+    return Case(chip=chip, format=rows.format, stack=rows.stack, model=model, parts=[part])
+
+
+def _rows(case: Case) -> KernelRows:
+    return case.parts[0].batches[0].rows
+
+
+def _facts(case: Case) -> Facts:
+    return case.parts[0].batches[0].facts
+
+
+def _calibrated(kinds: Mapping[Kind, Sites]) -> Iterator[Line]:
+    """Yield the lines of FEW points, their bands from the other chips' such lines."""
+    found = [
+        _few(case, chips)
+        for chips in kinds.values()
+        for case in chips.values()
+        if sum(splits.halves(_rows(case), SITE)[0]) > FEW
+    ]
+    known = [off(few.case, few.terms, few.case.measured) for few in found]
+    for few in found:
+        case = few.case
+        held = bands(case, known) or Bands.of(*few.inner())
+        goal = FEW_GOALS.get((case.stack, case.format, case.chip))
+        yield _line(
+            case, "T2", FEW,
+            f"by (n, k), a quarter may be fitted: {FEW} points far apart from it, near parameters "
+            f"of {few.near}; scored: all rows of the other weights",
+            banded(few.terms, case.measured, held),
+            goals=() if goal is None else (Goal(measure="mape", most=goal),),
+            anchors=_anchors(_rows(case), _facts(case)),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Few:
+    """A chip calibrated with FEW points."""
+
+    case: Case
+    """The scored rows."""
+    terms: Terms
+    """What they are predicted to take."""
+    near: str
+    """Chips whose parameters the fit was held near."""
+    inner: Callable[[], tuple[Floats, Floats]]
+    """(residuals, regimes) of the points themselves, by folds."""
+
+
+def _few(case: Case, chips: Sites) -> _Few:
+    rows, facts, model = _rows(case), _facts(case), case.model
+    allowed, scored = splits.halves(rows, SITE)
+    few = rows.take(splits.spread_out(rows, allowed, FEW))
+    values, near = lent(case, strangers(case.chip, chips.values()))
+    prior = values.get(rows.op)
+    part = Part(key=rows.op, batches=[Batch(rows=rows.take(scored), facts=facts)])
+    asked = replace(case, parts=[part])
+    return _Few(
+        case=asked, near=near, terms=terms_of(asked, {rows.op: fit(model, few, facts, prior)}),
+        inner=lambda: held_out(model, few, facts, prior),
     )  # fmt: skip
 
 
-def _tabled(book: _Book, kind: Kind, chip: str) -> Line:
+def _tabled(case: Case) -> Line:
     """Return the line of a measured table, each weight told from the others."""
-    at = book.kinds[kind][chip]
-    p50, deviation = np.empty((2, len(at.rows)))
-    for fitted, scored in splits.folds(at.rows, SITE):
-        table = _table(at.rows.take(fitted), at.facts)
-        p50[scored], deviation[scored] = table.seconds(at.rows.take(scored), at.facts)
-    assert at.rows.seconds is not None
+    rows, facts = _rows(case), _facts(case)
+    p50, deviation = np.empty((2, len(rows)))
+    for fitted, scored in splits.folds(rows, SITE):
+        table = _table(rows.take(fitted), facts)
+        p50[scored], deviation[scored] = table.seconds(rows.take(scored), facts)
     reach = np.exp(1.2816 * deviation)
     return _line(
-        kind, chip, "T3", len(at.rows) * 4 // 5,
+        case, "T3", len(rows) * 4 // 5,
         "five folds by (n, k): the table and the parameters come from the other four; "
         "scored: every row once",
-        score(p50, at.rows.seconds, p50 / reach, p50 * reach),
+        score(p50, case.measured, p50 / reach, p50 * reach),
         goals=TABLE_GOALS,
-        anchors=(_AIC, *_anchors(at.rows, at.facts)),
+        anchors=(_AIC, *_anchors(rows, facts)),
     )  # fmt: skip
 
 
@@ -176,59 +200,18 @@ def _table(rows: KernelRows, facts: Facts) -> Table:
     return Table.build(model, values, rows, facts, groups=splits.shares(rows, SITE))
 
 
-def _sheets(book: _Book) -> Iterator[Line]:
+def _sheet(case: Case, chips: Sites) -> Iterator[Line]:
     """Yield lines that know no row of the chip: with its family's other chips, and without."""
-    kind = ("vllm", "bf16")
-    chips = book.kinds.get(kind, {})
-    for chip, at in chips.items():
-        others = [c for c in chips if c != chip]
-        strangers = book.strangers(kind, at.facts)
-        if others:
-            goal = SHEET_GOALS.get(chip)
-            yield _sheet(
-                book, kind, chip, others, (Goal(measure="mape", most=goal),) if goal else ()
-            )
-        if strangers and strangers != others:
-            yield _sheet(book, kind, chip, strangers, ())
-
-
-def _sheet(book: _Book, kind: Kind, chip: str, others: list[str], goals: tuple[Goal, ...]) -> Line:
-    at = book.kinds[kind][chip]
-    values = book.transferred(kind, at.facts, others)
-    return _line(
-        kind, chip, "T1", 0,
-        f"no row of this chip: parameters of {_named(others)} ({MANY} points each), weighted by "
-        "likeness of the data sheets; scored: all rows",
-        _predicted(at.rows, at.facts, values, _foreign(book, kind, others)),
-        goals=goals,
-        anchors=_anchors(at.rows, at.facts),
-    )  # fmt: skip
-
-
-def _foreign(book: _Book, kind: Kind, chips: list[str]) -> Bands | None:
-    """Return bands of a transfer: each of these chips told from the rest of them."""
-    residuals, features = [], []
-    for chip in chips:
-        rest = [c for c in chips if c != chip]
-        if not rest:
-            return None
-        at = book.kinds[kind][chip]
-        chosen = np.linspace(0, len(at.rows) - 1, min(PROBES, len(at.rows))).astype(np.int64)
-        rows = at.rows.take(chosen)
-        terms = TileWave().terms(rows, at.facts, book.transferred(kind, at.facts, rest))
-        assert rows.seconds is not None
-        residuals.append(np.log(rows.seconds / terms.total))
-        features.append(regime(terms))
-    return Bands.of(np.concatenate(residuals), np.concatenate(features))
-
-
-def _predicted(rows: KernelRows, facts: Facts, values: Values, bands: Bands | None) -> Score:
-    terms = TileWave().terms(rows, facts, values)
-    assert rows.seconds is not None
-    if bands is None:
-        return score(terms.total, rows.seconds)
-    low, high = bands.factors(regime(terms))
-    return score(terms.total, rows.seconds, terms.total * low, terms.total * high)
+    asked = (case.stack, case.format) == ("vllm", "bf16") and case.chip in SHEET_GOALS
+    for told in transfers(case, list(chips.values())):
+        nearest = "this chip left out" in told.left_out and asked
+        yield _line(
+            case, "T1", 0,
+            f"{told.left_out}: {told.donors} ({MANY} points each); scored: all rows",
+            told.score,
+            goals=(Goal(measure="mape", most=SHEET_GOALS[case.chip]),) if nearest else (),
+            anchors=_anchors(_rows(case), _facts(case)),
+        )  # fmt: skip
 
 
 def _anchors(rows: KernelRows, facts: Facts) -> tuple[Anchor, ...]:
@@ -254,26 +237,16 @@ def _roofline(rows: KernelRows, facts: Facts, matrix: float, memory: float) -> F
 
 
 def _line(
-    kind: Kind,
-    chip: str,
+    case: Case,
     tier: Tier,
     seen: int,
     split: str,
     scored: Score,
     *,
-    goals: tuple[Goal, ...],
+    goals: tuple[Goal, ...] = (),
     anchors: tuple[Anchor, ...],
 ) -> Line:
-    stack, format = kind
     return Line(
-        family="matmul", rows_of=f"matmul {format}, {stack}", chip=chip, tier=tier, split=split,
-        score=scored, fitted_rows=seen, goals=goals, anchors=anchors,
+        family="matmul", rows_of=f"matmul {case.format}, {case.stack}", chip=case.chip, tier=tier,
+        split=split, score=scored, fitted_rows=seen, goals=goals, anchors=anchors,
     )  # fmt: skip
-
-
-def _mape(most: float | None) -> tuple[Goal, ...]:
-    return () if most is None else (Goal(measure="mape", most=most),)
-
-
-def _named(chips: list[str]) -> str:
-    return ", ".join(chips) if chips else "no other chip"

@@ -8,15 +8,29 @@ from pathlib import Path
 import numpy as np
 
 from crossgrade.chips.loader import load_chip
+from crossgrade.predict.scorecard.between import (
+    ASSUMED,
+    Case,
+    Part,
+    assumed,
+    banded,
+    bands,
+    off,
+    sheets,
+    terms_of,
+    transfers,
+)
 from crossgrade.predict.scorecard.cards import tensorcast
 from crossgrade.predict.scorecard.cards.cube import IN_VIEW, omitted
 from crossgrade.predict.scorecard.held_out import Held, band, cross_validated, left_out
-from crossgrade.predict.scorecard.line import Anchor, Goal, Line
-from crossgrade.predict.scorecard.score import score
+from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
+from crossgrade.predict.scorecard.score import Score, score
 from crossgrade.predict.scorecard.sources import ascend, vector_gpu
 from crossgrade.predict.scorecard.splits import halves, spread_out
+from crossgrade.predict.silicon.bands import Bands
 from crossgrade.predict.silicon.facts import Facts, facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
+from crossgrade.predict.silicon.knowledge import regime
 from crossgrade.predict.silicon.model import starting
 from crossgrade.predict.silicon.vector import Vector
 from crossgrade.values.kernel import SIZES, KernelRows
@@ -59,7 +73,8 @@ def _die(data: Path) -> Iterator[Line]:
     anchor = tensorcast.anchor(batches, PUBLISHED)
     yield Line(
         family="vector", rows_of=kind, chip=chip.name, tier="T0",
-        split="nothing fitted", score=score(totals(model, batches, starting(model)), measured),
+        split=f"nothing fitted; {ASSUMED}",
+        score=assumed(totals(model, batches, starting(model)), measured),
         fitted_rows=0, anchors=(anchor,),
     )  # fmt: skip
     held = cross_validated(model, batches, SIZES["vector"])
@@ -78,11 +93,12 @@ def _die(data: Path) -> Iterator[Line]:
     other = ascend.step(data, "vector")
     asked = [Batch(rows=r, facts=facts_of(chip, r.format)) for r in other.rows]
     if asked:
+        said, (low, high) = totals(model, asked, fit_all(model, batches)), held.factors
         yield Line(
             family="vector", chip=chip.name, tier="T1",
             rows_of=f"vector of a DeepSeek-V3.2 step, device not named; {omitted(other)}",
             split="fitted on the rows of the 910C die, scored on the other report",
-            score=score(totals(model, asked, fit_all(model, batches)), seconds_of(asked)),
+            score=score(said, seconds_of(asked), said * low, said * high),
             fitted_rows=0,
         )  # fmt: skip
 
@@ -117,32 +133,38 @@ def _gpus(
     model = Vector(ops=tuple(sorted({r.op for of_chip in rows.values() for r in of_chip})))
     facts = {chip: facts_of(load_chip(chip), format) for chip in rows}
     given = {chip: _calibration(rows[chip], facts[chip]) for chip in rows}
-    for chip, of_chip in rows.items():
-        asked = [
-            Batch(rows=r.take(halves(r, BYTES, QUARTER)[1]), facts=facts[chip]) for r in of_chip
-        ]
-        others = [b for other, batches in given.items() if other != chip for b in batches]
-        known = [("T0", starting(model), 0, "nothing fitted")]
-        if others:
-            known.append(
-                ("T1", fit_all(model, others, starts=1), 0, f"fitted on {len(rows) - 1} other chip")
-            )
-        seen = sum(len(b.rows) for b in given[chip])
-        own = fit_all(model, given[chip], starts=1)
-        known.append(
-            ("T2", own, seen, f"{POINTS} points per operation from a quarter of the sizes")
-        )
-        low, high = band(left_out(model, given[chip], BYTES))
-        measured = seconds_of(asked)
-        for tier, values, fitted, split in known:
-            said = totals(model, asked, values)
-            bands = (said * low, said * high) if tier == "T2" else (None, None)
+    cases = [_case(model, format, rows[chip], given[chip], facts[chip]) for chip in rows]
+    own = [terms_of(case, {p.key: p.fitted for p in case.parts if p.fitted}) for case in cases]
+    known = [off(case, terms, case.measured) for case, terms in zip(cases, own, strict=True)]
+    for (case, begun), terms in zip(sheets(cases), own, strict=True):
+        seen = sum(len(b.rows) for b in given[case.chip])
+        held = bands(case, known) or _inner(model, given[case.chip])
+        said: list[tuple[Tier, Score, int, str]] = [
+            ("T0", begun, 0, "nothing fitted"),
+            *(("T1", m.score, 0, f"{m.left_out}: {m.donors}") for m in transfers(case, cases)),
+            ("T2", banded(terms, case.measured, held), seen,
+             f"{POINTS} points per operation from a quarter of the sizes"),
+        ]  # fmt: skip
+        for tier, reached, fitted, split in said:
             yield Line(
-                family="vector", rows_of=f"{kind}, {format}", chip=chip, tier=tier,  # type: ignore[arg-type]
+                family="vector", rows_of=f"{kind}, {format}", chip=case.chip, tier=tier,
                 split=f"{split}; scored on the other three quarters of the sizes",
-                score=score(said, measured, *bands),
-                fitted_rows=fitted, anchors=anchors,
+                score=reached, fitted_rows=fitted, anchors=anchors,
             )  # fmt: skip
+
+
+def _case(
+    model: Vector, format: str, rows: list[KernelRows], given: list[Batch], facts: Facts
+) -> Case:
+    asked = [Batch(rows=r.take(halves(r, BYTES, QUARTER)[1]), facts=facts) for r in rows]
+    part = Part(key="", batches=asked, fitted=fit_all(model, given, starts=1))
+    return Case(chip=facts.chip, format=format, stack=rows[0].stack, model=model, parts=[part])
+
+
+def _inner(model: Vector, given: list[Batch]) -> Bands:
+    """Return a band from left-out sizes of the calibration, where no other chip tells."""
+    places = [regime(model.terms(b.rows, b.facts, starting(model))) for b in given]
+    return Bands.of(left_out(model, given, BYTES), np.concatenate(places))
 
 
 def _calibration(rows: list[KernelRows], facts: Facts) -> list[Batch]:

@@ -5,7 +5,7 @@ Latency is in ms there and in s here. Read with pyarrow. Must not know models or
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,19 +62,22 @@ def matmul(data: Path) -> dict[str, list[KernelRows]]:
     """Return dense products by chip, one entry per format and stack."""
     rows: dict[str, list[KernelRows]] = {}
     for chip, stack, path in tables(data, "gemm_perf"):
-        found = columns(path)
-        for theirs in np.unique(found["gemm_dtype"].astype(str)):
-            at = found["gemm_dtype"].astype(str) == theirs
-            sizes = {name: found[name][at].astype(np.float64) for name in ("m", "n", "k")}
-            rows.setdefault(chip, []).append(
-                KernelRows(
-                    family="matmul",
-                    op="mm",
-                    format=FORMATS[theirs],
-                    stack=stack,
-                    sizes={"batch": np.ones(int(at.sum())), **sizes},
-                    seconds=seconds(found)[at],
-                    launched=found["kernel_source"][at].astype(str),
-                )
-            )
+        rows.setdefault(chip, []).extend(products(columns(path), stack))
     return rows
+
+
+def products(found: Columns, stack: str) -> Iterator[KernelRows]:
+    """Yield the dense products of one table, one entry per format."""
+    formats = found["gemm_dtype"].astype(str)
+    for theirs in np.unique(formats):
+        at = formats == theirs
+        sizes = {name: found[name][at].astype(np.float64) for name in ("m", "n", "k")}
+        yield KernelRows(
+            family="matmul",
+            op="mm",
+            format=FORMATS[theirs],
+            stack=stack,
+            sizes={"batch": np.ones(int(at.sum())), **sizes},
+            seconds=seconds(found)[at],
+            launched=found["kernel_source"][at].astype(str),
+        )

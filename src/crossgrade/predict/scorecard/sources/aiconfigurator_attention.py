@@ -13,6 +13,7 @@ never 0. Must not know models or splits.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,21 +44,24 @@ def attention(data: Path, op: str) -> dict[str, list[KernelRows]]:
     """
     rows: dict[str, list[KernelRows]] = {}
     for chip, stack, path in tables(data, ATTENTION[op]):
-        found = columns(path)
-        caches = found["kv_cache_dtype"].astype(str)
-        for cache in np.unique(caches):
-            at = caches == cache
-            made = KernelRows(
-                family="attention",
-                op=op,
-                format=f"bf16{SUFFIX[cache]}",
-                stack=stack,
-                sizes={name: column[at] for name, column in _sizes(found).items()},
-                seconds=seconds(found)[at],
-                launched=found["kernel_source"][at].astype(str),
-            )
-            rows.setdefault(chip, []).append(made)
+        rows.setdefault(chip, []).extend(heads(columns(path), stack, op))
     return rows
+
+
+def heads(found: Columns, stack: str, op: str) -> Iterator[KernelRows]:
+    """Yield the attention of one table, one entry per format of the cache."""
+    caches = found["kv_cache_dtype"].astype(str)
+    for cache in np.unique(caches):
+        at = caches == cache
+        yield KernelRows(
+            family="attention",
+            op=op,
+            format=f"bf16{SUFFIX[cache]}",
+            stack=stack,
+            sizes={name: column[at] for name, column in _sizes(found).items()},
+            seconds=seconds(found)[at],
+            launched=found["kernel_source"][at].astype(str),
+        )
 
 
 def _sizes(found: Columns) -> dict[str, Floats]:
@@ -95,21 +99,24 @@ def latent(data: Path, op: str) -> dict[str, list[KernelRows]]:
     """
     rows: dict[str, list[KernelRows]] = {}
     for chip, stack, path in tables(data, LATENT[op]):
-        found = columns(path)
-        formats = _latent_formats(found)
-        for format in np.unique(formats):
-            at = formats == format
-            made = KernelRows(
-                family="latent-attention",
-                op=op,
-                format=str(format),
-                stack=stack,
-                sizes={name: column[at] for name, column in _latent_sizes(found).items()},
-                seconds=seconds(found)[at],
-                launched=found["kernel_source"][at].astype(str),
-            )
-            rows.setdefault(chip, []).append(made)
+        rows.setdefault(chip, []).extend(latents(columns(path), stack, op))
     return rows
+
+
+def latents(found: Columns, stack: str, op: str) -> Iterator[KernelRows]:
+    """Yield the latent attention of one table, one entry per format."""
+    formats = _latent_formats(found)
+    for format in np.unique(formats):
+        at = formats == format
+        yield KernelRows(
+            family="latent-attention",
+            op=op,
+            format=str(format),
+            stack=stack,
+            sizes={name: column[at] for name, column in _latent_sizes(found).items()},
+            seconds=seconds(found)[at],
+            launched=found["kernel_source"][at].astype(str),
+        )
 
 
 def _latent_formats(found: Columns) -> NDArray[np.str_]:

@@ -8,7 +8,7 @@ is in the time. Must not know models or splits.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,25 +51,31 @@ def experts(data: Path, *, grouped: bool = False) -> dict[str, list[KernelRows]]
     """
     rows: dict[str, list[KernelRows]] = {}
     for chip, stack, path in tables(data, "moe_perf"):
-        found = columns(path)
-        sizes = _sizes(found)
-        apart = _named(sizes, GROUPED, ("hidden", "inter", "topk", "experts"))
-        plain = _named(sizes, UNGATED, ("hidden", "inter"))
-        formats = found["moe_dtype"].astype(str)
-        for theirs, ungated in itertools.product(np.unique(formats), (False, True)):
-            everything = KernelRows(
-                family="experts",
-                op="ungated" if ungated else "gated",
-                format=FORMATS[theirs],
-                stack=stack,
-                sizes=sizes,
-                seconds=seconds(found),
-                launched=np.array([_kernel(name) for name in found["kernel_source"].astype(str)]),
-            )
-            chosen = everything.take((formats == theirs) & (apart == grouped) & (plain == ungated))
-            if len(chosen):
-                rows.setdefault(chip, []).append(chosen)
+        chosen = list(routed(columns(path), stack, grouped=grouped))
+        if chosen:
+            rows.setdefault(chip, []).extend(chosen)
     return rows
+
+
+def routed(found: Columns, stack: str, *, grouped: bool = False) -> Iterator[KernelRows]:
+    """Yield the routed experts of one table, one entry per format, gated or not."""
+    sizes = _sizes(found)
+    apart = _named(sizes, GROUPED, ("hidden", "inter", "topk", "experts"))
+    plain = _named(sizes, UNGATED, ("hidden", "inter"))
+    formats = found["moe_dtype"].astype(str)
+    for theirs, ungated in itertools.product(np.unique(formats), (False, True)):
+        everything = KernelRows(
+            family="experts",
+            op="ungated" if ungated else "gated",
+            format=FORMATS[theirs],
+            stack=stack,
+            sizes=sizes,
+            seconds=seconds(found),
+            launched=np.array([_kernel(name) for name in found["kernel_source"].astype(str)]),
+        )
+        chosen = everything.take((formats == theirs) & (apart == grouped) & (plain == ungated))
+        if len(chosen):
+            yield chosen
 
 
 def _sizes(found: Columns) -> dict[str, Column]:

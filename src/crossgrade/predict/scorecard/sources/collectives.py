@@ -12,11 +12,13 @@ from __future__ import annotations
 import csv
 import gzip
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from crossgrade.predict.scorecard.sources.aiconfigurator import columns, seconds, tables
+from crossgrade.predict.scorecard.sources.aiconfigurator import Columns, columns, seconds, tables
 from crossgrade.values.kernel import KernelRows
 
 OPS = {
@@ -42,26 +44,15 @@ def nccl(data: Path) -> dict[str, list[KernelRows]]:
     """
     found: dict[str, list[KernelRows]] = {}
     for chip, _, path in tables(data, "nccl_perf"):
-        table = columns(path)
-        width = np.array([WIDTHS[str(name)] for name in table["nccl_dtype"]])
-        ops = table["op_name"].astype(str)
-        for theirs in np.unique(ops):
-            at = ops == theirs
-            found.setdefault(chip, []).append(
-                KernelRows(
-                    family="collective",
-                    op=OPS[theirs],
-                    format="bf16",
-                    stack="nccl",
-                    sizes={
-                        "ranks": table["num_gpus"][at].astype(np.float64),
-                        "bytes": table["message_size"][at].astype(np.float64) * width[at],
-                    },
-                    seconds=seconds(table)[at],
-                    launched=table["kernel_source"][at].astype(str),
-                )
-            )
+        found.setdefault(chip, []).extend(exchanged(columns(path)))
     return found
+
+
+def exchanged(table: Columns) -> Iterator[KernelRows]:
+    """Yield NCCL's collectives of one table, one entry per operation."""
+    ops = table["op_name"].astype(str)
+    for theirs in np.unique(ops):
+        yield _exchange(table, ops == theirs, OPS[theirs], "nccl", "nccl_dtype")
 
 
 def all_reduces(data: Path) -> dict[str, list[KernelRows]]:
@@ -72,29 +63,33 @@ def all_reduces(data: Path) -> dict[str, list[KernelRows]]:
     """
     found: dict[str, list[KernelRows]] = {}
     for chip, _, path in tables(data, "custom_allreduce_perf"):
-        table = columns(path)
-        framework = str(table["framework"][0]).lower()
-        launched = table["kernel_source"].astype(str)
-        eager = np.char.endswith(launched, "_eager")
-        width = np.array([WIDTHS[str(name)] for name in table["allreduce_dtype"]])
-        for stack, at in ((framework, ~eager), (f"{framework}-eager", eager)):
-            if not at.any():
-                continue
-            found.setdefault(chip, []).append(
-                KernelRows(
-                    family="collective",
-                    op="all_reduce",
-                    format="bf16",
-                    stack=stack,
-                    sizes={
-                        "ranks": table["num_gpus"][at].astype(np.float64),
-                        "bytes": table["message_size"][at].astype(np.float64) * width[at],
-                    },
-                    seconds=seconds(table)[at],
-                    launched=launched[at],
-                )
-            )
+        found.setdefault(chip, []).extend(reduced(columns(path)))
     return found
+
+
+def reduced(table: Columns) -> Iterator[KernelRows]:
+    """Yield a stack's own all-reduces of one table, one entry per way to launch."""
+    framework = str(table["framework"][0]).lower()
+    eager = np.char.endswith(table["kernel_source"].astype(str), "_eager")
+    for stack, at in ((framework, ~eager), (f"{framework}-eager", eager)):
+        if at.any():
+            yield _exchange(table, at, "all_reduce", stack, "allreduce_dtype")
+
+
+def _exchange(table: Columns, at: NDArray[np.bool_], op: str, stack: str, dtype: str) -> KernelRows:
+    width = np.array([WIDTHS[str(name)] for name in table[dtype]])
+    return KernelRows(
+        family="collective",
+        op=op,
+        format="bf16",
+        stack=stack,
+        sizes={
+            "ranks": table["num_gpus"][at].astype(np.float64),
+            "bytes": table["message_size"][at].astype(np.float64) * width[at],
+        },
+        seconds=seconds(table)[at],
+        launched=table["kernel_source"][at].astype(str),
+    )
 
 
 def vidur(data: Path) -> dict[str, list[KernelRows]]:
