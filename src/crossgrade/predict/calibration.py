@@ -19,10 +19,11 @@ from crossgrade.predict.scorecard.score import Score, score
 from crossgrade.predict.scorecard.splits import shares
 from crossgrade.predict.silicon.bands import condensed
 from crossgrade.predict.silicon.estimate import UNKNOWN
+from crossgrade.predict.silicon.facts import facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
 from crossgrade.predict.silicon.knowledge import Fit, Kind, regime
 from crossgrade.predict.silicon.model import Floats, KernelModel, starting
-from crossgrade.predict.silicon.models import facts_for, model_for
+from crossgrade.predict.silicon.models import model_for, priced_as
 from crossgrade.predict.silicon.vector import Vector
 from crossgrade.values.chip import Chip
 from crossgrade.values.kernel import SIZES, Family, KernelRows
@@ -71,7 +72,10 @@ def calibrated(
     scores: list[KindScore] = []
     priors: dict[tuple[Family, str], dict[str, float]] = {}
     for kind, several in kinds_of(points, stack).items():
-        batches = [Batch(rows=rows, facts=facts_for(rows, chip)) for rows in several]
+        batches = [
+            Batch(rows=rows, facts=facts_of(chip, priced_as(rows.family, rows.format)))
+            for rows in several
+        ]
         model = model_for(kind.family, several[0].op, batches[0].facts)
         if kind.family == "vector":
             model = Vector(ops=tuple(sorted(rows.op for rows in several)))

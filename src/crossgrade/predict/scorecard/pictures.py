@@ -14,6 +14,8 @@ from crossgrade.predict.scorecard.line import Line
 
 COLOURS = {"T0": "#b8bec9", "T1": "#7c9ac4", "T2": "#3f6fb0", "T3": "#12427a"}
 """From least to most known of the chip: light to dark."""
+MOST = 48
+"""Lines of one picture: those that something was asked of, else the first; the page has all."""
 _TALLEST = 1.0
 """Errors above this are cut, with their figure beside."""
 
@@ -26,12 +28,15 @@ def draw(lines: Sequence[Line], path: Path) -> None:
     matplotlib.rcParams.update({"svg.hashsalt": "crossgrade", "svg.fonttype": "none"})
     from matplotlib import pyplot
 
-    ordered = sorted(lines, key=lambda line: (line.rows_of, line.tier, line.chip))[::-1]
+    shown = [line for line in lines if line.goals] or [line for line in lines if line.tier != "T0"]
+    ordered = sorted(shown[:MOST], key=lambda line: (line.rows_of, line.tier, line.chip))[::-1]
     figure, axes = pyplot.subplots(figsize=(8, 0.9 + 0.2 * len(ordered)))
     for at, line in enumerate(ordered):
         _bar(axes, at, line)
     axes.set_yticks(range(len(ordered)))
-    axes.set_yticklabels([f"{x.rows_of}, {x.chip}, {x.tier}" for x in ordered], fontsize=7)
+    axes.set_yticklabels(
+        [f"{x.rows_of.partition(';')[0]}, {x.chip}, {x.tier}" for x in ordered], fontsize=7
+    )
     axes.set_ylim(-0.7, len(ordered) - 0.3)
     axes.set_xlim(0, _TALLEST)
     axes.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))

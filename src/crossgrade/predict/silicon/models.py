@@ -34,7 +34,7 @@ _OTHERS: Mapping[Family, KernelModel] = {
 
 
 def model_for(family: Family, op: str, facts: Facts) -> KernelModel:
-    """Return the formula of a family of kernels on a chip; a vector operation has its own factors."""
+    """Return the formula of kernels on a chip; a vector operation has factors of its own."""
     if family == "vector":
         return Vector(ops=(op,))
     decodes = op.startswith("decode")

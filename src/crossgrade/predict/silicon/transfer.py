@@ -25,6 +25,8 @@ _SPREADS = {
 }
 """Feature -> standard deviation of its logarithm over the described chips, which a test recomputes.
 
+Cores are counted here as sheets give them, large ones as one.
+
 Descriptions do not say the kind of memory; bandwidth stands for it.
 """
 

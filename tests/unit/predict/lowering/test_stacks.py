@@ -15,7 +15,7 @@ from crossgrade.capture.run import CaptureSession
 from crossgrade.predict.lowering.stack import load_stack, stack_names
 from crossgrade.predict.lowering.stacks import distinct_rows, kernel_rows, lower
 from crossgrade.predict.price import kernel_columns
-from crossgrade.values.kernel import SIZES
+from crossgrade.values.kernel import EVEN_ODDS, SIZES
 from crossgrade.values.workload import ModelRef, Workload
 from crossgrade.workloads import huggingface
 
@@ -140,7 +140,7 @@ def test_experts_are_priced_once_a_layer():
     sizes = {name: column[0] for name, column in experts.sizes.items()}
     assert sizes == {"tokens": 2, "hidden": config["hidden_size"], "experts": 128, "topk": 8,
                      "inter": config["moe_intermediate_size"], "tp": 1, "ep": 1,
-                     "skew": 0}  # fmt: skip
+                     "skew": EVEN_ODDS}  # fmt: skip
     parts = [k for k in kernels if k.part_of in set(at.tolist())]
     assert len(at) == LAYERS
     assert len(parts) == 5 * LAYERS

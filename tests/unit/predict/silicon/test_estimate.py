@@ -64,12 +64,11 @@ def test_every_format_has_a_time(name: str, format: str) -> None:
     assert np.isfinite(found.mid).all()
 
 
-def test_a_measured_chip_is_calibrated_and_its_twin_is_not() -> None:
+def test_a_measured_chip_is_calibrated_and_its_twin_borrows() -> None:
     own = estimate(rows("matmul"), load_chip("h100"), shipped())
     twin = estimate(rows("matmul"), load_chip("h200"), shipped())
     assert (own.tier, twin.tier) == ("T2", "T1")
     assert "h100" in twin.basis
-    assert twin.high[0] / twin.low[0] > own.high[0] / own.low[0]
 
 
 def test_no_chip_that_is_judged_has_a_fit() -> None:
