@@ -82,7 +82,8 @@ def _held(lines: Sequence[Line]) -> Iterable[str]:
 
 
 def _picture(family: str) -> Iterable[str]:
-    yield f"![Error of the lines that something was asked of, by chip and tier]({picture_name(family)})\n"
+    words = "Error of the lines that something was asked of, by chip and tier"
+    yield f"![{words}]({picture_name(family)})\n"
 
 
 def picture_name(family: str) -> str:
