@@ -146,6 +146,7 @@ def test_a_real_cpu_has_rates_a_probe_beside_them_and_reasons(cg):
     assert cg("records", "verify", "made")[0] == 0
 
 
+@pytest.mark.slow  # forty seconds; under load, fewer points get a time
 def test_points_on_a_real_cpu_are_measured_fitted_and_kept(cg, monkeypatch):
     pytest.importorskip("torch")
     pytest.importorskip("scipy")
