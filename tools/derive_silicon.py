@@ -29,7 +29,6 @@ from crossgrade.predict.scorecard.sources import (
     collectives,
     vector_gpu,
 )
-from crossgrade.predict.scorecard.splits import spread_out
 from crossgrade.predict.silicon.bands import condensed
 from crossgrade.predict.silicon.estimate import moved
 from crossgrade.predict.silicon.fitting import Batch, fit_all
@@ -45,6 +44,7 @@ from crossgrade.predict.silicon.knowledge import (
 )
 from crossgrade.predict.silicon.model import Floats, KernelModel, starting
 from crossgrade.predict.silicon.models import facts_for, model_for
+from crossgrade.predict.silicon.splits import spread_out
 from crossgrade.predict.silicon.vector import Vector
 from crossgrade.values.kernel import KernelRows
 

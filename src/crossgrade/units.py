@@ -76,6 +76,17 @@ def percent(share: float) -> str:
     return f"{value:.1f} %" if value < 10 else f"{value:.0f} %"
 
 
+def times_over(value: float, least: float) -> str:
+    """Return how many times `least` a value is: `1.3x`; `-` where there is nothing to compare.
+
+    Above 100 the digits say nothing: `>100x`.
+    """
+    if not value > 0 or not least > 0:
+        return "-"
+    ratio = value / least
+    return f"{ratio:.1f}x" if ratio < 99.95 else ">100x"
+
+
 def _digits(value: float, digits: int) -> str:
     """Return `value` with `digits` significant digits and no exponent."""
     if value == 0:

@@ -40,6 +40,14 @@ def test_percent(share, shown):
     assert units.percent(share) == shown
 
 
+@pytest.mark.parametrize(("value", "least", "shown"), [
+    (1.3, 1.0, "1.3x"), (99.96, 1.0, ">100x"), (99.9, 1.0, "99.9x"), (1.0, 0.0, "-"),
+    (0.0, 1.0, "-"), (math.nan, 1.0, "-"), (1.0, math.nan, "-"),
+])  # fmt: skip
+def test_times_over(value, least, shown):
+    assert units.times_over(value, least) == shown
+
+
 @given(st.floats(min_value=1e-8, max_value=1e20))
 def test_what_is_shown_is_within_half_a_per_cent(value):
     text = units.si(value, "B").replace(",", "")

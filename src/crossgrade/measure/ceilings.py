@@ -12,16 +12,13 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
-from crossgrade.measure.calibrate import LEAST_SESSIONS
+from crossgrade.measure.brief import brief_plan, longest_call_s
 from crossgrade.measure.events import CasePlan
-from crossgrade.targets.protocol import DEFAULT_ANCHOR
 from crossgrade.values.bench import (
     EXCUSED,
-    BenchPlan,
     BenchResult,
     Interval,
     SessionStart,
-    Variant,
     VariantResult,
 )
 from crossgrade.values.calibration import Ceiling, CeilingVerdict
@@ -52,21 +49,14 @@ UNKNOWN_CACHE_BYTES: Final = 256 * 2**20
 """Stand-in for a cache whose size nobody tells; the largest of the described chips."""
 LEAST_COPY_BYTES: Final = 64 * 2**20
 """Least source of a copy, bytes."""
-HALF_WIDTH: Final = 0.1
-"""Half width of the 95 % interval that is asked of a rate, as a share."""
-_BATCH: Final = 3
-_ROUNDS: Final = 12
 _SHARES: Final = {"scout": 0.15, "copy": 0.25, "product": 0.6}
 """Share of the budget by part."""
-_ROOM: Final = 4.0
-"""A product must be that much shorter than its budget allows: getting ready takes time too, and the
-scout may flatter it."""
 
 
 def scouts(target: str, budget_s: float, seed: int, start: SessionStart) -> tuple[CasePlan, ...]:
     """Return a small product of each format."""
     each = _SHARES["scout"] * budget_s / len(PRODUCTS)
-    return tuple(_plan(_product(p, SCOUT, seed), target, each, start) for p in PRODUCTS)
+    return tuple(brief_plan(_product(p, SCOUT, seed), target, each, start) for p in PRODUCTS)
 
 
 def copies(
@@ -84,7 +74,7 @@ def copies(
     each = _SHARES["copy"] * budget_s / len(OVER_CACHE)
     known = cache_bytes or UNKNOWN_CACHE_BYTES
     sizes = dict.fromkeys(max(LEAST_COPY_BYTES, int(times * known)) for times in OVER_CACHE)
-    return tuple(_plan(_copy(size, seed), target, each, start) for size in sizes)
+    return tuple(brief_plan(_copy(size, seed), target, each, start) for size in sizes)
 
 
 def products(
@@ -98,7 +88,7 @@ def products(
     most = max(1, MOST_SIZES * sum(_goes_on(result.variants[0]) for result, _ in wanted))
     each = _SHARES["product"] * budget_s / most
     return tuple(
-        _plan(_product(precision, side, seed), result.plan.variants[0].target, each, start)
+        brief_plan(_product(precision, side, seed), result.plan.variants[0].target, each, start)
         for result, precision in wanted
         for side in _sides(result.variants[0], each)
     )
@@ -111,26 +101,9 @@ def _goes_on(row: VariantResult) -> bool:
 def _sides(row: VariantResult, budget_s: float) -> tuple[int, ...]:
     if row.time_s is None:
         return SMALLER if row.reason == "over-budget" else ()
-    longest = budget_s / (_BATCH * LEAST_SESSIONS * _ROOM)
+    longest = longest_call_s(budget_s)
     flop_per_s = SCOUT**3 / row.time_s.value
     return tuple(side for side in LARGER if side**3 / flop_per_s <= longest)[-MOST_SIZES:]
-
-
-def _plan(case: OperatorCase, target: str, budget_s: float, start: SessionStart) -> CasePlan:
-    plan = BenchPlan(
-        variants=(Variant(name=target, target=target, case=case),),
-        anchor=DEFAULT_ANCHOR,
-        half_width=HALF_WIDTH,
-        least_sessions=LEAST_SESSIONS,
-        budget_s=budget_s,
-        rounds=_ROUNDS,
-        batch=_BATCH,
-        prime_s=min(0.2, budget_s / 100),
-        settle_s=min(1.0, budget_s / 100),
-        seed=case.seed,
-        start=start,
-    )
-    return CasePlan(key=case.key, plan=plan)
 
 
 def _product(precision: Precision, side: int, seed: int) -> OperatorCase:

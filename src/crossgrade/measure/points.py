@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from crossgrade.measure.calibrate import LEAST_SESSIONS
+from crossgrade.measure.brief import brief_plan, longest_call_s
 from crossgrade.measure.ceilings import PRODUCTS
 from crossgrade.measure.events import CasePlan
 from crossgrade.measure.point_kinds import (
@@ -27,8 +27,7 @@ from crossgrade.measure.point_kinds import (
     product,
     vector,
 )
-from crossgrade.targets.protocol import DEFAULT_ANCHOR
-from crossgrade.values.bench import BenchPlan, BenchResult, SessionStart, Variant
+from crossgrade.values.bench import BenchResult, SessionStart
 from crossgrade.values.calibration import Ceiling
 from crossgrade.values.kernel_calibration import KernelPoint
 from crossgrade.values.operator_case import OperatorCase
@@ -48,15 +47,9 @@ EMULATED: Final = 1.5
 it."""
 NARROW: Final = ("int8", "float8_e4m3fn")
 """Eight-bit formats."""
-HALF_WIDTH: Final = 0.1
-"""Half width of the 95 % interval that is asked of a point, as a share."""
 CHAPTERS: Final = 3
 """Parts that are measured one after another. Each starts processes of its own where sessions are
 fresh, so there are few."""
-_BATCH: Final = 3
-_ROUNDS: Final = 12
-_ROOM: Final = 4.0
-"""A call must be that much shorter than its budget allows: getting ready takes time too."""
 _SLOWER: Final = 3.0
 """A call may take that many times what the ceilings say; longer ones are rows with a reason."""
 _CALL_S: Final = 2e-5
@@ -121,7 +114,7 @@ def chosen(
     if not reach.formats or not reach.bytes_per_s:
         return ()
     each = budget_s / count
-    longest = each / (_BATCH * LEAST_SESSIONS * _ROOM)
+    longest = longest_call_s(each)
     found: list[tuple[float, OperatorCase]] = []
     for group, share in _quotas(reach, count):
         cases = {case.key: case for case in group(seed)}
@@ -129,7 +122,7 @@ def chosen(
         fitting = [(s, case) for s, case in timed if s <= longest]
         found += [fitting[i] for i in _far_apart([c for _, c in fitting], share)]
     found.sort(key=lambda pair: pair[0])
-    plans = [_plan(case, target, each, start) for _, case in found]
+    plans = [brief_plan(case, target, each, start) for _, case in found]
     size = max(1, -(-len(plans) // CHAPTERS))
     return tuple(tuple(plans[i : i + size]) for i in range(0, len(plans), size))
 
@@ -275,20 +268,3 @@ def _farthest(
 
 def _odd(case: OperatorCase) -> bool:
     return any(isinstance(v, int) and v > 8 and v % 8 for v in case.arguments.values())
-
-
-def _plan(case: OperatorCase, target: str, budget_s: float, start: SessionStart) -> CasePlan:
-    plan = BenchPlan(
-        variants=(Variant(name=target, target=target, case=case),),
-        anchor=DEFAULT_ANCHOR,
-        half_width=HALF_WIDTH,
-        least_sessions=LEAST_SESSIONS,
-        budget_s=budget_s,
-        rounds=_ROUNDS,
-        batch=_BATCH,
-        prime_s=min(0.2, budget_s / 100),
-        settle_s=min(1.0, budget_s / 100),
-        seed=case.seed,
-        start=start,
-    )
-    return CasePlan(key=case.key, plan=plan)

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 
 from crossgrade.report.document import Block, Document, Heading, Line, Table
 from crossgrade.report.stacked import stack_table
-from crossgrade.units import count, percent, seconds, si, things
+from crossgrade.units import count, percent, seconds, si, things, times_over
 from crossgrade.values.assessment import Assessment
 from crossgrade.values.explanation import (
     Crossover,
-    KernelEnd,
     KernelExplanation,
     Lever,
     LeverEnd,
@@ -132,7 +131,7 @@ def _kernel_row(k: KernelExplanation, e: PhaseExplanation, prefix: str) -> tuple
         _percent(k.fused.time_s / (e.time_s.low or 1)) if k.fused else "-",
         seconds(k.eager.time_s) if k.eager else "-",
         told.binds,
-        _over_roofline(told),
+        times_over(told.time_s, told.roofline_s),
         count(told.kernels),
         f"{name}, {module}" if module else name,
     )
@@ -141,14 +140,6 @@ def _kernel_row(k: KernelExplanation, e: PhaseExplanation, prefix: str) -> tuple
 def _percent(share: float) -> str:
     """Return a share in as few columns as can be."""
     return percent(share).replace("under ", "<")
-
-
-def _over_roofline(end: KernelEnd) -> str:
-    """Return how many times the roofline a kernel takes; above 100 the digits say nothing."""
-    if not end.roofline_s or not end.time_s:
-        return "-"
-    ratio = end.time_s / end.roofline_s
-    return f"{ratio:.1f}x" if ratio < 99.95 else ">100x"
 
 
 def _parts(e: PhaseExplanation, everything: bool) -> Table:

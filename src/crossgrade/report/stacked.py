@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from crossgrade.report.document import Block, Table
-from crossgrade.units import count, figure, percent, seconds
+from crossgrade.units import count, figure, percent, seconds, times_over
 from crossgrade.values.assessment import ChipAssessment, PhaseAssessment, StackFigures, Tier
 
 Rows = Sequence[tuple[ChipAssessment, PhaseAssessment]]
@@ -80,8 +80,8 @@ def stack_table(stack: StackFigures, *, everything: bool = False) -> Table:
     rows: list[tuple[str, ...]] = [
         (
             seconds(p.mid_s), percent(p.mid_s / stack.mid_s),
-            f"{seconds(p.low_s)} to {seconds(p.high_s)}", p.binds, _over(p.mid_s, p.roofline_s),
-            count(p.launches), p.tier, f"{p.op} {p.format}",
+            f"{seconds(p.low_s)} to {seconds(p.high_s)}", p.binds,
+            times_over(p.mid_s, p.roofline_s), count(p.launches), p.tier, f"{p.op} {p.format}",
         )
         for p in shown
     ]  # fmt: skip
@@ -102,8 +102,3 @@ def stack_table(stack: StackFigures, *, everything: bool = False) -> Table:
         right=frozenset({0, 1, 2, 4, 5}),
         whole=frozenset({2}),
     )
-
-
-def _over(time_s: float, roofline_s: float) -> str:
-    ratio = time_s / roofline_s if roofline_s > 0 else float("inf")
-    return ">100x" if ratio > 100 else f"{ratio:.1f}x"

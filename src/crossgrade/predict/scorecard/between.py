@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crossgrade.chips.loader import load_chip
-from crossgrade.predict.scorecard.score import Score, score
 from crossgrade.predict.silicon.bands import TAIL, Bands
 from crossgrade.predict.silicon.estimate import UNKNOWN, moved
 from crossgrade.predict.silicon.fitting import Batch, seconds_of
 from crossgrade.predict.silicon.knowledge import regime
 from crossgrade.predict.silicon.model import Floats, KernelModel, Terms, starting
+from crossgrade.predict.silicon.score import Score, score
 
 PROBES = 600
 """Rows of one chip that its part of a band comes from at most, as of a shipped fit."""

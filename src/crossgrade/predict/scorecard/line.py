@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from crossgrade.predict.scorecard.score import Score
+from crossgrade.predict.silicon.score import Score
 from crossgrade.values.assessment import Tier as Tier
 from crossgrade.values.kernel import Family
 

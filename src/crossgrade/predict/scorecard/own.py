@@ -14,10 +14,10 @@ import numpy as np
 
 from crossgrade.errors import BadOption
 from crossgrade.predict.scorecard.line import Tier
-from crossgrade.predict.scorecard.score import Score, score
 from crossgrade.predict.silicon.estimate import Estimate, estimate
 from crossgrade.predict.silicon.facts import ARITHMETIC
 from crossgrade.predict.silicon.knowledge import Knowledge
+from crossgrade.predict.silicon.score import Score, score
 from crossgrade.values.chip import Chip
 from crossgrade.values.kernel import KernelRows
 

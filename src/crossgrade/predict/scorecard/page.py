@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line
-from crossgrade.predict.scorecard.score import Score
+from crossgrade.predict.silicon.score import Score
 
 TITLES = {
     "matmul": "Matrix products",

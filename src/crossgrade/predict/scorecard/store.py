@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line
-from crossgrade.predict.scorecard.score import Score
+from crossgrade.predict.silicon.score import Score
 from crossgrade.values.plain import to_json
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from crossgrade.predict.silicon.facts import Facts
 from crossgrade.predict.silicon.fitting import fit
-from crossgrade.predict.silicon.knowledge import Band
-from crossgrade.predict.silicon.model import Floats, KernelModel, Terms
+from crossgrade.predict.silicon.knowledge import Band, regime
+from crossgrade.predict.silicon.model import Floats, KernelModel
 from crossgrade.values.kernel import KernelRows
 
 LEAST = 60
@@ -27,14 +27,6 @@ TAIL = 0.1
 REGIMES = 16
 """Regimes at which a band is kept."""
 _BLOCK = 4096
-
-
-def regime(terms: Terms) -> Floats:
-    """Return where kernels lie: [log2 of the time, log2 of compute over memory, floor's share]."""
-    ratio = np.maximum(terms.compute + terms.vector, 1e-12) / np.maximum(terms.memory, 1e-12)
-    return np.stack(
-        [np.log2(terms.total), np.clip(np.log2(ratio), -3, 3), terms.floor / terms.total], axis=1
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

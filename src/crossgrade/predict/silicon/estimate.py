@@ -98,13 +98,11 @@ def estimate(
         KeyError: no model prices the family, or the format is unknown.
     """
     found = _basis(kind_of(rows), chip, knowledge)
-    rows = replace(rows, format=priced_as(rows.family, found.format))
+    rows = replace(rows, format=priced_as(rows.family, found.format), stack=found.stack)
     facts = facts_for(rows, chip)
     model = model_for(rows.family, rows.op, facts)
     values = starting(model) | {n: v for n, v in found.values.items() if n in starting(model)}
-    terms = model.terms(replace(rows, stack=found.stack), facts, values)
-    if replayed:
-        terms = alone(model, rows, facts, terms, found.stack, values)
+    terms = alone(model, rows, facts, values) if replayed else model.terms(rows, facts, values)
     low, high = np.full(len(rows), UNKNOWN[0]), np.full(len(rows), UNKNOWN[1])
     if found.bands:
         ends = [fit.band.factors(regime(terms)) for fit in found.bands]
@@ -131,10 +129,10 @@ def _basis(wanted: Kind, chip: Chip, knowledge: Knowledge) -> Basis:
         same = list(group)
         for kind in same:
             own = knowledge.on(chip.name, kind)
-            if own:
-                return _calibrated(wanted, own[0])
+            if own is not None:
+                return _calibrated(wanted, own)
         lent = [_lent(wanted, kind, chip, model, knowledge) for kind in same]
-        found = [(apart, basis) for apart, basis in lent if basis is not None]
+        found = [(distance, basis) for distance, basis in lent if basis is not None]
         if found:
             return min(found, key=lambda pair: pair[0])[1]
     bands = tuple(b for kind in kinds if (b := knowledge.between(kind, "T0")) is not None)

@@ -92,8 +92,6 @@ class Fit:
     """Median of |predicted / measured - 1| on those rows."""
     source: str
     """Where the rows come from."""
-    launched: str = ""
-    """Name of the kernel where a kind has several; empty: all."""
     tier: str = "T2"
     """What the band speaks of: `T0` starting parameters, `T1` transferred, `T2` calibrated."""
 
@@ -105,9 +103,9 @@ class Knowledge:
     fits: tuple[Fit, ...]
     """All of them."""
 
-    def on(self, chip: str, kind: Kind) -> tuple[Fit, ...]:
-        """Return the fits of a kind on a chip, one per launched kernel."""
-        return tuple(f for f in self._calibrated() if f.chip == chip and f.kind == kind)
+    def on(self, chip: str, kind: Kind) -> Fit | None:
+        """Return the fit of a kind on a chip; None where it was not measured there."""
+        return next((f for f in self._calibrated() if f.chip == chip and f.kind == kind), None)
 
     def elsewhere(self, chip: str, kind: Kind) -> tuple[Fit, ...]:
         """Return the fits of a kind on other chips."""
@@ -192,7 +190,7 @@ def _entry(fit: Fit) -> dict[str, Any]:
     band = fit.band
     return {
         "chip": fit.chip, "tier": fit.tier, "family": fit.kind.family, "op": fit.kind.op,
-        "format": fit.kind.format, "stack": fit.kind.stack, "launched": fit.launched,
+        "format": fit.kind.format, "stack": fit.kind.stack,
         "rows": fit.rows, "error": _short(fit.error), "source": fit.source,
         "values": {name: _short(value) for name, value in fit.values.items()},
         "band": {"points": [[_short(x) for x in row] for row in band.points.tolist()],
@@ -209,6 +207,5 @@ def _short(value: float) -> float:
 def _fit(entry: Mapping[str, Any]) -> Fit:
     band = {name: np.array(column, dtype=np.float64) for name, column in entry["band"].items()}
     kind = {name: entry[name] for name in ("family", "op", "format", "stack")}
-    rest = {name: entry[name] for name in ("chip", "tier", "launched", "rows", "error", "source",
-                                           "values")}  # fmt: skip
+    rest = {name: entry[name] for name in ("chip", "tier", "rows", "error", "source", "values")}
     return Fit(kind=Kind(**kind), band=Band(**band), **rest)

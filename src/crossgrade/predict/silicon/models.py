@@ -73,10 +73,7 @@ def _or_free(rate: float) -> float:
     return math.inf if math.isnan(rate) else rate
 
 
-def alone(
-    model: KernelModel, rows: KernelRows, facts: Facts, terms: Terms, stack: str,
-    values: Mapping[str, float],
-) -> Terms:  # fmt: skip
+def alone(model: KernelModel, rows: KernelRows, facts: Facts, values: Mapping[str, float]) -> Terms:
     """Return the terms of launches that stand by themselves in a replayed graph.
 
     Tables time a product with the conversion of its activations, and some with the host that
@@ -85,15 +82,14 @@ def alone(
 
     Args:
         model: the formula.
-        rows: kernels of one kind.
+        rows: kernels of one kind, of the stack whose parameters these are.
         facts: the chip.
-        terms: their times as a table would have them.
-        stack: the stack whose parameters these are.
         values: the parameters.
     """
     if isinstance(model, TileWave):
-        bare = model.terms(replace(rows, stack=stack), facts, in_graph(values))
+        bare = model.terms(rows, facts, in_graph(values))
         return replace(bare, total=bare.total - bare.vector, vector=np.zeros(len(rows)))
+    terms = model.terms(rows, facts, values)
     if isinstance(model, Latent) and not rows.op.endswith("_module"):
         less = terms.floor * (1 - 1 / LAUNCHES_OF_MODULE)
         return replace(terms, total=terms.total - less, floor=terms.floor - less)

@@ -6,8 +6,8 @@ import pytest
 from crossgrade.predict.scorecard.__main__ import main, write
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line
 from crossgrade.predict.scorecard.page import page, reached
-from crossgrade.predict.scorecard.score import score
 from crossgrade.predict.scorecard.store import dump, load
+from crossgrade.predict.silicon.score import score
 
 
 def line(**changed) -> Line:

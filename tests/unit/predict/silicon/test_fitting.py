@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from crossgrade.chips.loader import load_chip
-from crossgrade.predict.scorecard.held_out import band, cross_validated, left_out
 from crossgrade.predict.silicon.facts import facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
+from crossgrade.predict.silicon.held_out import band, cross_validated, left_out
 from crossgrade.predict.silicon.model import starting
 from crossgrade.predict.silicon.vector import Vector
 from crossgrade.values.kernel import KernelRows

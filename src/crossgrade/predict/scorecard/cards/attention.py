@@ -27,13 +27,11 @@ from crossgrade.predict.scorecard.between import (
     transfers,
 )
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
-from crossgrade.predict.scorecard.score import Score, score
 from crossgrade.predict.scorecard.sources.aiconfigurator_attention import (
     LATENT,
     attention,
     latent,
 )
-from crossgrade.predict.scorecard.splits import Mask, folds, halves, shares, spread_out
 from crossgrade.predict.silicon.attention import Decode, Prefill, features, traffic, visible
 from crossgrade.predict.silicon.attention_table import (
     AttentionTable,
@@ -47,6 +45,8 @@ from crossgrade.predict.silicon.fitting import Batch, fit
 from crossgrade.predict.silicon.latent import Latent
 from crossgrade.predict.silicon.latent import features as latent_features
 from crossgrade.predict.silicon.model import Floats, KernelModel, Terms
+from crossgrade.predict.silicon.score import Score, score
+from crossgrade.predict.silicon.splits import Mask, folds, halves, shares, spread_out
 from crossgrade.values.kernel import Family, KernelRows
 
 HEADS: Mapping[Family, tuple[str, ...]] = {

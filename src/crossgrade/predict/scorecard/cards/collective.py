@@ -24,16 +24,16 @@ from crossgrade.predict.scorecard.between import (
     sheets,
     transfers,
 )
-from crossgrade.predict.scorecard.held_out import Held, band, cross_validated, left_out
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
-from crossgrade.predict.scorecard.score import Floats, Score
 from crossgrade.predict.scorecard.sources import ascend, collectives
-from crossgrade.predict.scorecard.splits import halves
 from crossgrade.predict.silicon.along import Along
 from crossgrade.predict.silicon.collective import Collective
 from crossgrade.predict.silicon.facts import Facts, facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
-from crossgrade.predict.silicon.model import starting
+from crossgrade.predict.silicon.held_out import Held, band, cross_validated, left_out
+from crossgrade.predict.silicon.model import Floats, starting
+from crossgrade.predict.silicon.score import Score
+from crossgrade.predict.silicon.splits import halves
 from crossgrade.values.kernel import KernelRows
 
 BY = ("bytes",)

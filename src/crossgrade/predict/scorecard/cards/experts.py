@@ -24,9 +24,7 @@ from crossgrade.predict.scorecard.between import (
     transfers,
 )
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
-from crossgrade.predict.scorecard.score import Score, score
 from crossgrade.predict.scorecard.sources.aiconfigurator_experts import experts
-from crossgrade.predict.scorecard.splits import folds, shares, spread_out
 from crossgrade.predict.silicon.experts import Experts, weight_bytes
 from crossgrade.predict.silicon.experts_table import ExpertsTable
 from crossgrade.predict.silicon.facts import ARITHMETIC, Facts, facts_of
@@ -34,6 +32,8 @@ from crossgrade.predict.silicon.fitting import Batch, fit
 from crossgrade.predict.silicon.kernel_sets import fitted, priced
 from crossgrade.predict.silicon.model import Floats, Terms
 from crossgrade.predict.silicon.routing import share_of
+from crossgrade.predict.silicon.score import Score, score
+from crossgrade.predict.silicon.splits import folds, shares, spread_out
 from crossgrade.values.kernel import KernelRows
 
 MODEL = ("hidden", "inter", "topk", "experts")

@@ -18,7 +18,6 @@ import numpy as np
 
 from crossgrade.chips.loader import load_chip
 from crossgrade.errors import UnknownChip
-from crossgrade.predict.scorecard import splits
 from crossgrade.predict.scorecard.between import (
     Case,
     Part,
@@ -32,13 +31,14 @@ from crossgrade.predict.scorecard.between import (
     transfers,
 )
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
-from crossgrade.predict.scorecard.score import Score, score
 from crossgrade.predict.scorecard.sources import aiconfigurator, aiter
+from crossgrade.predict.silicon import splits
 from crossgrade.predict.silicon.bands import Bands, held_out
 from crossgrade.predict.silicon.facts import BYTES, Facts, facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit
 from crossgrade.predict.silicon.matmul import TileWave
 from crossgrade.predict.silicon.model import Floats, Terms
+from crossgrade.predict.silicon.score import Score, score
 from crossgrade.predict.silicon.table import Table
 from crossgrade.values.kernel import KernelRows
 

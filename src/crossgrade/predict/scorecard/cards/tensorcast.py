@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from crossgrade.predict.scorecard.line import Anchor
-from crossgrade.predict.scorecard.score import Floats, score
 from crossgrade.predict.silicon.facts import BYTES
 from crossgrade.predict.silicon.fitting import Batch, seconds_of
+from crossgrade.predict.silicon.model import Floats
+from crossgrade.predict.silicon.score import score
 from crossgrade.values.kernel import KernelRows
 
 COMPUTE, MEMORY = 0.7, 0.6

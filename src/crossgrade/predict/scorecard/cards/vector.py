@@ -22,16 +22,16 @@ from crossgrade.predict.scorecard.between import (
 )
 from crossgrade.predict.scorecard.cards import tensorcast
 from crossgrade.predict.scorecard.cards.cube import IN_VIEW, omitted
-from crossgrade.predict.scorecard.held_out import Held, band, cross_validated, left_out
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
-from crossgrade.predict.scorecard.score import Score, score
 from crossgrade.predict.scorecard.sources import ascend, vector_gpu
-from crossgrade.predict.scorecard.splits import halves, spread_out
 from crossgrade.predict.silicon.bands import Bands
 from crossgrade.predict.silicon.facts import Facts, facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
+from crossgrade.predict.silicon.held_out import Held, band, cross_validated, left_out
 from crossgrade.predict.silicon.knowledge import regime
 from crossgrade.predict.silicon.model import starting
+from crossgrade.predict.silicon.score import Score, score
+from crossgrade.predict.silicon.splits import halves, spread_out
 from crossgrade.predict.silicon.vector import Vector
 from crossgrade.values.kernel import SIZES, KernelRows
 

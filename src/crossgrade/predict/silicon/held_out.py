@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crossgrade.predict.scorecard.score import Floats, Score, score
-from crossgrade.predict.scorecard.splits import shares
 from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
-from crossgrade.predict.silicon.model import KernelModel
+from crossgrade.predict.silicon.model import Floats, KernelModel
+from crossgrade.predict.silicon.score import Score, score
+from crossgrade.predict.silicon.splits import shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

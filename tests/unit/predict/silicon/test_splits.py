@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossgrade.predict.scorecard.splits import folds, halves, shares, spread_out
+from crossgrade.predict.silicon.splits import folds, halves, shares, spread_out
 from crossgrade.values.kernel import KernelRows
 
 FIRST = 0.42239829583371435
