@@ -17,6 +17,7 @@ from crossgrade.predict.lowering.kernel import Kernel
 from crossgrade.predict.lowering.stacks import distinct_rows, kernel_rows
 from crossgrade.predict.phase import Prepared
 from crossgrade.predict.silicon.estimate import Estimate, estimate
+from crossgrade.predict.silicon.facts import narrows
 from crossgrade.predict.silicon.knowledge import Knowledge
 from crossgrade.predict.silicon.model import Floats, Terms
 from crossgrade.predict.silicon.models import facts_for
@@ -97,15 +98,18 @@ def stack_time(
 ) -> StackFigures:
     """Return the time of one phase as a stack runs it, from a captured graph.
 
-    On N chips as ideal shards every kernel but its floor is divided by N.
+    On N chips as ideal shards every kernel but its floor is divided by N. A chip without an engine
+    for a narrow format multiplies in 16 bits and converts no activations.
 
     Raises:
         ValueError: no such stack, or it cannot run the phase.
     """
     work = launched(prepared, stack)
+    groups = [group for group in work.groups if _runs(group, chip)]
+    spared = sum(g.counts.sum() for g in work.groups) - sum(g.counts.sum() for g in groups)
     parts = [
         _part(group, estimate(group.rows, chip, knowledge, replayed=True), chip, layout.split)
-        for group in work.groups
+        for group in groups
     ]
     parts.sort(key=lambda part: -part.mid_s)
     said = [exchange(chip, layout, prepared.traffic, end) for end in ENDS]
@@ -124,9 +128,14 @@ def stack_time(
         host_s=sum(host) / 2,
         tokens_per_s=prepared.capture.workload.items * layout.copies / middle,
         tiers=_tiers(parts),
-        launches=sum(kernel.family is not None for kernel in work.kernels),
+        launches=sum(kernel.family is not None for kernel in work.kernels) - int(spared),
         parts=tuple(parts),
     )
+
+
+def _runs(group: Group, chip: Chip) -> bool:
+    """Return whether a chip has use for these launches: no conversion without a narrow engine."""
+    return group.rows.family != "quantise" or narrows(chip, group.rows.format)
 
 
 def _host(work: Launched, stack: str, parts: list[KernelPart]) -> list[float]:

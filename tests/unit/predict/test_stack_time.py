@@ -12,7 +12,8 @@ from crossgrade.capture.run import CaptureSession
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.lowering.stack import stack_names, usual_stack
 from crossgrade.predict.phase import Prepared, prepare
-from crossgrade.predict.silicon.knowledge import Knowledge, shipped
+from crossgrade.predict.silicon.facts import narrows
+from crossgrade.predict.silicon.knowledge import Kind, Knowledge, shipped
 from crossgrade.predict.stack_time import launched, stack_time
 from crossgrade.values.layout import Layout
 from crossgrade.values.workload import ModelRef, Workload
@@ -102,3 +103,35 @@ def test_the_usual_stack_follows_from_the_operator_table() -> None:
 def test_an_unknown_stack_is_refused() -> None:
     with pytest.raises(ValueError, match="no stack 'tgi'"):
         stack_time(step(), load_chip("h100"), ONE, "tgi", shipped())
+
+
+def test_a_chip_without_a_narrow_engine_converts_no_activations() -> None:
+    config = small_config("deepseek-v3", num_hidden_layers=2, first_k_dense_replace=1)
+    ref = ModelRef(passed="m", name="m", kind="config", runs_code=False)
+    asked = Workload(model=ref, phase="decode", batch=4, tokens=1, context=512, dtype=None)
+    ready = prepare(CaptureSession(from_config(config)).capture(asked))
+    assert any(g.rows.family == "quantise" for g in launched(ready, "vllm").groups)
+    with_fp8, without = (
+        stack_time(ready, load_chip(name), ONE, "vllm", shipped()) for name in ("h100", "a100")
+    )
+    left_out = sum(p.launches for p in with_fp8.parts if p.family == "quantise")
+    assert left_out > 0
+    assert not any(p.family == "quantise" for p in without.parts)
+    assert without.launches == with_fp8.launches - left_out
+
+
+@pytest.mark.parametrize(
+    ("chip", "format", "narrow"),
+    [("a100", "int8", True), ("a100", "fp8", False), ("a100", "nvfp4", False),
+     ("h100", "fp8_block", True), ("b200", "nvfp4", True), ("a100", "bf16", False)],
+)  # fmt: skip
+def test_narrow_engines(chip: str, format: str, narrow: bool) -> None:
+    assert narrows(load_chip(chip), format) is narrow
+
+
+def test_the_measured_factors_of_an_operation_reach_its_launches() -> None:
+    """Readers of public rows and stacks call an activation and its product by one name."""
+    fit = shipped().on("h100", Kind(family="vector", op="", format="bf16", stack="vidur"))
+    assert fit is not None
+    ops = {g.rows.op for g in launched(step(), "vllm").groups if g.rows.family == "vector"}
+    assert {op for op in ops if f"floor.{op}" in fit.values} >= {"act_mul"}

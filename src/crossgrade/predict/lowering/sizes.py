@@ -166,12 +166,17 @@ def _fill(kernel: Kernel, family: Family, format: str, sizes: tuple[float, ...])
 def _window(kernel: Kernel, shape: AttentionShape) -> float:
     """Return the most positions that one query sees, 0 where it sees all before it.
 
-    A window of w over n positions leaves w n - w (w - 1) / 2 of n^2 pairs; the mask said how many.
+    The mask said how many pairs of query and key are seen. Query i of n, from 1, has c + i keys
+    before it or at it, c of them kept from earlier: with a window of w = c + t it sees
+    min(c + i, w) of them, n c + n t - t (t - 1) / 2 pairs in all; n w where none is that early.
     """
-    n = shape.keys
-    if shape.queries != n or n < 2 or not kernel.flops:
+    n, kept = shape.queries, shape.keys - shape.queries
+    if n < 1 or kept < 0 or not kernel.flops:
         return 0.0
-    seen = kernel.work / kernel.flops * n * n
-    below = (2 * n + 1) ** 2 - 8 * seen
-    window = round(((2 * n + 1) - math.sqrt(max(below, 0.0))) / 2)
-    return float(window) if 0 < window < n - 1 else 0.0
+    seen = kernel.work / kernel.flops * n * shape.keys
+    if seen <= n * (kept + 1):
+        window = round(seen / n)
+    else:
+        below = (2 * n + 1) ** 2 - 8 * (seen - n * kept)
+        window = kept + round(((2 * n + 1) - math.sqrt(max(below, 0.0))) / 2)
+    return float(window) if 0 < window < shape.keys - 1 else 0.0

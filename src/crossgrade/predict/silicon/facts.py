@@ -26,6 +26,7 @@ BOTH_NARROW: dict[str, tuple[str, ...]] = {"nvfp4": ("nvfp4", "fp4"), "mxfp4": (
 
 `matrix_rate` has four-bit weights meet eight-bit activations; these kernels do not.
 """
+_WIDE = frozenset({"bf16", "fp16", "fp32", "fp64", "tf32", "hf32"})
 BYTES: dict[str, float] = {
     "bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp64": 8.0, "fp8": 1.0, "fp8_block": 1.0, "int8": 1.0,
     "nvfp4": 0.5625, "mxfp4": 0.53125, "int8_wo": 1.0, "int4_wo": 0.5,
@@ -102,6 +103,21 @@ def facts_of(chip: Chip, format: str) -> Facts:
     )
 
 
+def narrows(chip: Chip, format: str) -> bool:
+    """Return whether activations are converted for products of a format.
+
+    Where no engine of the chip takes fewer than 16 bits, weights are widened in the product instead
+    and activations stay as they are.
+
+    Raises:
+        KeyError: an unknown format.
+    """
+    own = BOTH_NARROW.get(format, ())
+    if any(chip.peak("matrix", precision) is not None for precision in own):  # type: ignore[arg-type]
+        return True
+    return matrix_rate(chip, *ARITHMETIC[format]).used not in _WIDE
+
+
 CORE_FLOP = 8192.0
 """Most dense 16-bit FLOP per clock of one core of the chips that the models were fitted to."""
 USUAL_HZ = 1.8e9
@@ -113,8 +129,5 @@ def _cores(chip: Chip) -> float:
         return math.nan
     peak = matrix_rate(chip, "bfloat16", "").flop_per_s
     clock = chip.clock.value if chip.clock else USUAL_HZ
-    return (
-        max(chip.cores.value, peak / (clock * CORE_FLOP))
-        if math.isfinite(peak)
-        else (chip.cores.value)
-    )
+    shown = chip.cores.value
+    return max(shown, peak / (clock * CORE_FLOP)) if math.isfinite(peak) else shown

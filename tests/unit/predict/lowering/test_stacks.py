@@ -30,7 +30,7 @@ QWEN15 = {
 
 
 @functools.cache
-def captured(preset, phase, dtype=None, layers=LAYERS, context=512):
+def captured(preset, phase, dtype=None, layers=LAYERS, context=None, tokens=None):
     """Return a capture of a preset with few layers; experts in every layer."""
     if preset == "qwen1.5":
         config = QWEN15 | {"num_hidden_layers": layers}
@@ -43,7 +43,9 @@ def captured(preset, phase, dtype=None, layers=LAYERS, context=512):
     built = (
         from_config(config) if dtype is None else huggingface.build(config, name="m", dtype=dtype)
     )
-    tokens, context = (1, context) if phase == "decode" else (512, 0)
+    usual = (1, 512) if phase == "decode" else (512, 0)
+    tokens = usual[0] if tokens is None else tokens
+    context = usual[1] if context is None else context
     ref = ModelRef(passed="m", name="m", kind="config", runs_code=False)
     asked = Workload(model=ref, phase=phase, batch=2, tokens=tokens, context=context, dtype=dtype)
     return CaptureSession(built).capture(asked)
@@ -176,6 +178,19 @@ def test_a_window_is_read_off_its_mask():
     assert attention.sizes["window"].tolist() == [config["sliding_window"], 0] * (LAYERS // 2)
     assert set(attention.sizes["kv_heads"]) == {config["num_key_value_heads"]}
     assert set(attention.sizes["heads"]) == {config["num_attention_heads"]}
+
+
+@pytest.mark.parametrize(
+    ("phase", "tokens", "kept"),
+    [("prefill", 64, 2048), ("prefill", 512, 2048), ("prefill", 512, 64), ("decode", 4, 2048)],
+)
+def test_a_window_is_read_where_a_prefix_is_kept(phase, tokens, kept):
+    window = small_config("gpt-oss-20b")["sliding_window"]
+    _, rows = rows_of(captured("gpt-oss-20b", phase, context=kept, tokens=tokens), "vllm")
+    attention, _ = rows["attention", phase, "bf16"]
+    assert attention.sizes["queries"].tolist() == [tokens] * LAYERS
+    assert attention.sizes["keys"][1::2].tolist() == [kept + tokens] * (LAYERS // 2)
+    assert attention.sizes["window"].tolist() == [window, 0] * (LAYERS // 2)
 
 
 @pytest.mark.parametrize("stack", stack_names())

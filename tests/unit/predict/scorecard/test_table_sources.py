@@ -72,9 +72,9 @@ def test_vidur_layer_parts_are_per_rank_and_medians(tmp_path: Path) -> None:
     other = "compute/a40/m/mlp.csv,128,2,4096,8192,32,8,True,0.01,0.01,0.02,0.03"
     put(tmp_path / vector_gpu.VIDUR, "\n".join([head, *rows, other]))
     found = {r.op: r for r in vector_gpu.vidur(tmp_path)["a100"]}
-    assert set(found) == {"rms_norm", "swiglu"}  # an add of 2 us is rounded too far, no rope told
+    assert set(found) == {"rms_norm", "act_mul"}  # an add of 2 us is rounded too far, no rope told
     assert found["rms_norm"].seconds == pytest.approx([2e-5])
-    assert found["swiglu"].sizes["bytes_read"].tolist() == [2 * 2 * 128 * 4096]
+    assert found["act_mul"].sizes["bytes_read"].tolist() == [2 * 2 * 128 * 4096]
 
 
 def test_neusight_reads_described_gpus_only(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def _layer_parts(row: Mapping[str, str]) -> Found:
     parts = {
         "input_layernorm": ("rms_norm", x, x, 5 * x, tokens),
         "add": ("add", 2 * x, x, x, 0.0),
-        "mlp_act": ("swiglu" if gates > 1 else "gelu", gates * tokens * inner, tokens * inner,
+        "mlp_act": ("act_mul" if gates > 1 else "gelu", gates * tokens * inner, tokens * inner,
                     5 * tokens * inner, 0.0),
         "attn_rope": ("rope", turned, turned, 3 * turned, 0.0),
     }  # fmt: skip
