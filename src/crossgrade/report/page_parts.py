@@ -26,6 +26,7 @@ from crossgrade.report.charts import (
 from crossgrade.report.inert import inert as inert
 from crossgrade.report.measured import PLACES
 from crossgrade.report.merged import MergedFinding, merged_findings
+from crossgrade.report.stacked import collectives as collectives
 from crossgrade.report.stacked import rests_on as rests_on
 from crossgrade.report.verdict import verdict_parts as verdict_parts
 from crossgrade.units import bytes_, count, seconds, things
@@ -152,6 +153,11 @@ def memory(key: str, a: Assessment) -> Markup:
 def has_measured(a: Assessment) -> list[str]:
     """Return the chips that have a measured time."""
     return [c.chip for c in a.chips if any(p.measured for p in c.phases)]
+
+
+def has_stack(a: Assessment) -> bool:
+    """Return whether some time is that of a stack's launches."""
+    return any(p.stack for c in a.chips for p in c.phases)
 
 
 def measured(a: Assessment) -> list[str]:

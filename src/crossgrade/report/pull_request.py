@@ -13,6 +13,7 @@ from crossgrade.report.changes import changes_blocks
 from crossgrade.report.document import Document, Table
 from crossgrade.report.markdown import folded_markdown, inert_markdown, render_markdown
 from crossgrade.report.merged import merged_findings
+from crossgrade.report.stacked import stack_time
 from crossgrade.report.verdict import verdict_parts
 from crossgrade.units import figure, percent, seconds, things
 from crossgrade.values.assessment import Assessment, ChipAssessment, verdict_text
@@ -83,6 +84,10 @@ def _row(chip: ChipAssessment) -> tuple[str, ...]:
         if best is not None:
             times.append(f"{seconds(best.time_s.value)} (measured, {best.target})")
             rates.append(figure(best.tokens_per_s.value))
+            continue
+        if p.stack is not None:
+            times.append(stack_time(p.stack))
+            rates.append(figure(p.stack.tokens_per_s / p.layout.chips))
             continue
         if p.speed is None:
             times.append("unknown")

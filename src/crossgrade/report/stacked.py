@@ -51,6 +51,13 @@ def stack_blocks(rows: Rows) -> Iterator[Block]:
     )  # fmt: skip
 
 
+def stack_time(stack: StackFigures) -> str:
+    """Return P50, its band and whose launches these are, in one cell."""
+    bare = ", without collectives" if stack.network_s is None else ""
+    band = f"P10 to P90: {seconds(stack.low_s)} to {seconds(stack.high_s)}"
+    return f"{seconds(stack.mid_s)} ({band}; {stack.stack}{bare})"
+
+
 def collectives(stack: StackFigures) -> str:
     """Return the part of collectives, in words where no link is described."""
     return "unknown, left out" if stack.network_s is None else seconds(stack.network_s)

@@ -25,6 +25,7 @@ from crossgrade.report.charts import (
 from crossgrade.report.markdown import inert_markdown
 from crossgrade.report.svg import decades, from_zero
 from crossgrade.report.verdict import verdict_parts
+from crossgrade.units import seconds
 from crossgrade.values.change import Changes
 
 
@@ -152,6 +153,27 @@ def test_scales_hold_their_values():
     assert linear.at(0) == 0
     assert all(0 <= t <= 850 * 1.02 for t in linear.ticks())
     assert from_zero(0.0, 0, 100).at(0) == 0
+
+
+def test_the_first_table_has_the_time_of_a_stack_where_one_is_known(answer):
+    ascend = answer.chips[0].phases[0]
+    assert ascend.stack is not None
+    bare = dataclasses.replace(ascend, stack=None)
+    unknown = dataclasses.replace(ascend, stack=dataclasses.replace(ascend.stack, network_s=None))
+
+    def first_row(phase):
+        chip = dataclasses.replace(answer.chips[0], phases=(phase,))
+        text = pull_request.render_pull_request(
+            dataclasses.replace(answer, chips=(chip,)), command="crossgrade"
+        )
+        return next(line for line in text.splitlines() if line.startswith("| ascend-910b2 "))
+
+    p50, band = seconds(ascend.stack.mid_s), seconds(ascend.stack.low_s)
+    assert f"{p50} (P10 to P90: {band} to " in first_row(ascend)
+    assert "; vllm-ascend)" in first_row(ascend)
+    assert "without collectives" in first_row(unknown)
+    assert "P10" not in first_row(bare)
+    assert f"{seconds(ascend.speed.time_s.low)} to " in first_row(bare)
 
 
 def test_a_record_cannot_write_into_a_comment(answer):
