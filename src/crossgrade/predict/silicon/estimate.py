@@ -206,10 +206,9 @@ def moved(
         theirs: chip -> its fitted parameters.
     """
     given = donors(chip, [load_chip(name) for name in theirs])
-    found = transferred(model, theirs, given)
     names = ", ".join(donor.chip.name for donor in given[:3])
     more = f" and {len(given) - 3} more" if len(given) > 3 else ""
-    return found.values, f"transferred from {names}{more}", given[0].distance
+    return transferred(model, theirs, given), f"transferred from {names}{more}", given[0].distance
 
 
 def nearest(wanted: Kind, known: Sequence[Kind]) -> list[Kind]:

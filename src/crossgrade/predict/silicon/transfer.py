@@ -1,7 +1,7 @@
 """Parameters fitted on other chips -> parameters of a chip that was never measured (T1).
 
 Chips are compared by what their data sheets say, never by who sells them. Without a donor the
-model's starting values are returned, with all of their spread: that is T0. Must not know chips,
+model's starting values are returned: that is T0. Must not know chips,
 formats or where fits come from.
 """
 
@@ -53,18 +53,6 @@ class Donor:
     """Assumed correlation of its parameters with the target's, above 0 and at most 1."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transferred:
-    """Parameters of a chip that were not fitted on it."""
-
-    values: dict[str, float]
-    """Parameter -> value, within the parameter's limits."""
-    spreads: dict[str, float]
-    """Parameter -> standard deviation of its logarithm that is left; widens the band."""
-    distance: float
-    """Largest share of a parameter's own spread that is left: 1 without a donor, towards 0."""
-
-
 def donors(target: Chip, fitted: Sequence[Chip]) -> list[Donor]:
     """Return the fitted chips, the one that says most first.
 
@@ -99,45 +87,38 @@ def distance(one: Chip, other: Chip) -> float:
 
 def transferred(
     model: KernelModel, fitted: Mapping[str, Mapping[str, float]], given: Sequence[Donor]
-) -> Transferred:
+) -> dict[str, float]:
     """Return parameters for a chip from those of its donors.
 
     The logarithm of each parameter is the mean of donors and of the model's start, weighted by
     precision. The start is off by the parameter's `spread`. A donor is off by the error of its fit,
     and by what differs between chips: none at correlation 1, without bound towards 0. Far donors
     therefore leave the start as it is, and without a donor (or of a parameter that none of them
-    has) value and spread are the start's: T0.
-
-    The spread that is left is never below that of the nearest donor alone, because donors that
-    resemble each other are no independent evidence.
+    has) the value is the start's: T0. Values stay within the parameter's limits.
 
     Args:
         model: whose parameters they are.
         fitted: chip -> parameter -> fitted value, above 0; chips that are no donors are ignored.
         given: as `donors` returns them.
     """
-    values, spreads, left = {}, {}, [0.0]
+    values = {}
     for parameter in model.parameters:
         known = [
             (math.log(fitted[d.chip.name][parameter.name]), _variance(parameter, d))
             for d in given
             if parameter.name in fitted.get(d.chip.name, {})
         ]
-        value, spread = _combined(parameter, known)
+        value = _combined(parameter, known)
         values[parameter.name] = min(max(value, parameter.low), parameter.high)
-        spreads[parameter.name] = spread
-        left.append(spread / parameter.spread)
-    return Transferred(values=values, spreads=spreads, distance=max(left))
+    return values
 
 
-def _combined(parameter: Parameter, known: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Return value and log spread from the start and from (log value, variance) of donors."""
+def _combined(parameter: Parameter, known: Sequence[tuple[float, float]]) -> float:
+    """Return the value that follows from the start and from (log value, variance) of donors."""
     start = 1 / parameter.spread**2
     precisions = [1 / variance for _, variance in known]
     weighted = sum(p * log for p, (log, _) in zip(precisions, known, strict=True))
-    mean = (start * math.log(parameter.start) + weighted) / (start + sum(precisions))
-    nearest = start + max(precisions, default=0.0)
-    return math.exp(mean), 1 / math.sqrt(nearest)
+    return math.exp((start * math.log(parameter.start) + weighted) / (start + sum(precisions)))
 
 
 def _variance(parameter: Parameter, donor: Donor) -> float:
