@@ -92,7 +92,7 @@ def test_the_card_scores_every_tier_on_unseen_models(tmp_path: Path) -> None:
     assert 0.5 < found["h100", "T3", name].score.inside <= 1
     assert found["h100", "T3", name].goals
     assert {a.who for a in found["h100", "T3", name].anchors} == {
-        "spec roofline", "TensorCast's constants"
+        "spec roofline", "TensorCast constants"
     }  # fmt: skip
     apart = [line for line in found.values() if "within groups" in line.rows_of]
     assert [line.score.rows for line in apart] == [20]

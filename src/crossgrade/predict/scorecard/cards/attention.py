@@ -10,7 +10,7 @@ of T3 on RTX PRO 6000.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from crossgrade.predict.scorecard.between import (
     sheets,
     transfers,
 )
+from crossgrade.predict.scorecard.cards.anchors import anchors
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
 from crossgrade.predict.scorecard.sources.aiconfigurator_attention import (
     LATENT,
@@ -213,46 +214,18 @@ def _line(one: Set, tier: Tier, split: str, reached: Score, rows: KernelRows, fi
 
 
 def _anchors(rows: KernelRows, facts: Facts) -> tuple[Anchor, ...]:
-    here = "run here on the same rows"
-    found = []
-    for who, formula, source in (
-        ("spec roofline", roofline, f"greater of FLOP and byte time at the data sheet; {here}"),
-        ("TensorCast constants", constants, f"0.7 of FLOP, 0.6 of bytes, 5 us; {here}"),
-    ):
-        reached = _reached(formula, rows, facts)
-        figure = f"mean {reached.mape:.1%}, median {reached.median:.1%}"
-        found.append(Anchor(who=who, figure=figure, source=source, score=reached))
+    assert rows.seconds is not None
     quoted = (
         "its documentation; interior rows left out one at a time, an easier split; not run here"
     )
-    found.append(Anchor(who="aiconfigurator", figure=QUOTED[rows.op], source=quoted))
-    return tuple(found)
+    theirs = Anchor(who="aiconfigurator", figure=QUOTED[rows.op], source=quoted)
+    return (*anchors(*at_peaks(rows, facts), rows.seconds), theirs)
 
 
-def _reached(
-    formula: Callable[[KernelRows, Facts], Floats], rows: KernelRows, facts: Facts
-) -> Score:
-    assert rows.seconds is not None
-    return score(formula(rows, facts), rows.seconds)
-
-
-def roofline(rows: KernelRows, facts: Facts, matrix: float = 1.0, moved: float = 1.0) -> Floats:
-    """Return the greater of compute and memory time at shares of the data sheet, s.
-
-    Args:
-        rows: attention.
-        facts: the chip.
-        matrix: share of the matrix peak that is reached.
-        moved: share of the memory bandwidth that is reached.
-    """
+def at_peaks(rows: KernelRows, facts: Facts) -> tuple[Floats, Floats]:
+    """Return the times of attention's work and of its traffic at the data sheet's peaks, s."""
     s = rows.sizes
     flop = 2 * s["batch"] * s["heads"] * visible(rows) * (s["qk_size"] + s["v_size"])
     limit = np.where(s["window"] > 0, s["window"] + s["queries"] - 1, np.inf)
-    bytes_ = traffic(rows, np.minimum(s["keys"], limit))
-    compute = flop / (matrix * facts.matrix_flop_per_s)
-    return np.maximum(compute, bytes_ / (moved * facts.bandwidth_bytes_per_s))
-
-
-def constants(rows: KernelRows, facts: Facts) -> Floats:
-    """Return the time with TensorCast's constants (Ascend/msmodeling), s."""
-    return roofline(rows, facts, 0.7, 0.6) + 5e-6
+    moved = traffic(rows, np.minimum(s["keys"], limit))
+    return flop / facts.matrix_flop_per_s, moved / facts.bandwidth_bytes_per_s

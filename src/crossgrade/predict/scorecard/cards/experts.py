@@ -23,6 +23,7 @@ from crossgrade.predict.scorecard.between import (
     sheets,
     transfers,
 )
+from crossgrade.predict.scorecard.cards.anchors import anchors
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
 from crossgrade.predict.scorecard.sources.aiconfigurator_experts import experts
 from crossgrade.predict.silicon.experts import Experts, weight_bytes
@@ -227,23 +228,7 @@ def _anchors(one: Set, measured: Floats) -> tuple[Anchor, ...]:
     flop, moved = (np.concatenate([_work(part)[i] for part in one.parts]) for i in (0, 1))
     compute = flop / one.facts.matrix_flop_per_s
     memory = moved / one.facts.bandwidth_bytes_per_s
-    told: dict[str, tuple[str, Floats]] = {
-        "spec roofline": ("max(FLOP / peak, bytes / bandwidth)", np.maximum(compute, memory)),
-        "TensorCast's constants": (
-            "max(FLOP / 0.7 peak, bytes / 0.6 bandwidth) + 5 us",
-            np.maximum(compute / 0.7, memory / 0.6) + 5e-6,
-        ),
-    }
-    return tuple(
-        Anchor(
-            who=who,
-            figure=_figure(found),
-            source=f"{formula}; run here on these rows, with our rows of the busiest rank",
-            score=found,
-        )
-        for who, (formula, seconds) in told.items()
-        for found in (score(seconds, measured),)
-    )
+    return anchors(compute, memory, measured, "with our rows of the busiest rank")
 
 
 def _work(rows: KernelRows) -> tuple[Floats, Floats]:
@@ -253,7 +238,3 @@ def _work(rows: KernelRows) -> tuple[Floats, Floats]:
     wide = rows.sizes["inter"] / rows.sizes["tp"]
     flop = 2 * share.rows * products * rows.sizes["hidden"] * wide
     return flop, weight_bytes(rows, share) + 4 * share.rows * rows.sizes["hidden"]
-
-
-def _figure(found: Score) -> str:
-    return f"MAPE {found.mape * 100:.1f} %"

@@ -30,6 +30,7 @@ from crossgrade.predict.scorecard.between import (
     terms_of,
     transfers,
 )
+from crossgrade.predict.scorecard.cards.anchors import anchors
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
 from crossgrade.predict.scorecard.sources import aiconfigurator, aiter
 from crossgrade.predict.silicon import splits
@@ -217,23 +218,10 @@ def _sheet(case: Case, chips: Sites) -> Iterator[Line]:
 def _anchors(rows: KernelRows, facts: Facts) -> tuple[Anchor, ...]:
     """Return what data sheets and fixed constants give on the same rows."""
     assert rows.seconds is not None
-    found = []
-    for who, matrix, memory, launch_s, source in (
-        ("spec roofline", 1.0, 1.0, 0.0, "peaks of the data sheet; run on these rows"),
-        ("TensorCast constants", 0.7, 0.6, 5e-6,
-         "msmodeling's default efficiencies and launch time; run on these rows"),
-    ):  # fmt: skip
-        got = score(_roofline(rows, facts, matrix, memory) + launch_s, rows.seconds)
-        found.append(Anchor(who=who, figure=f"mean {got.mape:.1%}", source=source, score=got))
-    return tuple(found)
-
-
-def _roofline(rows: KernelRows, facts: Facts, matrix: float, memory: float) -> Floats:
     batch, m, n, k = rows.sizes.values()
-    width = BYTES[rows.format]
-    moved = batch * ((m * k + n * k) * width + m * n * 2.0)
-    compute = 2 * batch * m * n * k / (facts.matrix_flop_per_s * matrix)
-    return np.asarray(np.maximum(compute, moved / (facts.bandwidth_bytes_per_s * memory)))
+    moved = batch * ((m * k + n * k) * BYTES[rows.format] + m * n * 2.0)
+    compute = 2 * batch * m * n * k / facts.matrix_flop_per_s
+    return anchors(compute, moved / facts.bandwidth_bytes_per_s, rows.seconds)
 
 
 def _line(

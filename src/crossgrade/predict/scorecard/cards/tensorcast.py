@@ -1,4 +1,4 @@
-"""TensorCast's formula, run on the same rows: what the vendor's own tool would say.
+"""TensorCast's formula with its own peaks of a 910C die: what the vendor's own tool would say.
 
 Source: Ascend/msmodeling@84fec85 (Mulan PSL v2), tensor_cast/device.py and performance_model: the
 larger of arithmetic over 0.7 of the peak and traffic over 0.6 of the bandwidth, and a fixed cost
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from crossgrade.predict.scorecard.cards.anchors import COMPUTE, MATRIX_S, MEMORY, VECTOR_S
 from crossgrade.predict.scorecard.line import Anchor
 from crossgrade.predict.silicon.facts import BYTES
 from crossgrade.predict.silicon.fitting import Batch, seconds_of
@@ -16,10 +17,6 @@ from crossgrade.predict.silicon.model import Floats
 from crossgrade.predict.silicon.score import score
 from crossgrade.values.kernel import KernelRows
 
-COMPUTE, MEMORY = 0.7, 0.6
-"""Shares of the peaks that it assumes on this generation."""
-CUBE_S, VECTOR_S = 5e-6, 2e-6
-"""Its fixed costs."""
 BANDWIDTH = 1.6 * 2**40
 """Of ATLAS_800_A3_752T_128G_DIE, bytes/s."""
 MATRIX = {"bf16": 376e12, "int8": 752e12}
@@ -31,7 +28,7 @@ def matmul(rows: KernelRows) -> Floats:
     batch, m, n, k = rows.sizes.values()
     moved = batch * ((m + n) * k * BYTES[rows.format] + 2 * m * n)
     compute = 2 * batch * m * n * k / (COMPUTE * MATRIX[rows.format])
-    return np.maximum(compute, moved / (MEMORY * BANDWIDTH)) + CUBE_S
+    return np.maximum(compute, moved / (MEMORY * BANDWIDTH)) + MATRIX_S
 
 
 def vector(rows: KernelRows) -> Floats:
