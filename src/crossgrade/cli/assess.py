@@ -175,7 +175,6 @@ def command(model: str, as_json: bool, everything: bool, out: Path | None, no_re
         **screen(),
     )
     click.echo(text, nl=False)
-    # After the answer: a file that cannot be written must not cost it, nor the other files.
     line = api.command_line(model, options)
     tasks: dict[str, Callable[[], Path]] = {
         kind: partial(_report, kind, path, assessment, line, changes)
@@ -186,6 +185,7 @@ def command(model: str, as_json: bool, everything: bool, out: Path | None, no_re
         tasks["trace"] = lambda: api.write_trace(trace, api.chrome_trace(examination, line))
     if not no_record:
         tasks = {"record": partial(api.write_record, model, options, assessment, out), **tasks}
+    # After the answer: a file that cannot be written must not cost it, nor the other files.
     done = [written(*task) for task in tasks.items()]
     return assessment.exit_code if all(done) else 2
 

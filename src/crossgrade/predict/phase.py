@@ -197,15 +197,19 @@ def predict(
         kernels_fused=low.kernels,
         kernels_eager=high.kernels,
         network_s=_time(low.network_s, high.network_s),
-        precision_fallbacks=tuple(
-            sorted({(r.wanted, r.used) for r in low.rates if r.used not in (r.wanted, "unknown")})
-        ),
+        precision_fallbacks=_fallbacks(low),
         unknown_rates=tuple(sorted({r.wanted for r in low.rates if r.used == "unknown"})),
         unrated_share=unrated_share(prepared, chip),
         fused=breakdown(fused, low),
         eager=breakdown(eager, high),
         modules=module_times((fused, low), (eager, high)),
     )
+
+
+def _fallbacks(priced: Priced) -> tuple[tuple[str, str], ...]:
+    """Return precisions that are wanted, and what the chip has in place of them."""
+    found = {(r.wanted, r.used) for r in priced.rates if r.used not in (r.wanted, "unknown")}
+    return tuple(sorted(found))
 
 
 def _priced(
