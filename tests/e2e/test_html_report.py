@@ -177,9 +177,18 @@ def test_the_address_keeps_the_view(open_page, page_file):
 
 def test_a_link_opens_the_part_that_it_leads_to(open_page, page_file):
     page = open_page(page_file)
-    page.locator("#chips tbody a[href^='#time-']").first.click()
+    page.locator("#speed-prefill tbody a[href^='#time-']").first.click()
     target = page.evaluate("location.hash.slice(1).split('?')[0]")
     assert page.get_attribute(f"#{target}", "open") is not None
+
+
+def test_the_first_table_leads_to_the_times_of_stacks(open_page, page_file):
+    page = open_page(page_file)
+    link = page.locator("#chips tbody a[href^='#stack-']").first
+    shown = link.inner_text().removesuffix("P").strip()
+    link.click()
+    target = page.evaluate("location.hash.slice(1).split('?')[0]")
+    assert shown in page.locator(f"#{target}").inner_text()
 
 
 def saved(page, selector) -> str:
