@@ -188,7 +188,9 @@ def test_a_server_of_our_own(cg, tmp_path):
     (file,) = Path("run").glob("serving-*.json")
     assert str(tmp_path) not in file.read_text()
     logs = sorted(Path("run").glob("server-*.jsonl"))
-    assert len(logs) == found["sessions"] >= 2
+    begun = found["sessions"] + len(record.data["lost"])
+    assert found["sessions"] >= 2
+    assert len(logs) in (begun, begun + 1), "the budget may end while a server starts"
     logged = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
     assert {one["id"] for one in logged} >= {f"{i}-0-{n}" for i in range(2) for n in range(14)}
     assert cg("records", "verify", "run")[0] == 0
