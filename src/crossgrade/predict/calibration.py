@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossgrade.predict.silicon.bands import condensed
-from crossgrade.predict.silicon.estimate import UNKNOWN
 from crossgrade.predict.silicon.facts import facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
 from crossgrade.predict.silicon.held_out import Held, validated_by
 from crossgrade.predict.silicon.knowledge import Fit, Kind, regime
-from crossgrade.predict.silicon.model import Floats, KernelModel, starting
+from crossgrade.predict.silicon.model import UNKNOWN, Floats, KernelModel, starting
 from crossgrade.predict.silicon.models import model_for, priced_as
 from crossgrade.predict.silicon.score import Score, score
 from crossgrade.predict.silicon.splits import shares

@@ -49,6 +49,19 @@ where the operation reduces, else 0. collective: `bytes` is the payload of one r
 algorithm's factor.
 """
 
+SITES: Mapping[Family, tuple[str, ...]] = {
+    "matmul": ("n", "k"),
+    "attention": ("heads", "kv_heads", "qk_size", "window"),
+    "latent-attention": ("heads",),
+    "experts": ("hidden", "inter", "topk", "experts"),
+    "quantise": ("k",),
+    "vector": ("bytes_read", "bytes_written"),
+    "collective": ("bytes",),
+}
+"""Sizes that a model fixes, whatever its load: those of a weight, of heads, of experts.
+
+Kernels that share them come together, so what was not measured differs in them.
+"""
 
 EVEN_ODDS = -1.0
 """`skew` of experts that tokens choose independently and without preference."""

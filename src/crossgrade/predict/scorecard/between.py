@@ -15,10 +15,10 @@ import numpy as np
 
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.silicon.bands import TAIL, Bands
-from crossgrade.predict.silicon.estimate import UNKNOWN, moved
+from crossgrade.predict.silicon.estimate import moved
 from crossgrade.predict.silicon.fitting import Batch, seconds_of
 from crossgrade.predict.silicon.knowledge import regime
-from crossgrade.predict.silicon.model import Floats, KernelModel, Terms, starting
+from crossgrade.predict.silicon.model import UNKNOWN, Floats, KernelModel, Terms, starting
 from crossgrade.predict.silicon.score import Score, score
 
 PROBES = 600

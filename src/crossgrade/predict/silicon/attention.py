@@ -251,6 +251,11 @@ class Prefill:
         total = join(busy, moved, values["join"]) + kept + floor
         return Terms(total=total, compute=matrix, vector=vector, memory=moved + kept, floor=floor)
 
+    def features(self, rows: KernelRows, facts: Facts, values: Values) -> Floats:
+        """Return the coordinates in which the formula's error is smooth; see `features`."""
+        del facts, values
+        return features(rows)
+
 
 @dataclass(frozen=True, slots=True)
 class Decode:
@@ -314,6 +319,11 @@ class Decode:
         around = floor + swapped + values["split"] * (1 - 1 / most)
         total = join(busy, moved, values["join"]) + around
         return Terms(total=total, compute=matrix, vector=vector, memory=moved, floor=floor)
+
+    def features(self, rows: KernelRows, facts: Facts, values: Values) -> Floats:
+        """Return the coordinates in which the formula's error is smooth; see `features`."""
+        del facts, values
+        return features(rows)
 
 
 SCALES: Mapping[str, Mapping[str, float]] = {

@@ -147,6 +147,16 @@ class Collective:
             floor=values["start"] + values["step"] * steps,
         )
 
+    def features(self, rows: KernelRows, facts: Facts, values: Mapping[str, float]) -> Floats:
+        """Return the coordinates in which the formula's error is smooth, shape [kernels, 2]."""
+        del facts, values
+        axes = [SCALES[name] * np.log2(rows.sizes[name]) for name in ("ranks", "bytes")]
+        return np.stack(axes, axis=1)
+
+
+SCALES = {"ranks": 3.0, "bytes": 0.25}
+"""Steps per doubling of what the formula leaves over; not searched for."""
+
 
 def link_rate(facts: Facts, ranks: Floats) -> Floats:
     """Return the slowest link that a collective of so many ranks goes through, bytes/s per rank.

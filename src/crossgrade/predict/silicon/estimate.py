@@ -19,7 +19,7 @@ from crossgrade.chips.loader import load_chip
 from crossgrade.predict.silicon.experts import UNGATED
 from crossgrade.predict.silicon.facts import BYTES, facts_of
 from crossgrade.predict.silicon.knowledge import Fit, Kind, Knowledge, kind_of, regime
-from crossgrade.predict.silicon.model import Floats, KernelModel, Terms, starting
+from crossgrade.predict.silicon.model import UNKNOWN, Floats, KernelModel, Terms, starting
 from crossgrade.predict.silicon.models import alone, facts_for, model_for, priced_as
 from crossgrade.predict.silicon.plans import plan_of
 from crossgrade.predict.silicon.transfer import donors, transferred
@@ -39,9 +39,6 @@ OTHER_STACK = 0.5
 FAR = 1.6
 """Distance of the nearest lender from which on a band is twice as wide, in the logarithm; assumed:
 bands of transfers come from chips that are mostly nearer to each other."""
-UNKNOWN = (0.4, 2.5)
-"""P10 and P90 over P50 where it is not known how far off a kind is: no chip was measured, or one
-alone, so that none could be told from another. Assumed, wide on purpose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,17 @@ PARAMETERS = (
         source="the same for choices that fall on other ranks: kernels that skip them read ids",
     ),
 )  # fmt: skip
+_LENGTHS = {
+    "total": 2.0, "tokens": 3.8, "per_expert": 3.3, "most": 3.9, "active": 2.6, "rows": 4.2,
+    "weights": 2.5, "columns": 2.0, "hidden": 0.54, "wide": 2.0, "topk": 1.1, "experts_here": 2.6,
+    "ep": 2.5, "skew": 0.53, "bound": 1.5, "vector": 0.2, "floor": 0.15, "waves_up": 2.6,
+    "waves_down": 2.9, "padding": 2.5,
+}  # fmt: skip
+"""Coordinate -> how far apart rows are that have little to do with each other.
+
+The spread of each over the rows of one chip, so that all count alike; times, sizes and counts are
+in doublings.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +150,33 @@ class Experts:
         bandwidth = facts.bandwidth_bytes_per_s * values["memory_efficiency"] * cached
         return best, held / (bandwidth * filled ** values["occupancy_exponent"])
 
+    def features(self, rows: KernelRows, facts: Facts, values: Mapping[str, float]) -> Floats:
+        """Return where rows lie for a table that interpolates measured / model.
+
+        Returns:
+            Coordinates in units of correlation lengths, shape [kernels, axes].
+        """
+        sizes, share = rows.sizes, share_of(rows.sizes)
+        terms = self.terms(rows, facts, values)
+        (up, _), (down, wide) = _products(rows)
+        doublings = {
+            "total": terms.total, "tokens": sizes["tokens"], "most": share.most,
+            "rows": share.rows, "per_expert": share.rows / np.maximum(share.active, 1e-9),
+            "active": share.active, "weights": weight_bytes(rows, share), "columns": up,
+            "hidden": down, "wide": wide, "topk": sizes["topk"],
+            "experts_here": sizes["experts"] / sizes["ep"], "ep": sizes["ep"],
+            "bound": terms.compute / terms.memory,
+            "padding": share.blocks[128] * 128 / share.rows,
+            "waves_up": share.blocks[64] * np.ceil(up / COLUMNS) / cores_of(facts),
+            "waves_down": share.blocks[64] * np.ceil(down / COLUMNS) / cores_of(facts),
+        }  # fmt: skip
+        at = {name: np.log2(np.maximum(column, 1e-12)) for name, column in doublings.items()}
+        at["skew"] = sizes["skew"]
+        at["vector"], at["floor"] = terms.vector / terms.total, terms.floor / terms.total
+        axes = [at[name] / length for name, length in _LENGTHS.items()]
+        points: Floats = np.stack(axes, axis=1) / np.sqrt(len(axes))
+        return points
+
 
 def cores_of(facts: Facts) -> float:
     """Return the cores of a chip, CORES where its sheet is silent."""
@@ -187,47 +225,3 @@ def moved_bytes(rows: KernelRows, share: Share, values: Mapping[str, float]) -> 
     routed = share.rows * values["moved"] + elsewhere * values["moved_elsewhere"]
     moved: Floats = routed * per_row + scores * values["moved"]
     return moved
-
-
-_LENGTHS = {
-    "total": 2.0, "tokens": 3.8, "per_expert": 3.3, "most": 3.9, "active": 2.6, "rows": 4.2,
-    "weights": 2.5, "columns": 2.0, "hidden": 0.54, "wide": 2.0, "topk": 1.1, "experts_here": 2.6,
-    "ep": 2.5, "skew": 0.53, "bound": 1.5, "vector": 0.2, "floor": 0.15, "waves_up": 2.6,
-    "waves_down": 2.9, "padding": 2.5,
-}  # fmt: skip
-"""Coordinate -> how far apart rows are that have little to do with each other.
-
-The spread of each over the rows of one chip, so that all count alike; times, sizes and counts are
-in doublings.
-"""
-
-
-def features(rows: KernelRows, facts: Facts, values: Mapping[str, float]) -> Floats:
-    """Return where rows lie for a table that interpolates measured / model.
-
-    Args:
-        rows: kernels of family `experts`.
-        facts: the chip.
-        values: parameters of Experts, which place the bounds of compute and memory.
-
-    Returns:
-        Coordinates in units of correlation lengths, shape [kernels, axes].
-    """
-    sizes, share = rows.sizes, share_of(rows.sizes)
-    terms = Experts().terms(rows, facts, values)
-    (up, _), (down, wide) = _products(rows)
-    doublings = {
-        "total": terms.total, "tokens": sizes["tokens"], "most": share.most, "rows": share.rows,
-        "per_expert": share.rows / np.maximum(share.active, 1e-9), "active": share.active,
-        "weights": weight_bytes(rows, share), "columns": up, "hidden": down, "wide": wide,
-        "topk": sizes["topk"], "experts_here": sizes["experts"] / sizes["ep"], "ep": sizes["ep"],
-        "bound": terms.compute / terms.memory, "padding": share.blocks[128] * 128 / share.rows,
-        "waves_up": share.blocks[64] * np.ceil(up / COLUMNS) / cores_of(facts),
-        "waves_down": share.blocks[64] * np.ceil(down / COLUMNS) / cores_of(facts),
-    }  # fmt: skip
-    at = {name: np.log2(np.maximum(column, 1e-12)) for name, column in doublings.items()}
-    at["skew"] = sizes["skew"]
-    at["vector"], at["floor"] = terms.vector / terms.total, terms.floor / terms.total
-    axes = [at[name] / length for name, length in _LENGTHS.items()]
-    points: Floats = np.stack(axes, axis=1) / np.sqrt(len(axes))
-    return points

@@ -38,6 +38,10 @@ HEAD_TILE, HEAD_UNIT = 64.0, 128.0
 """Heads of one block of queries (deepseek-ai/FlashMLA), and heads that share one read: a pair."""
 
 
+SCALES: Mapping[str, float] = {"batch": 0.3, "tokens": 0.5, "heads": 0.5, "length": 0.5}
+"""Correlation lengths of what the formula leaves over, as steps per doubling; not searched for."""
+
+
 def parts(format: str) -> tuple[str, float, float]:
     """Return format of projections, bytes per cached element, bytes per attention operand."""
     gemm, _, rest = format.partition("_kv_fp8")
@@ -154,18 +158,15 @@ class Latent:
         time = join(busy, moved, values["join"]) + values["split"] * (1 - 1 / most)
         return matrix, moved, time
 
-
-SCALES: Mapping[str, float] = {"batch": 0.3, "tokens": 0.5, "heads": 0.5, "length": 0.5}
-"""Correlation lengths of what the formula leaves over, as steps per doubling; not searched for."""
-
-
-def features(rows: KernelRows) -> Floats:
-    """Return the coordinates in which the formula's error is smooth, shape [kernels, 4]."""
-    s = rows.sizes
-    columns = {
-        "batch": s["batch"],
-        "tokens": s["batch"] * np.maximum(s["queries"], 1.0),
-        "heads": s["heads"],
-        "length": s["keys"],
-    }
-    return np.stack([SCALES[name] * np.log2(column) for name, column in columns.items()], axis=1)
+    def features(self, rows: KernelRows, facts: Facts, values: Values) -> Floats:
+        """Return the coordinates in which the formula's error is smooth, shape [kernels, 4]."""
+        del facts, values
+        s = rows.sizes
+        columns = {
+            "batch": s["batch"],
+            "tokens": s["batch"] * np.maximum(s["queries"], 1.0),
+            "heads": s["heads"],
+            "length": s["keys"],
+        }
+        axes = [SCALES[name] * np.log2(column) for name, column in columns.items()]
+        return np.stack(axes, axis=1)

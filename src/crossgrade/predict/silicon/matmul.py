@@ -157,12 +157,13 @@ class TileWave:
         total = _launched(rows, plan, values, device + floor + vector)
         return Terms(total=total, compute=compute, vector=vector, memory=memory, floor=floor)
 
-    def features(self, rows: KernelRows, facts: Facts) -> Floats:
+    def features(self, rows: KernelRows, facts: Facts, values: Mapping[str, float]) -> Floats:
         """Return what a table is smooth in, in units of a likely length, [rows, features].
 
         Beside the sizes: whether rows are odd (unaligned copies), and how much of the last wave is
         empty with two usual tiles, 0 where one wave holds all.
         """
+        del values
         m, n, k = (rows.sizes[name] for name in ("m", "n", "k"))
         cores = facts.cores if np.isfinite(facts.cores) else CORES_UNKNOWN
         waves = [

@@ -17,6 +17,9 @@ from crossgrade.predict.silicon.facts import Facts
 from crossgrade.values.kernel import Family, KernelRows
 
 Floats = NDArray[np.float64]
+UNKNOWN = (0.4, 2.5)
+"""P10 and P90 over P50 where it is not known how far off a kind is: no chip was measured, or one
+alone, so that none could be told from another. Assumed, wide on purpose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,206 +1,255 @@
 """A measured table of one chip: exact where it was measured, interpolated near it, the model afar.
 
-What is interpolated is log(measured / model), which is flatter than time, by kriging on nearest
-neighbours (Matheron 1963; Vecchia 1988 for the neighbours) with one length per feature. Works for
-every family: features are the logarithms of the sizes unless the family gives better ones. Must not
-know families or chips. Uses scipy.
+What is interpolated is log(measured / model), which is flatter than time, by kriging per launched
+kernel. The band comes from folds inside the table that leave out whole sites (weights, head
+configurations, models), so it speaks of sites that were not measured. Must not know chips by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from crossgrade.predict.silicon.facts import Facts
-from crossgrade.predict.silicon.model import Floats, KernelModel
-from crossgrade.values.kernel import KernelRows
+from crossgrade.predict.silicon.kernel_sets import KernelSets, fitted, priced
+from crossgrade.predict.silicon.kriging import Kriging
+from crossgrade.predict.silicon.launched import Names
+from crossgrade.predict.silicon.model import UNKNOWN, Floats, KernelModel, Terms
+from crossgrade.predict.silicon.splits import shares
+from crossgrade.values.kernel import SITES, KernelRows
 
-NEIGHBOURS = 32
-"""Rows that a price is interpolated from: with 24 or 48 the errors are the same."""
-NOISE = 0.05
-"""Variance of a measurement that no neighbour shares, over the variance of the residual: repeated
-public rows differ by 1 to 2 %, residuals of a fitted model by 8 %."""
-_FAR_SHARE, _FAR = 0.3, 4.0
-"""Share of the variance that reaches further, and how much further."""
-_PROBES = 600
-_BLOCK = 1024
-_TENTH = 1.2816
-"""Standard normal quantile of 0.9."""
+LEAST_ROWS = 10
+"""A kernel with fewer measured rows has a formula and no field."""
+FARTHEST = 1.5
+"""Largest |log(measured / model)| that the field believes of one row."""
+BAND_ROWS = 3000
+"""Left-out rows that the width of a band is taken from."""
+TAIL = 0.1
+"""Share of rows that may lie below P10, and above P90."""
+FEW = 20
+"""With fewer left-out rows a kernel has the band of all kernels together."""
+_FOLDS = 4
 
 
 @runtime_checkable
 class Smooth(Protocol):
     """A model that knows in what its error is smooth, better than the sizes alone."""
 
-    def features(self, rows: KernelRows, facts: Facts) -> Floats:
-        """Return features, [rows, features], each in units of a likely length."""
+    def features(self, rows: KernelRows, facts: Facts, values: Mapping[str, float]) -> Floats:
+        """Return coordinates in units of a correlation length, [rows, coordinates].
+
+        Args:
+            rows: kernels of the model's family.
+            facts: the chip.
+            values: the model's parameters.
+        """
 
 
-def log_sizes(rows: KernelRows, facts: Facts) -> Floats:
-    """Return log2(1 + size) of each size, [rows, sizes]: what a table is smooth in by default."""
-    del facts  # The sizes do not depend on the chip; other features do.
-    return np.stack([np.log2(1.0 + column) for column in rows.sizes.values()], axis=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tabled:
+    """What a table says of kernels; each array of shape [kernels]."""
+
+    terms: Terms
+    """The formula with the parameters of the kernel that runs, s."""
+    p50: Floats
+    """Median, s."""
+    p10: Floats
+    """Lower end, s."""
+    p90: Floats
+    """Upper end, s."""
+    exact: np.ndarray
+    """Whether this very size was measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """Ends of the band in deviations of the field."""
+
+    low: float
+    """A tenth of left-out rows lie further below the mean than this many deviations."""
+    high: float
+    """A tenth of left-out rows lie further above the mean than this many deviations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Table:
-    """Measured kernels of one chip, format and stack, and the model that carries them."""
+    """Measured kernels of one chip and format, ready to be asked for others."""
 
     model: KernelModel
-    """What time is without the table."""
-    values: dict[str, float]
-    """Its parameters."""
-    lengths: Floats
-    """Length of each feature, shape [features]."""
-    kind: tuple[str, str, str, str]
-    """(family, op, format, stack) of its rows."""
-    known: dict[tuple[float, ...], float]
-    """Sizes -> measured time, s; the geometric mean where a size was measured more than once."""
-    points: Floats
-    """Features of the measured rows, shape [rows, features]."""
-    residuals: Floats
-    """log(measured / model), shape [rows]."""
-    deviation: float
-    """Standard deviation of the residual where nothing is known, of its logarithm."""
-    tree: Any
-    """Search tree over points / lengths."""
+    """The formula."""
+    facts: Facts
+    """The chip."""
+    sets: KernelSets
+    """Parameters, and which kernel runs."""
+    fields: Mapping[str, Kriging]
+    """Launched kernel -> log(measured / model)."""
+    bands: Mapping[str, Band]
+    """Launched kernel -> its band; the empty name has that of all together."""
+    known: Mapping[tuple[str | float, ...], float]
+    """Operation and sizes -> measured time, s; geometric mean of a size measured repeatedly."""
 
     @classmethod
     def build(
         cls,
         model: KernelModel,
-        values: dict[str, float],
-        rows: KernelRows,
+        parts: Sequence[KernelRows],
         facts: Facts,
-        *,
-        groups: Sequence[float] | Floats | None = None,
+        prior: Mapping[str, float] | None = None,
     ) -> Table:
-        """Return the table of measured rows; lengths are learned from groups that are left out.
+        """Return the table of measured rows.
 
         Args:
-            model: the family's model; where it is `Smooth`, its features are used.
-            values: its parameters on this chip.
-            rows: measured kernels.
+            model: the formula; where it is `Smooth`, its features are used.
+            parts: rows of one family, format and stack with `seconds`, by operation.
             facts: the chip.
-            groups: rows that come together, such as all m of one weight: a future kernel will share
-                no group with the table; each row by itself if None.
+            prior: parameters that are believed before; the model's starting values if None.
 
         Raises:
             ValueError: no measured row.
         """
-        if rows.seconds is None or not len(rows):
+        parts = [part for part in parts if len(part)]
+        if not parts or any(part.seconds is None for part in parts):
             raise ValueError("a table needs measured rows")
-        residuals = np.log(rows.seconds / model.terms(rows, facts, values).total)
-        fine = np.isfinite(residuals)
-        points, residuals = _features(model, rows, facts)[fine], residuals[fine]
-        group = np.arange(len(rows)) if groups is None else np.asarray(groups)
-        table = cls(
-            model=model, values=values, kind=_kind(rows), known=_known(rows),
-            points=points, residuals=residuals, deviation=float(residuals.std()),
-            lengths=np.ones(points.shape[1]), tree=None,
-        )  # fmt: skip
-        return _learned(table, np.unique(group[fine], return_inverse=True)[1])
+        sets = fitted(model, parts, facts, prior)
+        rows = _Rows.joined([_Rows.of(model, part, facts, sets) for part in parts])
+        return cls(model=model, facts=facts, sets=sets, fields=rows.fields(), bands=_bands(rows),
+                   known=_known(parts))  # fmt: skip
 
-    def seconds(self, rows: KernelRows, facts: Facts) -> tuple[Floats, Floats]:
-        """Return (P50 in s, standard deviation of its logarithm), each of shape [kernels].
-
-        A measured size has its measured time and a deviation of the noise alone.
-
-        Raises:
-            ValueError: rows of another kind than the table's.
-        """
-        if _kind(rows) != self.kind:
-            raise ValueError(f"a table of {self.kind} does not know {_kind(rows)}")
-        expected, deviation = _kriged(self, _features(self.model, rows, facts))
-        p50 = self.model.terms(rows, facts, self.values).total * np.exp(expected)
-        for i, size in enumerate(_keys(rows)):
-            measured = self.known.get(size)
-            if measured is not None:
-                p50[i], deviation[i] = measured, self.deviation * np.sqrt(NOISE)
-        return p50, deviation
+    def estimate(self, rows: KernelRows) -> Tabled:
+        """Return the times of rows, measured or not; a measured size has its measured time."""
+        terms = priced(self.model, rows, self.facts, self.sets)
+        names = self.sets.launched(rows)
+        points = _points(self.model, rows, self.facts, self.sets, names)
+        mean, deviation = _at(self.fields, names, points)
+        low, high = (
+            np.array([getattr(self.bands.get(n, self.bands[""]), end) for n in names.tolist()])
+            for end in ("low", "high")
+        )
+        p50 = terms.total * np.exp(mean)
+        measured = np.array([self.known.get(key, np.nan) for key in _keys(rows)])
+        exact = np.isfinite(measured)
+        p50 = np.where(exact, measured, p50)
+        return Tabled(terms=terms, p50=p50, p10=p50 * np.exp(np.minimum(low * deviation, 0.0)),
+                      p90=p50 * np.exp(np.maximum(high * deviation, 0.0)), exact=exact)  # fmt: skip
 
 
-def _features(model: KernelModel, rows: KernelRows, facts: Facts) -> Floats:
-    return model.features(rows, facts) if isinstance(model, Smooth) else log_sizes(rows, facts)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """Rows of a table as its fields see them; every array has one entry per row."""
+
+    points: Floats
+    left: Floats
+    names: Names
+    sites: Floats
+
+    @classmethod
+    def of(cls, model: KernelModel, rows: KernelRows, facts: Facts, sets: KernelSets) -> _Rows:
+        assert rows.seconds is not None
+        names = sets.launched(rows)
+        base = priced(model, rows, facts, sets).total
+        return cls(
+            points=_points(model, rows, facts, sets, names),
+            left=np.clip(np.log(rows.seconds / base), -FARTHEST, FARTHEST),
+            names=names,
+            sites=shares(rows, SITES[rows.family]),
+        )
+
+    @classmethod
+    def joined(cls, some: Sequence[_Rows]) -> _Rows:
+        names = cls.__slots__
+        return cls(**{name: np.concatenate([getattr(one, name) for one in some]) for name in names})
+
+    def take(self, at: np.ndarray) -> _Rows:
+        return _Rows(**{name: getattr(self, name)[at] for name in _Rows.__slots__})
+
+    def fields(self) -> dict[str, Kriging]:
+        """Return the field of each kernel that has rows enough."""
+        at = {str(name): self.names == name for name in np.unique(self.names)}
+        return {
+            name: Kriging.build(self.points[own], self.left[own])
+            for name, own in at.items()
+            if own.sum() >= LEAST_ROWS
+        }
 
 
-def _kind(rows: KernelRows) -> tuple[str, str, str, str]:
-    return rows.family, rows.op, rows.format, rows.stack
+def _points(
+    model: KernelModel, rows: KernelRows, facts: Facts, sets: KernelSets, names: Names
+) -> Floats:
+    """Return where rows lie in the field of the kernel that each would launch."""
+    found = [(names == name, sets.values(str(name))) for name in np.unique(names)]
+    parts = [(at, _features(model, rows.take(at), facts, values)) for at, values in found]
+    points = np.zeros((len(rows), parts[0][1].shape[1] if parts else 0))
+    for at, part in parts:
+        points[at] = part
+    return points
 
 
-def _keys(rows: KernelRows) -> list[tuple[float, ...]]:
-    return list(zip(*(column.tolist() for column in rows.sizes.values()), strict=True))
+def _features(
+    model: KernelModel, rows: KernelRows, facts: Facts, values: Mapping[str, float]
+) -> Floats:
+    """Return the model's own coordinates, else one per size: log2(1 + size)."""
+    if isinstance(model, Smooth):
+        return model.features(rows, facts, values)
+    return np.stack([np.log2(1.0 + column) for column in rows.sizes.values()], axis=1)
 
 
-def _known(rows: KernelRows) -> dict[tuple[float, ...], float]:
-    times: dict[tuple[float, ...], list[float]] = {}
-    assert rows.seconds is not None
-    for size, time_s in zip(_keys(rows), np.log(rows.seconds).tolist(), strict=True):
-        times.setdefault(size, []).append(time_s)
-    return {size: float(np.exp(np.mean(t))) for size, t in times.items()}
+def _at(fields: Mapping[str, Kriging], names: Names, points: Floats) -> tuple[Floats, Floats]:
+    """Return (mean, deviation) of the fields; where there is none, 0 and the widest: 1."""
+    mean, deviation = np.zeros(len(points)), np.ones(len(points))
+    for name, field in fields.items():
+        at = names == name
+        if at.any():
+            found = field.at(points[at])
+            mean[at], deviation[at] = found.mean, found.deviation
+    return mean, deviation
 
 
-def _learned(table: Table, group: np.ndarray) -> Table:
-    """Return the table with lengths and deviation under which left-out groups are best told."""
-    probes = np.flatnonzero(group % 5 == 0) if len(np.unique(group)) >= 5 else np.array([], int)
-    if len(probes) > _PROBES:
-        probes = probes[np.linspace(0, len(probes) - 1, _PROBES).astype(int)]
-    base = np.flatnonzero(group % 5 != 0)
-    if len(probes) < 10:
-        return _treed(table)
-    part = replace(table, points=table.points[base], residuals=table.residuals[base])
+def _bands(rows: _Rows) -> dict[str, Band]:
+    """Return how many deviations off the rows of left-out sites are.
 
-    def off(lengths: Floats) -> tuple[Floats, Floats]:
-        expected, deviation = _kriged(_treed(replace(part, lengths=lengths)), table.points[probes])
-        return np.abs(table.residuals[probes] - expected), deviation
-
-    lengths = table.lengths
-    least = float(off(lengths)[0].mean())
-    varied = np.flatnonzero(table.points.std(axis=0) > 0)
-    for factor in (2.0, 1.5):
-        for i in varied:
-            for way in (factor, 1 / factor):
-                tried = lengths.copy()
-                tried[i] *= way
-                found = float(off(tried)[0].mean())
-                if found < least:
-                    lengths, least = tried, found
-                    break
-    missed, deviation = off(lengths)
-    # The band is to hold four fifths of left-out rows: scaled by that quantile, not by the mean
-    # square, which a few wild rows rule.
-    scale = float(np.quantile(missed / np.maximum(deviation, 1e-12), 0.8)) / _TENTH
-    return _treed(replace(table, lengths=lengths, deviation=table.deviation * scale))
+    The parameters have seen these rows, the field has not: ten numbers against thousands of rows.
+    """
+    rank = np.unique(rows.sites, return_inverse=True)[1].reshape(-1)
+    off, names = [np.zeros(0)], [np.zeros(0, dtype=np.str_)]
+    for fold in range(_FOLDS):
+        out = np.flatnonzero(rank % _FOLDS == fold)
+        kept = rank % _FOLDS != fold
+        if not len(out) or not kept.any():
+            continue
+        asked = rows.take(out[:: max(1, len(rows.left) // BAND_ROWS)])
+        mean, deviation = _at(rows.take(kept).fields(), asked.names, asked.points)
+        off.append((asked.left - mean) / deviation)
+        names.append(asked.names)
+    every, whose = np.concatenate(off), np.concatenate(names)
+    return {"": _band(every)} | {
+        str(name): _band(every[whose == name])
+        for name in np.unique(whose)
+        if (whose == name).sum() >= FEW
+    }
 
 
-def _treed(table: Table) -> Table:
-    from scipy.spatial import cKDTree
+def _band(off: Floats) -> Band:
+    if len(off) < FEW:
+        low, high = (float(np.log(factor)) for factor in UNKNOWN)
+        return Band(low=low, high=high)
+    # The row to be predicted is one more than those left out (conformal correction).
+    tail = (TAIL * (len(off) + 1) - 1) / (len(off) - 1)
+    low, high = (float(q) for q in np.quantile(off, [tail, 1 - tail]))
+    return Band(low=low, high=high)
 
-    return replace(table, tree=cKDTree(table.points / table.lengths))
+
+def _keys(rows: KernelRows) -> list[tuple[str | float, ...]]:
+    sizes = zip(*(column.tolist() for column in rows.sizes.values()), strict=True)
+    return [(rows.op, *size) for size in sizes]
 
 
-def _covariance(distance: Floats) -> Floats:
-    return (1 - _FAR_SHARE) * np.exp(-distance) + _FAR_SHARE * np.exp(-distance / _FAR)
-
-
-def _kriged(table: Table, points: Floats) -> tuple[Floats, Floats]:
-    """Return (expected residual, its standard deviation) at points, each of shape [points]."""
-    expected, deviation = np.empty((2, len(points)))
-    count = min(NEIGHBOURS, len(table.residuals))
-    scaled = table.tree.data
-    for begin in range(0, len(points), _BLOCK):
-        at = slice(begin, begin + _BLOCK)
-        distance, near = table.tree.query(points[at] / table.lengths, k=[*range(1, count + 1)])
-        found = scaled[near]
-        square = (found**2).sum(axis=2)
-        between = square[:, :, None] + square[:, None, :] - 2 * found @ found.transpose(0, 2, 1)
-        matrix = _covariance(np.sqrt(np.maximum(between, 0.0))) + NOISE * np.eye(count)
-        towards = _covariance(distance)
-        weights = np.linalg.solve(matrix, towards[..., None])[..., 0]
-        expected[at] = (weights * table.residuals[near]).sum(axis=1)
-        left = 1 + NOISE - (weights * towards).sum(axis=1)
-        deviation[at] = table.deviation * np.sqrt(np.maximum(left, NOISE))
-    return expected, deviation
+def _known(parts: Sequence[KernelRows]) -> dict[tuple[str | float, ...], float]:
+    times: dict[tuple[str | float, ...], list[float]] = {}
+    for rows in parts:
+        assert rows.seconds is not None
+        for key, time in zip(_keys(rows), np.log(rows.seconds).tolist(), strict=True):
+            times.setdefault(key, []).append(time)
+    return {key: float(np.exp(np.mean(t))) for key, t in times.items()}

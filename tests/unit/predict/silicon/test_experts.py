@@ -14,7 +14,6 @@ from crossgrade.chips.loader import load_chip
 from crossgrade.predict.silicon.experts import (
     UNGATED,
     Experts,
-    features,
     weight_bytes,
 )
 from crossgrade.predict.silicon.facts import facts_of
@@ -101,7 +100,7 @@ def test_a_row_of_weights_in_odd_pieces_takes_longer() -> None:
 def test_a_sheet_without_cores_or_cache_still_gives_a_time() -> None:
     silent = replace(FACTS, cores=np.nan, cache_bytes=np.nan)
     assert np.isfinite(MODEL.terms(rows(), silent, starting(MODEL)).total).all()
-    assert np.isfinite(features(rows(), silent, starting(MODEL))).all()
+    assert np.isfinite(MODEL.features(rows(), silent, starting(MODEL))).all()
 
 
 def synthetic(kernel: str, ep: float, values: dict[str, float]) -> KernelRows:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crossgrade.predict.silicon.facts import Facts
-from crossgrade.predict.silicon.latent import Latent, features, parts, weights
+from crossgrade.predict.silicon.latent import Latent, parts, weights
 from crossgrade.predict.silicon.model import starting
 from crossgrade.values.kernel import SIZES, KernelRows
 
@@ -67,4 +67,6 @@ def test_formats_say_what_is_narrow() -> None:
 
 
 def test_features_have_a_row_per_kernel() -> None:
-    assert features(rows("decode", keys=np.array([1.0, 2.0, 4.0]))).shape == (3, 4)
+    model = Latent(decode=True)
+    some = rows("decode", keys=np.array([1.0, 2.0, 4.0]))
+    assert model.features(some, CHIP, starting(model)).shape == (3, 4)

@@ -27,34 +27,24 @@ from crossgrade.predict.scorecard.between import (
     transfers,
 )
 from crossgrade.predict.scorecard.cards.anchors import anchors
+from crossgrade.predict.scorecard.folding import folded, tabled
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
 from crossgrade.predict.scorecard.sources.aiconfigurator_attention import (
     LATENT,
     attention,
     latent,
 )
-from crossgrade.predict.silicon.attention import Decode, Prefill, features, traffic, visible
-from crossgrade.predict.silicon.attention_table import (
-    AttentionTable,
-    Features,
-    Prediction,
-    thinned,
-)
+from crossgrade.predict.silicon.attention import Decode, Prefill, traffic, visible
 from crossgrade.predict.silicon.bands import Bands, held_out
 from crossgrade.predict.silicon.facts import Facts, facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit
+from crossgrade.predict.silicon.kernel_sets import thinned
 from crossgrade.predict.silicon.latent import Latent
-from crossgrade.predict.silicon.latent import features as latent_features
 from crossgrade.predict.silicon.model import Floats, KernelModel, Terms
 from crossgrade.predict.silicon.score import Score, score
-from crossgrade.predict.silicon.splits import Mask, folds, halves, shares, spread_out
-from crossgrade.values.kernel import Family, KernelRows
+from crossgrade.predict.silicon.splits import Mask, folds, halves, spread_out
+from crossgrade.values.kernel import SITES, Family, KernelRows
 
-HEADS: Mapping[Family, tuple[str, ...]] = {
-    "attention": ("heads", "kv_heads", "qk_size", "window"),
-    "latent-attention": ("heads",),
-}
-"""Sizes that make a head configuration."""
 FITTED: Mapping[Family, float] = {"attention": 0.25, "latent-attention": 0.4}
 """Share of configurations that may be fitted below T3."""
 POINTS = 30
@@ -65,10 +55,6 @@ MODELS: Mapping[str, KernelModel] = {"prefill": Prefill(), "decode": Decode()}
 """Operation -> its formula."""
 LATENTS: Mapping[str, KernelModel] = {op: Latent(decode=op.startswith("decode")) for op in LATENT}
 """Operation over a latent -> its formula."""
-FEATURES: Mapping[Family, Features] = {
-    "attention": features, "latent-attention": latent_features
-}  # fmt: skip
-"""Family -> coordinates of what the formula leaves over."""
 GOALS: Mapping[tuple[str, Tier], float] = {
     ("prefill", "T2"): 0.20,
     ("decode", "T2"): 0.20,
@@ -104,7 +90,7 @@ class Set:
     @property
     def halves(self) -> tuple[Mask, Mask]:
         """Return (may be fitted, scored) masks."""
-        return halves(self.rows, HEADS[self.rows.family], FITTED[self.rows.family])
+        return halves(self.rows, SITES[self.rows.family], FITTED[self.rows.family])
 
 
 def lines(data: Path) -> Iterator[Line]:
@@ -178,24 +164,13 @@ def _formula(one: Set, tier: Tier, seen: str, reached: Score, fitted: int = 0) -
 
 def _table(one: Set) -> Line:
     """Return T3: each fold of head configurations predicted from the other four."""
-    rows, by = one.rows, HEADS[one.rows.family]
-    groups, coordinates = shares(rows, by), FEATURES[rows.family]
+    rows = one.rows
     assert rows.seconds is not None
-    ends = {name: np.full(len(rows), np.nan) for name in ("p10", "p50", "p90")}
-    seen = 0
-    for known, asked in folds(rows, by):
-        if not asked.any() or not known.any():
-            continue
-        table = AttentionTable.build(
-            one.model, rows.take(known), one.facts, coordinates, groups[known]
-        )
-        predicted: Prediction = table.predict(rows.take(asked))
-        for name, column in ends.items():
-            column[asked] = getattr(predicted, name)
-        seen = max(seen, int(known.sum()))
-    reached = score(ends["p50"], rows.seconds, ends["p10"], ends["p90"])
+    told = folded([rows], tabled(one.model, one.facts))
+    reached = score(told["p50"], rows.seconds, told["p10"], told["p90"])
     split = "five folds by head configuration, each predicted from the table of the other four"
-    return _line(one, "T3", split, reached, rows, seen)
+    most = max(int(known.sum()) for known, _ in folds(rows, SITES[rows.family]))
+    return _line(one, "T3", split, reached, rows, most)
 
 
 def _line(one: Set, tier: Tier, split: str, reached: Score, rows: KernelRows, fitted: int) -> Line:

@@ -26,17 +26,17 @@ from crossgrade.predict.scorecard.between import (
 )
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
 from crossgrade.predict.scorecard.sources import ascend, collectives
-from crossgrade.predict.silicon.along import Along
 from crossgrade.predict.silicon.collective import Collective
 from crossgrade.predict.silicon.facts import Facts, facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
 from crossgrade.predict.silicon.held_out import Held, band, cross_validated, left_out
-from crossgrade.predict.silicon.model import Floats, starting
+from crossgrade.predict.silicon.model import starting
 from crossgrade.predict.silicon.score import Score
 from crossgrade.predict.silicon.splits import halves
-from crossgrade.values.kernel import KernelRows
+from crossgrade.predict.silicon.table import Table
+from crossgrade.values.kernel import SITES, KernelRows
 
-BY = ("bytes",)
+BY = SITES["collective"]
 HALF = 0.5
 """Share of the message sizes that is fitted."""
 GOALS = {name: (Goal(measure="mape", most=0.10),)
@@ -101,7 +101,7 @@ def _node(
             *(("T1", m.score, 0, f"{m.left_out}: {m.donors}") for m in transfers(case, cases)),
             ("T2", _pooled([_own(s) for s in mine]), fitted, _half(case.chip, kind)),
             ("T3", _pooled([_table(s) for s in mine]), fitted,
-             "and the measured ratio interpolated between sizes"),
+             "and a table of that half"),
         ]  # fmt: skip
         for tier, result, seen, split in said:
             yield Line(
@@ -146,29 +146,17 @@ def _own(side: _Side) -> Held:
     Half of the sizes are no far corners: what they are off by is what the other half is off by.
     """
     values = fit_all(MODEL, [side.fitted])
-    off = left_out(MODEL, [side.fitted], BY)
-    return _held(side, totals(MODEL, [side.scored], values), off)
+    low, high = band(left_out(MODEL, [side.fitted], BY))
+    said, measured = totals(MODEL, [side.scored], values), seconds_of([side.scored])
+    return Held(predicted=said, low=said * low, high=said * high, measured=measured)
 
 
 def _table(side: _Side) -> Held:
-    """Return the same with the ratio of the fitted side interpolated between its sizes."""
-    values = fit_all(MODEL, [side.fitted])
-    model = totals(MODEL, [side.fitted], values)
-    rows = side.fitted.rows
-    table = Along.of(rows, model, "bytes")
-    said = totals(MODEL, [side.scored], values) * table.ratio(side.scored.rows)
-    off = []
-    for size in np.unique(rows.sizes["bytes"]):
-        mine = rows.sizes["bytes"] == size
-        rest = Along.of(rows.take(~mine), model[~mine], "bytes")
-        off.append(seconds_of([side.fitted])[mine] / (model[mine] * rest.ratio(rows.take(mine))))
-    return _held(side, said, np.log(np.concatenate(off)))
-
-
-def _held(side: _Side, said: Floats, off: Floats) -> Held:
-    low, high = band(off)
+    """Return the same with a table of the fitted side."""
+    table = Table.build(MODEL, [side.fitted.rows], side.fitted.facts)
+    found = table.estimate(side.scored.rows)
     measured = seconds_of([side.scored])
-    return Held(predicted=said, low=said * low, high=said * high, measured=measured)
+    return Held(predicted=found.p50, low=found.p10, high=found.p90, measured=measured)
 
 
 def _pooled(held: list[Held]) -> Score:

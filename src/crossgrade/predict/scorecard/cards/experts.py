@@ -7,7 +7,7 @@ within groups have another routing than they name; they are scored apart and nev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,24 +24,24 @@ from crossgrade.predict.scorecard.between import (
     transfers,
 )
 from crossgrade.predict.scorecard.cards.anchors import anchors
+from crossgrade.predict.scorecard.folding import FOLDS, Columns, Learnt, Parts, folded, tabled
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
 from crossgrade.predict.scorecard.sources.aiconfigurator_experts import experts
 from crossgrade.predict.silicon.experts import Experts, weight_bytes
-from crossgrade.predict.silicon.experts_table import ExpertsTable
 from crossgrade.predict.silicon.facts import ARITHMETIC, Facts, facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit
 from crossgrade.predict.silicon.kernel_sets import fitted, priced
 from crossgrade.predict.silicon.model import Floats, Terms
 from crossgrade.predict.silicon.routing import share_of
 from crossgrade.predict.silicon.score import Score, score
-from crossgrade.predict.silicon.splits import folds, shares, spread_out
-from crossgrade.values.kernel import KernelRows
+from crossgrade.predict.silicon.splits import shares, spread_out
+from crossgrade.predict.silicon.table import Table
+from crossgrade.values.kernel import SITES, KernelRows
 
-MODEL = ("hidden", "inter", "topk", "experts")
+MODEL = SITES["experts"]
 """Sizes that make a model."""
 POINTS = 30
 """Rows of the chip that T2 may see."""
-FOLDS = 5
 LENT = 300
 """Rows of one operation that a chip's parameters come from where they are lent, as shipped."""
 TERMS = ("total", "compute", "vector", "memory", "floor")
@@ -51,10 +51,6 @@ BOUND = 0.12
 """Mean error asked of fp8_block on unseen models with a table (prototypes: 12 to 13 %)."""
 ASKED = {("fp8_block", chip) for chip in ("h100", "b200", "b300", "gb200")}
 """(format, chip) that the bound was asked of."""
-Parts = Sequence[KernelRows]
-Columns = Mapping[str, Floats]
-"""Terms, `p10` and `p90` by name, each s, shape [kernels]."""
-Learnt = Callable[[KernelRows], Columns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +109,7 @@ def _own(
     sets: Mapping[tuple[str, str], Set], cases: Mapping[tuple[str, str], Case]
 ) -> Iterator[Line]:
     """Yield T2, its bands from the other chips' T2, and T3, of each chip and format."""
-    few = {key: _folded(one, _calibrated)
-           for key, one in sets.items()}  # fmt: skip
+    few = {key: folded(one.parts, _calibrated(one.facts)) for key, one in sets.items()}
     known = [off(cases[key], _terms(found), sets[key].seconds) for key, found in few.items()]
     for (format, chip), one in sets.items():
         found = few[format, chip]
@@ -122,8 +117,8 @@ def _own(
         reached = banded(_terms(found), one.seconds, held)
         split = f"{POINTS} rows of the other models; {FOLDS} folds by model"
         yield _line(one, format, chip, "T2", split, reached, POINTS)
-        table = _folded(one, _tabled)
-        reached = score(table["total"], one.seconds, table["p10"], table["p90"])
+        table = folded(one.parts, tabled(Experts(), one.facts))
+        reached = score(table["p50"], one.seconds, table["p10"], table["p90"])
         split = f"all rows of the other models; {FOLDS} folds by model"
         yield _line(
             one, format, chip, "T3", split, reached, len(one.seconds) * (FOLDS - 1) // FOLDS
@@ -144,49 +139,25 @@ def _far(rows: KernelRows, count: int) -> KernelRows:
     return rows.take(spread_out(rows, np.ones(len(rows), dtype=bool), count))
 
 
-def _table(train: Parts, facts: Facts) -> ExpertsTable:
-    return ExpertsTable.build(train, facts, [shares(part, MODEL) for part in train])
+def _calibrated(facts: Facts) -> Callable[[Parts], Learnt]:
+    """Return what lets POINTS rows far from each other teach."""
 
+    def learn(train: Parts) -> Learnt:
+        every = sum(map(len, train))
+        few = [_far(part, max(2, round(POINTS * len(part) / every))) for part in train]
+        sets = fitted(Experts(), few, facts)
 
-def _tabled(train: Parts, facts: Facts) -> Learnt:
-    table = _table(train, facts)
+        def told(rows: KernelRows) -> Columns:
+            terms = priced(Experts(), rows, facts, sets)
+            return {name: getattr(terms, name) for name in TERMS}
 
-    def told(rows: KernelRows) -> Columns:
-        found = table.estimate(rows)
-        return {"total": found.p50, "p10": found.p10, "p90": found.p90}
+        return told
 
-    return told
-
-
-def _calibrated(train: Parts, facts: Facts) -> Learnt:
-    """Return what POINTS rows far from each other teach."""
-    few = [_far(part, max(2, round(POINTS * len(part) / sum(map(len, train))))) for part in train]
-    sets = fitted(Experts(), few, facts)
-
-    def told(rows: KernelRows) -> Columns:
-        terms = priced(Experts(), rows, facts, sets)
-        return {name: getattr(terms, name) for name in TERMS}
-
-    return told
+    return learn
 
 
 def _terms(found: Columns) -> Terms:
     return Terms(**{name: found[name] for name in TERMS})
-
-
-def _folded(one: Set, learn: Callable[[Parts, Facts], Learnt]) -> Columns:
-    """Return the columns of every row by what the other folds teach."""
-    found: list[dict[str, Floats]] = [{} for _ in one.parts]
-    splits = [list(folds(part, MODEL, FOLDS)) for part in one.parts]
-    for fold in range(FOLDS):
-        train = [p.take(s[fold][0]) for p, s in zip(one.parts, splits, strict=True)]
-        told = learn([part for part in train if len(part)], one.facts)
-        for part, split, columns in zip(one.parts, splits, found, strict=True):
-            scored = split[fold][1]
-            if scored.any():
-                for name, column in told(part.take(scored)).items():
-                    columns.setdefault(name, np.full(len(part), np.nan))[scored] = column
-    return {name: np.concatenate([columns[name] for columns in found]) for name in found[0]}
 
 
 def _line(
@@ -212,7 +183,7 @@ def _grouped(data: Path, sets: Mapping[tuple[str, str], Set]) -> Iterator[Line]:
         others = sets.get((format, chip))
         if others is None or others.models < LEAST_MODELS:
             continue
-        table = _table(others.parts, others.facts)
+        table = Table.build(Experts(), others.parts, others.facts)
         told = [table.estimate(part) for part in one.parts]
         p50, p10, p90 = (
             np.concatenate([getattr(e, name) for e in told]) for name in ("p50", "p10", "p90")

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from crossgrade.chips.loader import load_chip
 from crossgrade.errors import UnknownChip
 from crossgrade.predict.scorecard.between import (
@@ -31,6 +29,7 @@ from crossgrade.predict.scorecard.between import (
     transfers,
 )
 from crossgrade.predict.scorecard.cards.anchors import anchors
+from crossgrade.predict.scorecard.folding import folded, tabled
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
 from crossgrade.predict.scorecard.sources import aiconfigurator, aiter
 from crossgrade.predict.silicon import splits
@@ -40,10 +39,9 @@ from crossgrade.predict.silicon.fitting import Batch, fit
 from crossgrade.predict.silicon.matmul import TileWave
 from crossgrade.predict.silicon.model import Floats, Terms
 from crossgrade.predict.silicon.score import Score, score
-from crossgrade.predict.silicon.table import Table
-from crossgrade.values.kernel import KernelRows
+from crossgrade.values.kernel import SITES, KernelRows
 
-SITE = ("n", "k")
+SITE = SITES["matmul"]
 """Sizes of one weight: what a split holds together."""
 FEW, MANY = 30, 300
 """Points of a quick calibration, and of a fit that is transferred or carries a table."""
@@ -179,26 +177,15 @@ def _few(case: Case, chips: Sites) -> _Few:
 def _tabled(case: Case) -> Line:
     """Return the line of a measured table, each weight told from the others."""
     rows, facts = _rows(case), _facts(case)
-    p50, deviation = np.empty((2, len(rows)))
-    for fitted, scored in splits.folds(rows, SITE):
-        table = _table(rows.take(fitted), facts)
-        p50[scored], deviation[scored] = table.seconds(rows.take(scored), facts)
-    reach = np.exp(1.2816 * deviation)
+    told = folded([rows], tabled(case.model, facts))
     return _line(
         case, "T3", len(rows) * 4 // 5,
         "five folds by (n, k): the table and the parameters come from the other four; "
         "scored: every row once",
-        score(p50, case.measured, p50 / reach, p50 * reach),
+        score(told["p50"], case.measured, told["p10"], told["p90"]),
         goals=TABLE_GOALS,
         anchors=(_AIC, *_anchors(rows, facts)),
     )  # fmt: skip
-
-
-def _table(rows: KernelRows, facts: Facts) -> Table:
-    model = TileWave()
-    every = np.ones(len(rows), dtype=np.bool_)
-    values = fit(model, rows.take(splits.spread_out(rows, every, MANY)), facts, starts=1)
-    return Table.build(model, values, rows, facts, groups=splits.shares(rows, SITE))
 
 
 def _sheet(case: Case, chips: Sites) -> Iterator[Line]:
