@@ -20,15 +20,6 @@ from pathlib import Path
 import numpy as np
 
 from crossgrade.chips.loader import load_chip
-from crossgrade.predict.scorecard.sources import (
-    aiconfigurator,
-    aiconfigurator_attention,
-    aiconfigurator_experts,
-    aiter,
-    ascend,
-    collectives,
-    vector_gpu,
-)
 from crossgrade.predict.silicon.bands import condensed
 from crossgrade.predict.silicon.estimate import moved
 from crossgrade.predict.silicon.fitting import Batch, fit_all
@@ -46,6 +37,15 @@ from crossgrade.predict.silicon.model import Floats, KernelModel, starting
 from crossgrade.predict.silicon.models import facts_for, model_for
 from crossgrade.predict.silicon.splits import spread_out
 from crossgrade.predict.silicon.vector import Vector
+from crossgrade.predict.sources import (
+    aiconfigurator,
+    aiconfigurator_attention,
+    aiconfigurator_experts,
+    aiter,
+    ascend,
+    collectives,
+    vector_gpu,
+)
 from crossgrade.values.kernel import KernelRows
 
 TARGET = Path(__file__).parents[1] / "src/crossgrade/predict/silicon" / FILE

@@ -74,6 +74,7 @@ def test_there_is_no_graph_of_a_training_step(graphs):
     assert refused.value.reason == "unsupported-operator"
 
 
+@pytest.mark.slow  # compiles a backward pass: two minutes
 def test_training_steps_give_the_same_losses_compiled(scratch):
     case = tiny_case(phase="train")
     assert output("compile:cpu", case) == pytest.approx(output("cpu", case), rel=1e-5)

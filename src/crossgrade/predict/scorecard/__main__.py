@@ -27,10 +27,10 @@ from crossgrade.predict.scorecard.line import Line, Tier
 from crossgrade.predict.scorecard.own import TIERS, OwnScore, own_scores
 from crossgrade.predict.scorecard.page import TITLES, page, percent, picture_name
 from crossgrade.predict.scorecard.pictures import draw
-from crossgrade.predict.scorecard.sources.brought import brought
 from crossgrade.predict.scorecard.store import dump, load
 from crossgrade.predict.silicon.knowledge import shipped
 from crossgrade.predict.silicon.score import Score
+from crossgrade.predict.sources.brought import brought
 
 CARDS = ("matmul", "cube", "attention", "experts", "vector", "collective")
 """Modules of `cards`, in the order in which they are scored."""

@@ -12,16 +12,15 @@ import pytest
 
 from crossgrade.predict.scorecard.cards.anchors import constants, roofline
 from crossgrade.predict.scorecard.cards.attention import (
-    HEADS,
     MODELS,
     at_peaks,
     lines,
     sets,
 )
-from crossgrade.predict.scorecard.sources.aiconfigurator import FOLDER
-from crossgrade.predict.scorecard.sources.aiconfigurator_attention import attention, latent
 from crossgrade.predict.silicon.model import starting
-from crossgrade.values.kernel import SIZES, KernelRows
+from crossgrade.predict.sources.aiconfigurator import FOLDER
+from crossgrade.predict.sources.aiconfigurator_attention import attention, latent
+from crossgrade.values.kernel import SITES, SIZES, KernelRows
 
 
 def write(data: Path, name: str, columns: dict[str, Any]) -> None:
@@ -117,7 +116,7 @@ def test_the_card_scores_each_tier_and_what_has_seen_more_is_nearer(data: Path) 
 def test_no_head_configuration_is_both_fitted_and_scored(data: Path) -> None:
     for one in sets(attention(data, "decode"), MODELS["decode"]):
         sides = [
-            set(zip(*(rows.sizes[name] for name in HEADS["attention"]), strict=True))
+            set(zip(*(rows.sizes[name] for name in SITES["attention"]), strict=True))
             for rows in (one.calibration, one.scored)
         ]
         assert sides[0]

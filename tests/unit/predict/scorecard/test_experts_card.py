@@ -10,10 +10,10 @@ import pytest
 
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.scorecard.cards.experts import lines
-from crossgrade.predict.scorecard.sources.aiconfigurator_experts import experts
 from crossgrade.predict.silicon.experts import Experts
 from crossgrade.predict.silicon.facts import facts_of
 from crossgrade.predict.silicon.model import starting
+from crossgrade.predict.sources.aiconfigurator_experts import experts
 from crossgrade.values.kernel import SIZES, KernelRows
 
 pyarrow = pytest.importorskip("pyarrow")

@@ -9,10 +9,10 @@ import pytest
 
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.scorecard.cards.matmul import FEW, lines
-from crossgrade.predict.scorecard.sources import aiconfigurator
 from crossgrade.predict.silicon.facts import facts_of
 from crossgrade.predict.silicon.matmul import TileWave
 from crossgrade.predict.silicon.model import starting
+from crossgrade.predict.sources import aiconfigurator
 from crossgrade.values.kernel import KernelRows
 
 pytestmark = pytest.mark.slow

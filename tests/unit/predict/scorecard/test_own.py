@@ -8,7 +8,7 @@ import pytest
 
 from crossgrade.errors import BadOption
 from crossgrade.predict.scorecard.__main__ import main
-from crossgrade.predict.scorecard.sources.brought import brought
+from crossgrade.predict.sources.brought import brought
 from crossgrade.values.kernel import SIZES
 
 HEAD = "family,op,format,stack,batch,m,n,k,ranks,bytes,seconds"

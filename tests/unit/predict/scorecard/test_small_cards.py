@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crossgrade.predict.scorecard.cards import collective, cube, vector
-from crossgrade.predict.scorecard.sources import ascend, collectives, vector_gpu
+from crossgrade.predict.sources import ascend, collectives, vector_gpu
 
 pytest.importorskip("scipy")
 

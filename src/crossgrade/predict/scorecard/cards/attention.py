@@ -29,11 +29,6 @@ from crossgrade.predict.scorecard.between import (
 from crossgrade.predict.scorecard.cards.anchors import anchors
 from crossgrade.predict.scorecard.folding import folded, tabled
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
-from crossgrade.predict.scorecard.sources.aiconfigurator_attention import (
-    LATENT,
-    attention,
-    latent,
-)
 from crossgrade.predict.silicon.attention import Decode, Prefill, traffic, visible
 from crossgrade.predict.silicon.bands import Bands, held_out
 from crossgrade.predict.silicon.facts import Facts, facts_of
@@ -43,6 +38,11 @@ from crossgrade.predict.silicon.latent import Latent
 from crossgrade.predict.silicon.model import Floats, KernelModel, Terms
 from crossgrade.predict.silicon.score import Score, score
 from crossgrade.predict.silicon.splits import Mask, folds, halves, spread_out
+from crossgrade.predict.sources.aiconfigurator_attention import (
+    LATENT,
+    attention,
+    latent,
+)
 from crossgrade.values.kernel import SITES, Family, KernelRows
 
 FITTED: Mapping[Family, float] = {"attention": 0.25, "latent-attention": 0.4}

@@ -25,7 +25,6 @@ from crossgrade.predict.scorecard.between import (
     transfers,
 )
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
-from crossgrade.predict.scorecard.sources import ascend, collectives
 from crossgrade.predict.silicon.collective import Collective
 from crossgrade.predict.silicon.facts import Facts, facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
@@ -34,6 +33,7 @@ from crossgrade.predict.silicon.model import starting
 from crossgrade.predict.silicon.score import Score
 from crossgrade.predict.silicon.splits import halves
 from crossgrade.predict.silicon.table import Table
+from crossgrade.predict.sources import ascend, collectives
 from crossgrade.values.kernel import SITES, KernelRows
 
 BY = SITES["collective"]

@@ -9,13 +9,13 @@ from crossgrade.chips.loader import load_chip
 from crossgrade.predict.scorecard.between import ASSUMED, assumed
 from crossgrade.predict.scorecard.cards import tensorcast
 from crossgrade.predict.scorecard.line import Goal, Line
-from crossgrade.predict.scorecard.sources import ascend
 from crossgrade.predict.silicon.cube import Cube
 from crossgrade.predict.silicon.facts import facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
 from crossgrade.predict.silicon.held_out import Held, cross_validated
 from crossgrade.predict.silicon.model import starting
 from crossgrade.predict.silicon.score import score
+from crossgrade.predict.sources import ascend
 from crossgrade.values.kernel import SIZES
 
 PUBLISHED = "18.6 % MAPE on 63 rows, of which 43 are here"

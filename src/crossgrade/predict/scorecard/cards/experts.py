@@ -26,7 +26,6 @@ from crossgrade.predict.scorecard.between import (
 from crossgrade.predict.scorecard.cards.anchors import anchors
 from crossgrade.predict.scorecard.folding import FOLDS, Columns, Learnt, Parts, folded, tabled
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
-from crossgrade.predict.scorecard.sources.aiconfigurator_experts import experts
 from crossgrade.predict.silicon.experts import Experts, weight_bytes
 from crossgrade.predict.silicon.facts import ARITHMETIC, Facts, facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit
@@ -36,6 +35,7 @@ from crossgrade.predict.silicon.routing import share_of
 from crossgrade.predict.silicon.score import Score, score
 from crossgrade.predict.silicon.splits import shares, spread_out
 from crossgrade.predict.silicon.table import Table
+from crossgrade.predict.sources.aiconfigurator_experts import experts
 from crossgrade.values.kernel import SITES, KernelRows
 
 MODEL = SITES["experts"]

@@ -31,7 +31,6 @@ from crossgrade.predict.scorecard.between import (
 from crossgrade.predict.scorecard.cards.anchors import anchors
 from crossgrade.predict.scorecard.folding import folded, tabled
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
-from crossgrade.predict.scorecard.sources import aiconfigurator, aiter
 from crossgrade.predict.silicon import splits
 from crossgrade.predict.silicon.bands import Bands, held_out
 from crossgrade.predict.silicon.facts import BYTES, Facts, facts_of
@@ -39,6 +38,7 @@ from crossgrade.predict.silicon.fitting import Batch, fit
 from crossgrade.predict.silicon.matmul import TileWave
 from crossgrade.predict.silicon.model import Floats, Terms
 from crossgrade.predict.silicon.score import Score, score
+from crossgrade.predict.sources import aiconfigurator, aiter
 from crossgrade.values.kernel import SITES, KernelRows
 
 SITE = SITES["matmul"]

@@ -23,7 +23,6 @@ from crossgrade.predict.scorecard.between import (
 from crossgrade.predict.scorecard.cards import tensorcast
 from crossgrade.predict.scorecard.cards.cube import IN_VIEW, omitted
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
-from crossgrade.predict.scorecard.sources import ascend, vector_gpu
 from crossgrade.predict.silicon.bands import Bands
 from crossgrade.predict.silicon.facts import Facts, facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit_all, seconds_of, totals
@@ -33,6 +32,7 @@ from crossgrade.predict.silicon.model import starting
 from crossgrade.predict.silicon.score import Score, score
 from crossgrade.predict.silicon.splits import halves, spread_out
 from crossgrade.predict.silicon.vector import Vector
+from crossgrade.predict.sources import ascend, vector_gpu
 from crossgrade.values.kernel import SIZES, KernelRows
 
 PUBLISHED = "52 % MAPE on 87 rows"

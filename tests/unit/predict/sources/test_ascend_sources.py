@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from crossgrade.predict.scorecard.sources import ascend
+from crossgrade.predict.sources import ascend
 
 HEAD = "device,software,model,scenario,op_type,input_shapes,dtypes,mean_us\n"
 ROWS = """\

@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crossgrade.predict.scorecard.sources.aiconfigurator import (
+from crossgrade.predict.silicon.model import Floats
+from crossgrade.predict.sources.aiconfigurator import (
     FORMATS,
     Columns,
     columns,
     seconds,
     tables,
 )
-from crossgrade.predict.silicon.model import Floats
 from crossgrade.values.kernel import KernelRows
 
 ATTENTION = {"prefill": "context_attention_perf", "decode": "generation_attention_perf"}

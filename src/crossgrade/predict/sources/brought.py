@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from crossgrade.errors import BadOption
-from crossgrade.predict.scorecard.sources.aiconfigurator import Columns, columns, products
-from crossgrade.predict.scorecard.sources.aiconfigurator_attention import (
+from crossgrade.predict.sources.aiconfigurator import Columns, columns, products
+from crossgrade.predict.sources.aiconfigurator_attention import (
     ATTENTION,
     LATENT,
     heads,
     latents,
 )
-from crossgrade.predict.scorecard.sources.aiconfigurator_experts import routed
-from crossgrade.predict.scorecard.sources.collectives import exchanged, reduced
+from crossgrade.predict.sources.aiconfigurator_experts import routed
+from crossgrade.predict.sources.collectives import exchanged, reduced
 from crossgrade.values.kernel import SIZES, Family, KernelRows
 
 WORDS = ("family", "op", "format", "stack")

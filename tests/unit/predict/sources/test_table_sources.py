@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crossgrade.predict.scorecard.sources import collectives, vector_gpu
+from crossgrade.predict.sources import collectives, vector_gpu
 
 
 def put(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from crossgrade.predict.scorecard.sources import aiter
+from crossgrade.predict.sources import aiter
 
 TEXT = """gfx,cu_num,M,N,K,dtype_class,us,source_file,libtype
 gfx942,304,16,1536,7168,fp8_blockscale,10.5,a8w8_blockscale_tuned_gemm_ds_v3.csv,ck

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crossgrade.predict.scorecard.sources.aiconfigurator import (
+from crossgrade.predict.sources.aiconfigurator import (
     FORMATS,
     Columns,
     columns,

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crossgrade.predict.scorecard.sources.aiconfigurator import Columns, columns, seconds, tables
+from crossgrade.predict.sources.aiconfigurator import Columns, columns, seconds, tables
 from crossgrade.values.kernel import KernelRows
 
 OPS = {
