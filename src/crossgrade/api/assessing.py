@@ -32,6 +32,7 @@ from crossgrade.values.workload import Phase, Workload
 
 if TYPE_CHECKING:
     from crossgrade.api.measurements import Measurements
+    from crossgrade.api.tables import UserTable
     from crossgrade.capture.run import CaptureSession
     from crossgrade.predict.phase import Execution, Prepared
     from crossgrade.predict.silicon.knowledge import Knowledge
@@ -97,8 +98,10 @@ def _assess(
     watch: Callable[[Execution], None],
 ) -> Assessment:
     """Build, capture and judge; the options are checked and the chips are known."""
+    from crossgrade.api.tables import user_tables
     from crossgrade.workloads.resolve import find_model
 
+    tables = user_tables(options.tables, described, narrate)
     found = find_model(model)
     narrate(f"building {found.ref.name} without weights")
     built = found.build(options.dtype)
@@ -115,6 +118,7 @@ def _assess(
         narrate=narrate,
         folder=save_captures,
         watch=watch,
+        tables=tables,
         phases=phases,
         measurements=_measurements(found, built, options),
     )
@@ -190,6 +194,7 @@ class _Desk:
     narrate: Narrate
     folder: Path | None
     watch: Callable[[Execution], None]
+    tables: Sequence[UserTable]
     phases: tuple[Phase, ...] = ()
     measurements: Measurements | None = None
     _prepared: dict[Workload, Prepared] = field(default_factory=dict)
@@ -294,8 +299,10 @@ class _Desk:
         """Return what is known of kernels on a chip, looked for once."""
         if described.name not in self._known:
             from crossgrade.api.calibrating_kernels import knowledge_for
+            from crossgrade.api.tables import with_tables
 
             found = knowledge_for(described, calibrations=self.options.calibrations)
+            found = with_tables(found, described, self.tables)
             self._known[described.name] = found
         return self._known[described.name]
 

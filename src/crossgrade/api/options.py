@@ -50,6 +50,8 @@ class AssessOptions:
     """Chip descriptions of the user; a chip that `on` does not name comes after the others."""
     calibrations: tuple[Path, ...] = ()
     """Records of `calibrate --points`, each used for its chip, before the user's own."""
+    tables: tuple[tuple[str, Path], ...] = ()
+    """(chip, file of measured kernels): interpolated where it knows a kind, before every fit."""
     measured_in: tuple[str, ...] = ()
     """Folders with records of `bench model`, beside the user's own records."""
     measured: bool = True

@@ -27,6 +27,7 @@ def command_line(model: str, options: AssessOptions) -> str:
         ("--lora-targets", filter(None, [",".join(options.lora_targets)])),
         ("--price", (f"{chip}={price:g}/h" for chip, price in options.prices.items())),
         ("--calibration", (path.name for path in options.calibrations)),
+        ("--table", (f"{chip}={path.name}" for chip, path in options.tables)),
         ("--measured", (Path(folder).resolve().name for folder in options.measured_in)),
     )
     words = ["crossgrade", "assess", model]

@@ -39,6 +39,19 @@ def _prices(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     return prices
 
 
+def _tables(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[tuple[str, Path], ...]:
+    """Return (chip, file) of each table."""
+    pairs = []
+    for text in value:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise BadOption(f"--table {text}", hint="CHIP=FILE, such as h100=kernels.csv")
+        pairs.append((name, Path(path)))
+    return tuple(pairs)
+
+
 def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     """Return names that commas part."""
     return tuple(name.strip() for name in value.split(",") if name.strip())
@@ -79,6 +92,9 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 @click.option("--calibration", "calibrations", multiple=True, metavar="RECORD",
               type=click.Path(path_type=Path, dir_okay=False, exists=True),
               help="Record of `calibrate --points`, used for its chip; repeatable.")  # fmt: skip
+@click.option("--table", "tables", multiple=True, callback=_tables, metavar="CHIP=FILE",
+              help="Measured kernels of a chip, CSV or Parquet: interpolated where they know a "
+              "kind; repeatable.")  # fmt: skip
 @click.option("--price", "prices", multiple=True, callback=_prices, metavar="CHIP=AMOUNT/h",
               help="Price of one chip per hour, any currency.")  # fmt: skip
 @click.option("--measured", "measured_in", multiple=True, metavar="DIR",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from crossgrade.report.document import Block, Document, Heading, Line, Table
-from crossgrade.report.stacked import stack_table
+from crossgrade.report.stacked import resting_table, stack_table
 from crossgrade.units import count, percent, seconds, si, things, times_over
 from crossgrade.values.assessment import Assessment
 from crossgrade.values.explanation import (
@@ -58,6 +58,7 @@ def _blocks(
                 yield from _phase(a.model.name, found, everything)
             if stack is not None:
                 yield stack_table(stack, everything=everything)
+                yield resting_table(stack)
     yield Line(
         text="Times of the two ends are predicted from data sheets and assumed rates (T0), not "
         "fitted to the chip; those of a stack from models of its kernels. A saving is the "

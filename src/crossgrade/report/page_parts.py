@@ -27,6 +27,7 @@ from crossgrade.report.inert import inert as inert
 from crossgrade.report.measured import PLACES
 from crossgrade.report.merged import MergedFinding, merged_findings
 from crossgrade.report.stacked import collectives as collectives
+from crossgrade.report.stacked import restings as restings
 from crossgrade.report.stacked import rests_on as rests_on
 from crossgrade.report.verdict import verdict_parts as verdict_parts
 from crossgrade.units import bytes_, count, seconds, things

@@ -6,10 +6,17 @@ Must not compute: every figure stands in the value.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from crossgrade.report.document import Block, Table
 from crossgrade.units import count, figure, percent, seconds, times_over
-from crossgrade.values.assessment import ChipAssessment, PhaseAssessment, StackFigures, Tier
+from crossgrade.values.assessment import (
+    ChipAssessment,
+    KernelPart,
+    PhaseAssessment,
+    StackFigures,
+    Tier,
+)
 
 Rows = Sequence[tuple[ChipAssessment, PhaseAssessment]]
 RESTS_ON: Mapping[Tier, str] = {
@@ -72,6 +79,43 @@ def rests_on(stack: StackFigures) -> str:
     return ", ".join(f"{words} {percent(share)}" for words, share in told)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resting:
+    """Kernels whose times rest on the same."""
+
+    tier: Tier
+    """How near that is."""
+    basis: str
+    """What it is, for a person."""
+    kernels: tuple[str, ...]
+    """Operation and format, the longest first."""
+    seconds: float
+    """Their P50 together, s."""
+
+
+def restings(stack: StackFigures) -> tuple[Resting, ...]:
+    """Return what kernel times rest on, that of the most time first."""
+    groups: dict[tuple[Tier, str], list[KernelPart]] = {}
+    for part in stack.parts:
+        groups.setdefault((part.tier, part.basis), []).append(part)
+    found = [
+        Resting(tier=tier, basis=basis, seconds=sum(p.mid_s for p in parts),
+                kernels=tuple(dict.fromkeys(f"{p.op} {p.format}".strip() for p in parts)))
+        for (tier, basis), parts in groups.items()
+    ]  # fmt: skip
+    return tuple(sorted(found, key=lambda one: -one.seconds))
+
+
+def resting_table(stack: StackFigures) -> Table:
+    """Return what the times of a stack's kernels rest on."""
+    rows = tuple(
+        (one.tier, percent(one.seconds / stack.mid_s), ", ".join(one.kernels), one.basis)
+        for one in restings(stack)
+    )
+    return Table(title="what these times rest on", columns=("tier", "share", "kernels", "source"),
+                 rows=rows, right=frozenset({1}))  # fmt: skip
+
+
 MOST_KINDS = 10
 
 
@@ -103,7 +147,7 @@ def stack_table(stack: StackFigures, *, everything: bool = False) -> Table:
             rows.append((seconds(time_s), percent(time_s / stack.mid_s), "", "", "", "", "", words))
     return Table(
         title=f"kernels of {stack.stack} (predicted: P50, P10 to P90; roof: P50 over what the data "
-        "sheet permits; T2 fitted to this chip, T1 to others, T0 to none)",
+        "sheet permits; T3 in a table of this chip, T2 fitted to it, T1 to others, T0 to none)",
         columns=("P50", "share", "P10 to P90", "binds", "roof", "n", "tier", "kernel"),
         rows=tuple(rows),
         right=frozenset({0, 1, 2, 4, 5}),

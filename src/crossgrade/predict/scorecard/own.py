@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crossgrade.errors import BadOption
 from crossgrade.predict.scorecard.line import Tier
-from crossgrade.predict.silicon.estimate import Estimate, estimate
-from crossgrade.predict.silicon.facts import ARITHMETIC
+from crossgrade.predict.silicon.estimate import estimate
 from crossgrade.predict.silicon.knowledge import Knowledge
+from crossgrade.predict.silicon.measured import check
 from crossgrade.predict.silicon.score import Score, score
 from crossgrade.values.chip import Chip
 from crossgrade.values.kernel import KernelRows
@@ -55,7 +54,8 @@ def own_scores(
     """
     less = restricted(knowledge, chip, tier)
     for rows in kinds:
-        found = _estimate(rows, chip, less)
+        check(rows, chip)
+        found = estimate(rows, chip, less)
         told, basis = bool(np.isfinite(found.mid).any()), found.basis
         if tier is not None and found.tier != tier:
             told, basis = False, f"{tier} is not known of this kind, {found.tier} is"
@@ -66,18 +66,6 @@ def own_scores(
             rows=rows, tier=found.tier, basis=basis,
             score=score(found.mid, rows.seconds, found.low, found.high) if told else None,
         )  # fmt: skip
-
-
-def _estimate(rows: KernelRows, chip: Chip, knowledge: Knowledge) -> Estimate:
-    where = f"{rows.family} {rows.op}"
-    if rows.family != "latent-attention" and rows.format not in ARITHMETIC:
-        raise BadOption(f"no format {rows.format!r}", where=where,
-                        hint=f"formats: {', '.join(ARITHMETIC)}")  # fmt: skip
-    try:
-        return estimate(rows, chip, knowledge)
-    except (KeyError, ValueError) as error:
-        raise BadOption(f"no formula for format {rows.format!r}, operation {rows.op!r}: {error}",
-                        where=where) from error  # fmt: skip
 
 
 def restricted(knowledge: Knowledge, chip: Chip, tier: Tier | None) -> Knowledge:

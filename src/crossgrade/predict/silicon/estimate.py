@@ -1,8 +1,9 @@
 """Kernel rows + chip -> P10, P50, P90 of each kernel, and what that rests on.
 
-The best tier that is known decides: calibrated on this chip, else transferred from other chips,
-else the model's starting parameters. Where a stack or a format was never measured the nearest one
-stands in, and the basis says so. Must not know captures or vendors.
+The best tier that is known decides: a measured table of this chip, parameters calibrated on it,
+parameters transferred from other chips, else the model's starting ones. Where a stack or a format
+was never measured the nearest one stands in, and the basis says so. Must not know captures or
+vendors.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.silicon.experts import UNGATED
 from crossgrade.predict.silicon.facts import BYTES, facts_of
+from crossgrade.predict.silicon.kernel_sets import priced
 from crossgrade.predict.silicon.knowledge import Fit, Kind, Knowledge, kind_of, regime
+from crossgrade.predict.silicon.measured import Measured
 from crossgrade.predict.silicon.model import UNKNOWN, Floats, KernelModel, Terms, starting
 from crossgrade.predict.silicon.models import alone, facts_for, model_for, priced_as
 from crossgrade.predict.silicon.plans import plan_of
@@ -34,6 +37,8 @@ LENDERS: Mapping[Family, tuple[Family, str]] = {
 
 Tables time a conversion and its product together; batched products and gated experts are one kind.
 """
+TABLED: Mapping[Family, str] = {"matmul": "mm"}
+"""Family -> operation of its rows in tables, whatever the launch is called."""
 OTHER_STACK = 0.5
 """A lender of another stack counts as that much further away; distances as in `transfer`."""
 FAR = 1.6
@@ -54,7 +59,7 @@ class Estimate:
     terms: Terms
     """What P50 is made of."""
     tier: Tier
-    """`T0`, `T1` or `T2`."""
+    """What it knew."""
     basis: str
     """What it rests on, for a person."""
 
@@ -94,7 +99,10 @@ def estimate(
     Raises:
         KeyError: no model prices the family, or the format is unknown.
     """
-    found = _basis(kind_of(rows), chip, knowledge)
+    measured = knowledge.measured(chip.name, kind_of(rows))
+    if measured is not None:
+        return _interpolated(rows, measured, replayed=replayed)
+    found = basis_of(kind_of(rows), chip, knowledge)
     rows = replace(rows, format=priced_as(rows.family, found.format), stack=found.stack)
     facts = facts_for(rows, chip)
     model = model_for(rows.family, rows.op, facts)
@@ -112,8 +120,28 @@ def estimate(
     )  # fmt: skip
 
 
+def _interpolated(rows: KernelRows, measured: Measured, *, replayed: bool) -> Estimate:
+    """Return the times of kernels from a table: what it says over the formula scales the formula.
+
+    So a launch in a replayed graph has the table's correction without the host's time in its rows.
+    """
+    table = measured.table
+    asked = replace(rows, stack=measured.kind.stack, op=TABLED.get(rows.family, rows.op))
+    said = table.estimate(asked)
+    terms = said.terms
+    if replayed:
+        terms = priced(table.model, asked, table.facts, table.sets, alone)
+    ratio = said.p50 / said.terms.total
+    terms = Terms(**{f.name: getattr(terms, f.name) * ratio for f in fields(Terms)})
+    return Estimate(
+        low=terms.total * said.p10 / said.p50, mid=terms.total,
+        high=terms.total * said.p90 / said.p50, terms=terms, tier="T3",
+        basis=measured.text(asked, said.exact) + _stand_in(kind_of(rows), measured.kind),
+    )  # fmt: skip
+
+
 @functools.lru_cache(maxsize=4096)
-def _basis(wanted: Kind, chip: Chip, knowledge: Knowledge) -> Basis:
+def basis_of(wanted: Kind, chip: Chip, knowledge: Knowledge) -> Basis:
     """Return the best that is known; a format that stands in comes after a transfer of the right
     one, because efficiencies of two formats have little to do with each other."""
     model = model_for(wanted.family, wanted.op, facts_of(chip, "bf16"))

@@ -7,7 +7,7 @@ kernels or chips by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,7 @@ FIT_ROWS = 300
 """Rows that one set is fitted to; more hardly change it."""
 LEAST_ROWS = 5
 """A kernel with fewer rows keeps the parameters of all together."""
+TermsOf = Callable[[KernelModel, KernelRows, Facts, Mapping[str, float]], Terms]
 _TERMS = ("total", "compute", "vector", "memory", "floor")
 
 
@@ -79,13 +80,27 @@ def fitted(
     return KernelSets(together=together, by_kernel=by_kernel, votes=votes)
 
 
-def priced(model: KernelModel, rows: KernelRows, facts: Facts, sets: KernelSets) -> Terms:
-    """Return the terms of rows, each with the parameters of the kernel that it would launch."""
+def priced(
+    model: KernelModel,
+    rows: KernelRows,
+    facts: Facts,
+    sets: KernelSets,
+    terms_of: TermsOf = lambda model, rows, facts, values: model.terms(rows, facts, values),
+) -> Terms:
+    """Return the terms of rows, each with the parameters of the kernel that it would launch.
+
+    Args:
+        model: the formula.
+        rows: kernels of its family.
+        facts: the chip.
+        sets: the parameters.
+        terms_of: how the formula is asked; as of rows of a table if left out.
+    """
     names = sets.launched(rows)
     columns = {name: np.zeros(len(rows)) for name in _TERMS}
     for name in np.unique(names):
         at = names == name
-        terms = model.terms(rows.take(at), facts, sets.values(str(name)))
+        terms = terms_of(model, rows.take(at), facts, sets.values(str(name)))
         for column, filled in columns.items():
             filled[at] = getattr(terms, column)
     return Terms(**columns)

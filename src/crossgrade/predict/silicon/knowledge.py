@@ -9,15 +9,18 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crossgrade.predict.silicon.model import Floats, Terms
 from crossgrade.values.kernel import Family, KernelRows
 from crossgrade.values.kernel_calibration import POINTS_SEMANTICS
+
+if TYPE_CHECKING:
+    from crossgrade.predict.silicon.measured import Measured
 
 SCHEMA = 1
 FILE = "data/fits.json"
@@ -102,6 +105,8 @@ class Knowledge:
 
     fits: tuple[Fit, ...]
     """All of them."""
+    tables: tuple[Measured, ...] = ()
+    """Measured kernels that the user has; they go before every fit."""
 
     def on(self, chip: str, kind: Kind) -> Fit | None:
         """Return the fit of a kind on a chip; None where it was not measured there."""
@@ -117,6 +122,15 @@ class Knowledge:
             (f for f in self.fits if not f.chip and f.kind == kind and f.tier == tier), None
         )
 
+    def measured(self, chip: str, kind: Kind) -> Measured | None:
+        """Return the measured kernels of a kind on a chip, of its own stack if there are any.
+
+        None where no kernel of its format was measured there.
+        """
+        found = [t for t in self.tables if t.chip.name == chip and t.kind.family == kind.family
+                 and t.kind.format == kind.format and t.kind.op in ("", kind.op)]  # fmt: skip
+        return min(found, key=lambda t: (t.kind.stack != kind.stack, t.kind.stack), default=None)
+
     def kinds(self, family: str, op: str) -> tuple[Kind, ...]:
         """Return the known kinds that an operation belongs to, in stable order."""
         found = {f.kind for f in self.fits
@@ -124,8 +138,10 @@ class Knowledge:
         return tuple(sorted(found, key=lambda kind: (kind.format, kind.stack)))
 
     def calibrated(self, chip: str) -> bool:
-        """Return whether some kind of kernel was fitted to this chip."""
-        return any(fit.chip == chip for fit in self.fits)
+        """Return whether some kind of kernel was measured on this chip."""
+        return any(fit.chip == chip for fit in self.fits) or any(
+            table.chip.name == chip for table in self.tables
+        )
 
     def _calibrated(self) -> Iterable[Fit]:
         return (f for f in self.fits if f.chip)
@@ -134,7 +150,8 @@ class Knowledge:
         """Return this with further fits, which go before those of the same chip and kind."""
         first = tuple(more)
         known = {(f.chip, f.kind) for f in first}
-        return Knowledge(fits=first + tuple(f for f in self.fits if (f.chip, f.kind) not in known))
+        rest = tuple(f for f in self.fits if (f.chip, f.kind) not in known)
+        return replace(self, fits=first + rest)
 
 
 @functools.cache
