@@ -371,8 +371,45 @@ def test_the_time_of_a_stack_is_shown_and_can_be_chosen(capsys, dense_config):
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--stack", "tgi"], "one of compile"), (["--stack", "vllm", "--phase", "train"], "training"),
+    (["--stack", "vllm-ascend"], "does not run on h100"),
 ])  # fmt: skip
 def test_a_stack_that_cannot_be_timed_is_refused(capsys, dense_config, arguments, words):
     code, _, err = run(capsys, "assess", str(dense_config), "--on", "h100", *arguments)
     assert code == 2
     assert words in err
+
+
+def test_a_stack_is_left_out_on_the_chips_that_it_does_not_run_on(capsys, dense_config):
+    code, out, _ = run(capsys, "assess", str(dense_config), "--on", "h100", "--on", "ascend-910b2",
+                       "--stack", "trtllm", "--phase", "decode", "--no-record")  # fmt: skip
+    assert code == 0
+    assert "| h100 | 1 | trtllm |" in out
+    assert "| ascend-910b2 | 1 | trtllm |" not in out
+    assert "trtllm does not run on ascend-910b2: no time of it there" in out
+
+
+def test_measured_kernels_go_before_fits_and_are_named(capsys, dense_config, tmp_path):
+    pytest.importorskip("scipy")
+    grid = [(m, n, k) for m in (1, 64, 4096) for n in (64, 512, 4096) for k in (64, 512, 4096)]
+    lines = [f"matmul,mm,bf16,vllm,1,{m},{n},{k},{5e-6 + 2 * m * n * k / 3e14:.6e}"
+             for m, n, k in grid]  # fmt: skip
+    table = tmp_path / "mine.csv"
+    table.write_text("\n".join(["family,op,format,stack,batch,m,n,k,seconds", *lines]))
+    page, asked = tmp_path / "page.html", ["--on", "h100", "--phase", "decode", "--no-record"]
+    code, out, err = run(capsys, "assess", str(dense_config), *asked, "--table", f"h100={table}",
+                         "--explain", "--html", str(page))  # fmt: skip
+    assert code == 0, err
+    assert "27 measured kernels of h100 (mine.csv, sha256 " in out
+    assert "27 measured kernels of h100 (mine.csv, sha256 " in page.read_text()
+    assert "--table h100=mine.csv" in page.read_text()
+    assert str(tmp_path) not in page.read_text()
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ("h100", "CHIP=FILE"), ("b200=x.csv", "not among --on"), ("h100=x.csv", "no such file"),
+])  # fmt: skip
+def test_a_table_that_cannot_be_used_is_refused_before_any_work(capsys, dense_config, given, words):
+    code, _, err = run(capsys, "assess", str(dense_config), "--on", "h100", "--table", given)
+    assert code == 2
+    assert words in err
+    assert "capturing" not in err

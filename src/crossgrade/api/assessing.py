@@ -72,6 +72,7 @@ def assess(
         if not Path(folder).is_dir():
             raise BadOption(f"--measured '{folder}' is no folder")
     _check_calibrations(options, described)
+    _foreign(options, described)
     with contextlib.redirect_stdout(sys.stderr):
         # Results alone go to stdout; the user's factory may print.
         return _assess(model, options, described, narrate, save_captures, watch)
@@ -87,6 +88,24 @@ def _check_calibrations(options: AssessOptions, described: Sequence[tuple[str, C
         if name not in asked:
             raise BadOption(f"--calibration '{path}' is of {name}, which is not asked for",
                             hint=f"--on {name}")  # fmt: skip
+
+
+def _foreign(options: AssessOptions, described: Sequence[tuple[str, Chip]]) -> tuple[str, ...]:
+    """Return which chips the stack asked for does not run on.
+
+    Raises:
+        BadOption: none of them.
+    """
+    from crossgrade.predict.lowering.stack import load_stack
+
+    if options.stack is None:
+        return ()
+    stack = load_stack(options.stack)
+    names = [chip_.name for _, chip_ in described if not stack.runs_on(chip_.op_table)]
+    if names and len(names) == len(described):
+        raise BadOption(f"--stack {stack.name} does not run on {', '.join(names)}",
+                        hint="leave --stack out for the usual one of each chip")  # fmt: skip
+    return (f"{stack.name} does not run on {', '.join(names)}: no time of it there",) * bool(names)
 
 
 def _assess(
@@ -129,7 +148,7 @@ def _assess(
         parameters=prepared[0].memory.parameters,
         weights_format=f"{built.weights.title} ({built.weights.origin})",
         environment=prepared[0].capture.environment,
-        notes=(*built.notes, *desk.unreadable()),
+        notes=(*built.notes, *desk.unreadable(), *_foreign(options, described)),
         assumptions=_assumptions(),
         timelines=tuple(memory_timeline(p.capture, p.memory) for p in prepared),
         chips=assessed,

@@ -21,7 +21,7 @@ from crossgrade.check.operators import (
     operator_uses,
 )
 from crossgrade.check.training import sharded_findings, training_in_words
-from crossgrade.predict.lowering.stack import usual_stack
+from crossgrade.predict.lowering.stack import load_stack, usual_stack
 from crossgrade.predict.memory import MemoryNeed
 from crossgrade.predict.phase import (
     UNRATED,
@@ -124,11 +124,17 @@ def execution_of(prepared: Prepared, chip: Chip, table: SupportTable, layout: La
 def _stack(
     prepared: Prepared, chip: Chip, layout: Layout, stack: str | None, knowledge: Knowledge
 ) -> StackFigures | None:
-    """Return the time as a stack runs the phase; training has no stack with known kernels."""
+    """Return the time as a stack runs the phase.
+
+    None where no stack is known for the chip, or the one asked for does not run there; training has
+    no stack with known kernels.
+    """
     name = stack or usual_stack(chip.op_table)
     if name is None and knowledge.calibrated(chip.name):
         name = PLAIN
-    if name is None or prepared.capture.workload.phase == "train":
+    if name is None or not load_stack(name).runs_on(chip.op_table):
+        return None
+    if prepared.capture.workload.phase == "train":
         return None
     return stack_time(prepared, chip, layout, name, knowledge)
 

@@ -10,7 +10,7 @@ from truthlib import from_config
 
 from crossgrade.capture.run import CaptureSession
 from crossgrade.chips.loader import load_chip
-from crossgrade.predict.lowering.stack import stack_names, usual_stack
+from crossgrade.predict.lowering.stack import load_stack, stack_names, usual_stack
 from crossgrade.predict.phase import Prepared, prepare
 from crossgrade.predict.silicon.facts import narrows
 from crossgrade.predict.silicon.knowledge import Kind, Knowledge, shipped
@@ -135,3 +135,11 @@ def test_the_measured_factors_of_an_operation_reach_its_launches() -> None:
     assert fit is not None
     ops = {g.rows.op for g in launched(step(), "vllm").groups if g.rows.family == "vector"}
     assert {op for op in ops if f"floor.{op}" in fit.values} >= {"act_mul"}
+
+
+def test_a_stack_of_one_maker_runs_on_its_chips_alone() -> None:
+    assert load_stack("trtllm").runs_on("cuda")
+    assert not load_stack("trtllm").runs_on("xla")
+    assert load_stack("eager").runs_on("anything")
+    for name in stack_names():
+        assert all(load_stack(name).runs_on(table) for table in load_stack(name).serves)

@@ -84,10 +84,16 @@ class Stack:
     """How routed experts run; the first entry that fits holds."""
     serves: tuple[str, ...] = ()
     """Operator tables of the chips for which it is taken unless another stack is asked for."""
+    only: tuple[str, ...] = ()
+    """Operator tables of the chips that it runs on; empty where it is not bound to any."""
 
     def __getitem__(self, rule: str) -> Any:
         """Return the value of a rule."""
         return self.rules[rule].value if rule in self.rules else DEFAULTS[rule]
+
+    def runs_on(self, op_table: str) -> bool:
+        """Return whether it runs on chips with an operator table, such as `npu`."""
+        return not self.only or op_table in self.only
 
     def experts_for(self, format: str) -> tuple[tuple[str, ...], ...] | None:
         """Return the launches of experts with weights of a format, None where nothing is said."""
@@ -127,6 +133,7 @@ def load_stack(name: str) -> Stack:
         rules=rules,
         experts=own + (base.experts if base else ()),
         serves=tuple(data.get("serves", ())),
+        only=tuple(data.get("only", ())),
     )
 
 
