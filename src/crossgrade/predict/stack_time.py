@@ -7,13 +7,14 @@ wider than if they were independent. Must not know how an answer is shown.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crossgrade.predict.assumptions import End, assumptions
 from crossgrade.predict.exchange import exchange
 from crossgrade.predict.lowering.kernel import Kernel
+from crossgrade.predict.lowering.stack import load_stack
 from crossgrade.predict.lowering.stacks import distinct_rows, kernel_rows
 from crossgrade.predict.phase import Prepared
 from crossgrade.predict.silicon.estimate import Estimate, estimate
@@ -26,6 +27,8 @@ from crossgrade.values.chip import Chip
 from crossgrade.values.kernel import KernelRows
 from crossgrade.values.layout import Layout
 
+FP8 = ("fp8", "fp8_block")
+"""Formats that an int8 engine can stand in for."""
 EAGER = "eager"
 """The stack whose calls the host launches one by one."""
 ENDS: tuple[End, End] = ("optimistic", "pessimistic")
@@ -99,14 +102,16 @@ def stack_time(
     """Return the time of one phase as a stack runs it, from a captured graph.
 
     On N chips as ideal shards every kernel but its floor is divided by N. A chip without an engine
-    for a narrow format multiplies in 16 bits and converts no activations.
+    for a narrow format widens weights in the product and converts no activations, unless the stack
+    has int8 stand in for fp8.
 
     Raises:
         ValueError: no such stack, or it cannot run the phase.
     """
     work = launched(prepared, stack)
-    groups = [group for group in work.groups if _runs(group, chip)]
-    spared = sum(g.counts.sum() for g in work.groups) - sum(g.counts.sum() for g in groups)
+    every = [_on(group, chip, stack) for group in work.groups]
+    groups = [group for group in every if _runs(group, chip)]
+    spared = sum(g.counts.sum() for g in every) - sum(g.counts.sum() for g in groups)
     parts = [
         _part(group, estimate(group.rows, chip, knowledge, replayed=True), chip, layout.split)
         for group in groups
@@ -131,6 +136,14 @@ def stack_time(
         launches=sum(kernel.family is not None for kernel in work.kernels) - int(spared),
         parts=tuple(parts),
     )
+
+
+def _on(group: Group, chip: Chip, stack: str) -> Group:
+    """Return launches in the format that they have on a chip: int8 may stand in for fp8 there."""
+    format = group.rows.format
+    if format not in FP8 or narrows(chip, format) or load_stack(stack)["without_fp8"] != "int8":
+        return group
+    return replace(group, rows=replace(group.rows, format="int8"))
 
 
 def _runs(group: Group, chip: Chip) -> bool:

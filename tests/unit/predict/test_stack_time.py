@@ -105,11 +105,26 @@ def test_an_unknown_stack_is_refused() -> None:
         stack_time(step(), load_chip("h100"), ONE, "tgi", shipped())
 
 
-def test_a_chip_without_a_narrow_engine_converts_no_activations() -> None:
+@functools.cache
+def fp8_step() -> Prepared:
     config = small_config("deepseek-v3", num_hidden_layers=2, first_k_dense_replace=1)
     ref = ModelRef(passed="m", name="m", kind="config", runs_code=False)
     asked = Workload(model=ref, phase="decode", batch=4, tokens=1, context=512, dtype=None)
-    ready = prepare(CaptureSession(from_config(config)).capture(asked))
+    return prepare(CaptureSession(from_config(config)).capture(asked))
+
+
+@pytest.mark.parametrize(
+    ("chip", "format"), [("ascend-910b2", "int8"), ("ascend-950dt", "fp8_block")]
+)
+def test_int8_stands_in_for_fp8_on_ascend_chips_without_it(chip: str, format: str) -> None:
+    found = stack_time(fp8_step(), load_chip(chip), ONE, "vllm-ascend", shipped())
+    for family in ("matmul", "experts", "quantise"):
+        narrow = {p.format for p in found.parts if p.family == family} - {"bf16", "fp32"}
+        assert narrow == {format}
+
+
+def test_a_chip_without_a_narrow_engine_converts_no_activations() -> None:
+    ready = fp8_step()
     assert any(g.rows.family == "quantise" for g in launched(ready, "vllm").groups)
     with_fp8, without = (
         stack_time(ready, load_chip(name), ONE, "vllm", shipped()) for name in ("h100", "a100")

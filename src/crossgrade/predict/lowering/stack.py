@@ -18,6 +18,7 @@ DEFAULTS: Mapping[str, bool | str] = {
     "latent_rope": "", "prepare_prefill": "", "prepare_decode": "", "embedding_norm": False,
     "head_norm_copies": False, "gather_last": "never", "absorbed_format": "activations",
     "absorbed_layout": False, "quantise": True, "norm_quantise": False, "act_quantise": False,
+    "without_fp8": "as-stored",
 }  # fmt: skip
 """Every rule and what holds where a stack says nothing: one launch per call or pattern.
 
@@ -42,6 +43,8 @@ gather_last: the last rows are picked before the product with the head, `never`,
 has more of them, or `always`.
 quantise: activations before products of quantised weights; norm_quantise, act_quantise: the norm or
 activation before does it.
+without_fp8: on a chip without an fp8 engine, weights in fp8 are read `as-stored` and widened in the
+product, or were converted to `int8` ahead, and activations are in the step.
 """
 
 
