@@ -45,13 +45,25 @@ if TYPE_CHECKING:
 Narrate = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """What the predicted times of one phase on one chip follow from."""
+
+    execution: Execution
+    """The phase on the chip, for the bounds of any software."""
+    stack: str | None
+    """The stack that is timed; None where none is."""
+    knowledge: Knowledge
+    """What is known of its kernels."""
+
+
 def assess(
     model: str,
     options: AssessOptions,
     *,
     narrate: Narrate = lambda _: None,
     save_captures: Path | None = None,
-    watch: Callable[[Execution], None] = lambda _: None,
+    watch: Callable[[Timed], None] = lambda _: None,
 ) -> Assessment:
     """Return what a model needs, and how it would run, on every chip asked for.
 
@@ -114,7 +126,7 @@ def _assess(
     described: Sequence[tuple[str, Chip]],
     narrate: Narrate,
     save_captures: Path | None,
-    watch: Callable[[Execution], None],
+    watch: Callable[[Timed], None],
 ) -> Assessment:
     """Build, capture and judge; the options are checked and the chips are known."""
     from crossgrade.api.tables import user_tables
@@ -212,7 +224,7 @@ class _Desk:
     model: Any
     narrate: Narrate
     folder: Path | None
-    watch: Callable[[Execution], None]
+    watch: Callable[[Timed], None]
     tables: Sequence[UserTable]
     phases: tuple[Phase, ...] = ()
     measurements: Measurements | None = None
@@ -311,7 +323,10 @@ class _Desk:
             knowledge=self._knowledge(described),
         )
         if result.speed is not None:
-            self.watch(execution_of(prepared, described, table, result.layout))
+            execution = execution_of(prepared, described, table, result.layout)
+            stack = result.stack.stack if result.stack else None
+            knowledge = self._knowledge(described)
+            self.watch(Timed(execution=execution, stack=stack, knowledge=knowledge))
         return self._completed(result, prepared, described)
 
     def _knowledge(self, described: Chip) -> Knowledge:

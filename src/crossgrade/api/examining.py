@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossgrade.api.assessing import Narrate, assess
+from crossgrade.api.assessing import Narrate, Timed, assess
 from crossgrade.api.files import write_bytes
 from crossgrade.api.options import AssessOptions
 from crossgrade.values.explanation import Examination
 
 if TYPE_CHECKING:
-    from crossgrade.predict.phase import Execution
+    from crossgrade.values.schedule import Schedule
 
 COMPRESSION = 5
 """Level of gzip: higher ones take much longer than they save on text that repeats so much."""
@@ -41,17 +41,26 @@ def examine(
     Raises:
         CrossgradeError: a name or a value is wrong, or the model cannot be built or captured.
     """
-    timed: list[Execution] = []
-    watch: Callable[[Execution], None] = timed.append
+    timed: list[Timed] = []
+    watch: Callable[[Timed], None] = timed.append
     assessment = assess(model, options, narrate=narrate, save_captures=save_captures, watch=watch)
     from crossgrade.predict.explanation import explain_phase
-    from crossgrade.predict.tracing import trace_phase
 
     return Examination(
         assessment=assessment,
-        explanations=tuple(explain_phase(one) for one in timed) if explain else (),
-        schedules=tuple(s for one in timed for s in trace_phase(one)) if trace else (),
+        explanations=tuple(explain_phase(one.execution) for one in timed) if explain else (),
+        schedules=tuple(s for one in timed for s in _schedules(one)) if trace else (),
     )
+
+
+def _schedules(one: Timed) -> Iterator[Schedule]:
+    """Yield the schedule of the stack first, where there is one, then those of the two ends."""
+    from crossgrade.predict.stack_tracing import trace_stack
+    from crossgrade.predict.tracing import trace_phase
+
+    if one.stack is not None:
+        yield trace_stack(one.execution, one.stack, one.knowledge)
+    yield from trace_phase(one.execution)
 
 
 def chrome_trace(examination: Examination, command: str) -> str:
@@ -65,7 +74,11 @@ def chrome_trace(examination: Examination, command: str) -> str:
     from crossgrade.report.chrome_trace import render_chrome_trace
 
     assessment = examination.assessment
-    known = "predicted from data sheets and assumed rates (T0), not fitted to any of these chips"
+    known = (
+        "all predicted. A stack: P50 of each launch, which says its P10 and P90 and its tier (T3 a "
+        "table of this chip, T2 fitted to it, T1 to others, T0 to none). Ends of the band: from "
+        "data sheets and assumed rates (T0)"
+    )
     about = {
         "model": assessment.model.name,
         "command": command,

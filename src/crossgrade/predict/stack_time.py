@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossgrade.predict.assumptions import End, assumptions
 from crossgrade.predict.exchange import exchange
@@ -59,6 +60,10 @@ class Group:
     """Element operations of one launch."""
     bytes: Floats
     """Bytes that one launch moves."""
+    places: NDArray[np.int64]
+    """Which launches of the stack these are, shape [launches]."""
+    index: NDArray[np.int64]
+    """Which of the distinct kernels each of them is, shape [launches]."""
 
 
 def launched(prepared: Prepared, stack: str) -> Launched:
@@ -91,7 +96,15 @@ def _groups(kernels: list[Kernel], stack: str) -> list[Group]:
             for column in totals[places].T
         )
         groups.append(
-            Group(rows=rows, counts=counts, work=work, vector_ops=vector_ops, bytes=moved)
+            Group(
+                rows=rows,
+                counts=counts,
+                work=work,
+                vector_ops=vector_ops,
+                bytes=moved,
+                places=places,
+                index=index,
+            )
         )
     return groups
 
@@ -109,14 +122,9 @@ def stack_time(
         ValueError: no such stack, or it cannot run the phase.
     """
     work = launched(prepared, stack)
-    every = [_on(group, chip, stack) for group in work.groups]
-    groups = [group for group in every if _runs(group, chip)]
-    spared = sum(g.counts.sum() for g in every) - sum(g.counts.sum() for g in groups)
-    parts = [
-        _part(group, estimate(group.rows, chip, knowledge, replayed=True), chip, layout.split)
-        for group in groups
-    ]
-    parts.sort(key=lambda part: -part.mid_s)
+    groups = timed(work, stack, chip, layout, knowledge)
+    spared = sum(g.counts.sum() for g in work.groups) - sum(g.group.counts.sum() for g in groups)
+    parts = sorted((_part(one, chip, layout.split) for one in groups), key=lambda p: -p.mid_s)
     said = [exchange(chip, layout, prepared.traffic, end) for end in ENDS]
     network = [one.seconds if one else 0.0 for one in said]
     host = _host(work, stack, parts)
@@ -136,6 +144,42 @@ def stack_time(
         launches=sum(kernel.family is not None for kernel in work.kernels) - int(spared),
         parts=tuple(parts),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """Launches of one kind with the time of one on one chip; arrays of shape [kernels], s."""
+
+    group: Group
+    """What they are, in the format that they have on the chip."""
+    low: Floats
+    """P10."""
+    mid: Floats
+    """P50."""
+    high: Floats
+    """P90."""
+    found: Estimate
+    """What they take undivided, and what that rests on."""
+
+
+def timed(
+    work: Launched, stack: str, chip: Chip, layout: Layout, knowledge: Knowledge
+) -> list[Timed]:
+    """Return the launches that a stack needs on a chip, each kind with its times."""
+    groups = [_on(group, chip, stack) for group in work.groups]
+    return [
+        _timed(group, estimate(group.rows, chip, knowledge, replayed=True), layout.split)
+        for group in groups
+        if _runs(group, chip)
+    ]
+
+
+def _timed(group: Group, found: Estimate, split: int) -> Timed:
+    """Return times on one of some ideal shards, which divide everything but the floor."""
+    floor = np.minimum(found.terms.floor, found.mid)
+    mine = (floor + (found.mid - floor) / split) / found.mid
+    return Timed(group=group, low=found.low * mine, mid=found.mid * mine, high=found.high * mine,
+                 found=found)  # fmt: skip
 
 
 def _on(group: Group, chip: Chip, stack: str) -> Group:
@@ -176,31 +220,24 @@ def _tiers(parts: list[KernelPart]) -> dict[Tier, float]:
     return {tier: shares[tier] / total for tier in sorted(shares)}
 
 
-def _part(group: Group, found: Estimate, chip: Chip, split: int) -> KernelPart:
-    rows, counts = group.rows, group.counts
-
-    floor = np.minimum(found.terms.floor, found.mid)
-    mine = (floor + (found.mid - floor) / split) / found.mid
-
-    def total(times: Floats) -> float:
-        return float(counts @ (times * mine))
-
+def _part(one: Timed, chip: Chip, split: int) -> KernelPart:
+    rows, counts, found = one.group.rows, one.group.counts, one.found
     return KernelPart(
         family=rows.family,
         op=rows.op,
         format=rows.format,
         launches=int(counts.sum()),
-        low_s=total(found.low),
-        mid_s=total(found.mid),
-        high_s=total(found.high),
-        roofline_s=float(counts @ _roofline(group, chip)) / split,
+        low_s=float(counts @ one.low),
+        mid_s=float(counts @ one.mid),
+        high_s=float(counts @ one.high),
+        roofline_s=float(counts @ roofline(one.group, chip)) / split,
         binds=_binds(found.terms, counts, split),
         tier=found.tier,
         basis=found.basis,
     )
 
 
-def _roofline(group: Group, chip: Chip) -> Floats:
+def roofline(group: Group, chip: Chip) -> Floats:
     """Return the least time that the data sheet permits per launch, s, shape [kernels].
 
     The slowest of matrix work, element work and traffic, each at its peak (Williams et al., CACM

@@ -1,9 +1,10 @@
 """Schedules as a Chrome trace: the JSON trace event format that Perfetto and chrome://tracing open.
 
-One process per chip, phase and end of the band, one thread per stream, one complete event per
-slice; times in microseconds with nanoseconds behind the point. Source of the format: Google, "Trace
-Event Format" (docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU). Must not
-know how a schedule was worked out.
+One process per chip, phase and answer (a stack, an end of the band), one thread per stream, one
+complete event per slice; times in microseconds with nanoseconds behind the point. Source of the
+format: Google, "Trace Event Format"
+(docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU). Must not know how a
+schedule was worked out.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ def render_chrome_trace(schedules: Sequence[Schedule], *, about: Mapping[str, st
 
 def _events(pid: int, schedule: Schedule) -> Iterator[str]:
     """Yield the events of one process."""
-    end = f"{schedule.end} end, {things(schedule.chips, 'chip')}, predicted ({schedule.tier})"
-    name = f"{schedule.chip} {schedule.phase}, {end}"
+    tiers = " and ".join(sorted({kind.tier for kind in schedule.kinds}))
+    view = f"{schedule.view}, {things(schedule.chips, 'chip')}, predicted ({tiers})"
+    name = f"{schedule.chip} {schedule.phase}, {view}"
     yield _metadata("process_name", pid, 0, name=name)
     yield _metadata("process_sort_index", pid, 0, sort_index=pid)
     for slices in schedule.streams:
@@ -56,7 +58,7 @@ def _events(pid: int, schedule: Schedule) -> Iterator[str]:
 def _slices(pid: int, tid: int, schedule: Schedule, slices: Slices) -> Iterator[str]:
     """Yield a complete event per slice."""
     heads = [_head(kind) for kind in schedule.kinds]
-    tails = [_tail(kind, schedule.tier) for kind in schedule.kinds]
+    tails = [_tail(kind) for kind in schedule.kinds]
     modules = [_json(module) for module in schedule.modules]
     begin, end = _nanoseconds(slices.start_s), _nanoseconds(slices.end_s)
     where = f'"ph":"X","pid":{pid},"tid":{tid}'
@@ -85,8 +87,9 @@ def _head(kind: SliceKind) -> str:
     return f'"name":{_json(kind.name)},"cat":{_json(kind.kind)}'
 
 
-def _tail(kind: SliceKind, tier: str) -> str:
+def _tail(kind: SliceKind) -> str:
     """Return what a slice says of itself behind its module; what it has not is left out."""
+    band = kind.band_s or (0.0, 0.0)
     said: dict[str, Any] = {
         "sizes": kind.sizes,
         "precision": kind.precision,
@@ -96,7 +99,9 @@ def _tail(kind: SliceKind, tier: str) -> str:
         "bytes": kind.bytes,
         "roofline us": round(kind.roofline_s * 1e6, 3),
         "captured calls": kind.calls,
-        "known": f"predicted, {tier}",
+        "P10 us": round(band[0] * 1e6, 3),
+        "P90 us": round(band[1] * 1e6, 3),
+        "known": f"predicted, {kind.tier}",
     }
     return "".join(f",{_json(name)}:{_json(value)}" for name, value in said.items() if value)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from crossgrade.values.explanation import EndName, Tier
+from crossgrade.values.explanation import Tier
 from crossgrade.values.workload import Phase
 
 if TYPE_CHECKING:
@@ -30,23 +30,28 @@ class SliceKind:
     """Operator that names the kernel; for the host, what it does."""
     kind: str
     """`matmul`, `attention`, `vector`, `host`, `collective`, `launch`."""
-    precision: str
+    precision: str = ""
     """Precision of the peak that counts; empty where none does."""
-    sizes: str
-    """Shapes of its first captured call, such as `[1, 4096] x [4096, 512]`; empty if unknown."""
-    binds: str
+    sizes: str = ""
+    """Shapes of its first captured call, such as `[1, 4096] x [4096, 512]`, or sizes of the kernel,
+    such as `m 1, n 4096, k 512`; empty if unknown."""
+    binds: str = ""
     """What binds it: `compute`, `vector`, `memory`, `launch`, `host`, `network`; empty for
     launches."""
-    work: float
+    work: float = 0.0
     """Matrix operations over all chips that share the work, FLOP."""
-    vector_ops: float
+    vector_ops: float = 0.0
     """Element operations over all of them."""
-    bytes: float
+    bytes: float = 0.0
     """Bytes moved over all of them; of a collective, through the links of each chip."""
-    roofline_s: float
+    roofline_s: float = 0.0
     """Least time that the data sheet permits, s."""
-    calls: int
+    calls: int = 0
     """Captured calls that one slice stands for."""
+    tier: Tier = "T0"
+    """What its time rests on."""
+    band_s: tuple[float, float] | None = None
+    """P10 and P90 of its time, s; None where only the time itself is predicted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,18 +82,16 @@ class Alive:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """One phase on one chip at one end of the band, slice by slice; all times are predicted."""
+    """One phase on one chip as one answer has it, slice by slice; all times are predicted."""
 
     chip: str
     """The chip."""
     phase: Phase
     """The phase."""
-    end: EndName
-    """End of the band."""
+    view: str
+    """Which answer it shows: an end of the band, or P50 of a stack."""
     chips: int
     """How many chips it is for; the streams are those of one of them."""
-    tier: Tier
-    """What the times rest on."""
     total_s: float
     """Predicted time of the phase, s: where the last slice ends."""
     kinds: tuple[SliceKind, ...]
@@ -98,4 +101,4 @@ class Schedule:
     streams: tuple[Slices, ...]
     """Streams that do anything."""
     alive: Alive | None
-    """Memory, exact for eager execution; None at the other end, where lifetimes differ."""
+    """Memory, exact for eager execution; None elsewhere, where lifetimes differ."""

@@ -84,7 +84,7 @@ def made(name: str, start, end) -> Schedule:
     rows = np.zeros(len(start), dtype=np.int64)
     slices = Slices(stream="compute", start_s=start, end_s=end, kind=rows, module=rows)
     alive = Alive(at_s=start, parts=(("cache", np.ones(len(start)) * 1e9),))
-    return Schedule(chip="h100", phase="decode", end="eager", chips=2, tier="T0",
+    return Schedule(chip="h100", phase="decode", view="eager end", chips=2,
                     total_s=float(end[-1]), kinds=(kind,), modules=(name,), streams=(slices,),
                     alive=alive)  # fmt: skip
 
