@@ -155,6 +155,7 @@ def _assess(
     )
     prepared = desk.prepared()
     assessed = tuple(desk.chip(passed, described_chip) for passed, described_chip in described)
+    desk.tell_unasked()
     return Assessment(
         model=found.ref,
         parameters=prepared[0].memory.parameters,
@@ -336,9 +337,17 @@ class _Desk:
             from crossgrade.api.tables import with_tables
 
             found = knowledge_for(described, calibrations=self.options.calibrations)
-            found = with_tables(found, described, self.tables)
+            found = with_tables(found, described, self.tables, self.narrate)
             self._known[described.name] = found
         return self._known[described.name]
+
+    def tell_unasked(self) -> None:
+        """Tell of measured kernels that priced nothing."""
+        from crossgrade.api.tables import unasked
+
+        for known in self._known.values():
+            for words in unasked(known):
+                self.narrate(words)
 
     def _completed(
         self, result: PhaseAssessment, prepared: Prepared, described: Chip

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossgrade.errors import BadOption, MissingExtra
-from crossgrade.units import things
 
 if TYPE_CHECKING:
     from crossgrade.predict.silicon.knowledge import Kind, Knowledge
+    from crossgrade.predict.silicon.measured import Measured
     from crossgrade.values.chip import Chip
     from crossgrade.values.kernel import KernelRows
 
@@ -32,19 +32,17 @@ class UserTable:
     """Name and digest of the file."""
 
 
-LEAST_ROWS = 20
-"""Measured kernels of one kind without which a table would say less than the fits that ship."""
-
-
 def user_tables(
-    given: Sequence[tuple[str, Path]], described: Sequence[tuple[str, Chip]], narrate: Narrate
+    given: Sequence[tuple[str, Path]],
+    described: Sequence[tuple[str, Chip]],
+    narrate: Narrate = lambda _: None,
 ) -> tuple[UserTable, ...]:
     """Return the measured kernels of files.
 
     Args:
         given: (chip, file), as typed.
         described: (name as typed, chip) of every chip that is assessed.
-        narrate: told of kinds that are left out.
+        narrate: told which rows of a file are left out.
 
     Raises:
         BadOption: a chip that is not assessed; no such file, or its content breaks the form.
@@ -60,20 +58,14 @@ def user_tables(
             raise BadOption(f"--table {name}={path}: {name} is not among --on",
                             hint=f"one of {', '.join(sorted(known))}")  # fmt: skip
         _check_installed(path)
-        kinds = []
-        for rows in brought(path):
-            check(rows, known[name])
-            if len(rows) >= LEAST_ROWS:
-                kinds.append(rows)
-            else:
-                kind = f"{things(len(rows), 'kernel')} of {rows.op} {rows.format}, {rows.stack}"
-                narrate(f"{path.name}: {kind}: too few for a table, which takes {LEAST_ROWS}")
+        kinds = tuple(rows for rows in brought(path, narrate) if len(rows))
         if not kinds:
-            raise BadOption("no kind of kernel has enough measured ones for a table",
-                            where=str(path), hint=f"{LEAST_ROWS} of one kind")  # fmt: skip
+            raise BadOption("no measured kernel", where=str(path))
+        for rows in kinds:
+            check(rows, known[name])
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         source = f"{path.name}, sha256 {digest[:8]}"
-        tables.append(UserTable(chip=known[name].name, kinds=tuple(kinds), source=source))
+        tables.append(UserTable(chip=known[name].name, kinds=kinds, source=source))
     return tuple(tables)
 
 
@@ -85,22 +77,43 @@ def _check_installed(path: Path) -> None:
                            hint="pip install 'crossgrade[scorecard]'")  # fmt: skip
 
 
-def with_tables(knowledge: Knowledge, chip: Chip, tables: Sequence[UserTable]) -> Knowledge:
+def with_tables(
+    knowledge: Knowledge, chip: Chip, tables: Sequence[UserTable], narrate: Narrate
+) -> Knowledge:
     """Return what is known of kernels with the user's tables of a chip, which go before all else.
+
+    Files that know one kind count together.
 
     Args:
         knowledge: fits, which the tables' formulas are held near.
         chip: the chip.
         tables: of this chip and of others.
+        narrate: told which kinds are too few for a table.
     """
     from crossgrade.predict.silicon.estimate import basis_of
-    from crossgrade.predict.silicon.measured import Measured, measured
+    from crossgrade.predict.silicon.measured import LEAST_SITES, LEAST_SIZES, measured
 
     def prior(kind: Kind) -> dict[str, float]:
         return dict(basis_of(kind, chip, knowledge).values)
 
-    found: list[Measured] = []
-    for table in tables:
-        if table.chip == chip.name:
-            found += measured(table.kinds, chip, table.source, prior)
-    return replace(knowledge, tables=tuple(found)) if found else knowledge
+    own = [(t.source, rows) for t in tables if t.chip == chip.name for rows in t.kinds]
+    found = measured(own, chip, prior)
+    for one in found:
+        if not one.enough:
+            narrate(f"too few for a table, which takes {LEAST_SIZES} sizes at {LEAST_SITES} sites: "
+                    f"{in_words(one)}")  # fmt: skip
+    enough = tuple(one for one in found if one.enough)
+    return replace(knowledge, tables=enough) if enough else knowledge
+
+
+def in_words(one: Measured) -> str:
+    """Return which kernels a table has, and where they come from."""
+    ops = "/".join(part.op for part in one.parts)
+    return f"{ops} {one.kind.format}, {one.kind.stack}: {one.text()}"
+
+
+def unasked(knowledge: Knowledge) -> tuple[str, ...]:
+    """Return which tables priced nothing, in words, once everything is priced."""
+    return tuple(
+        f"no launch was priced by {in_words(one)}" for one in knowledge.tables if not one.asked
+    )

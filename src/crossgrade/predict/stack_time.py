@@ -18,7 +18,7 @@ from crossgrade.predict.lowering.kernel import Kernel
 from crossgrade.predict.lowering.stack import load_stack
 from crossgrade.predict.lowering.stacks import distinct_rows, kernel_rows
 from crossgrade.predict.phase import Prepared
-from crossgrade.predict.silicon.estimate import Estimate, estimate
+from crossgrade.predict.silicon.estimate import Estimate, estimates
 from crossgrade.predict.silicon.facts import narrows
 from crossgrade.predict.silicon.knowledge import Knowledge
 from crossgrade.predict.silicon.model import Floats, Terms
@@ -168,10 +168,25 @@ def timed(
     """Return the launches that a stack needs on a chip, each kind with its times."""
     groups = [_on(group, chip, stack) for group in work.groups]
     return [
-        _timed(group, estimate(group.rows, chip, knowledge, replayed=True), layout.split)
+        _timed(_taken(group, at), found, layout.split)
         for group in groups
         if _runs(group, chip)
+        for at, found in estimates(group.rows, chip, knowledge, replayed=True)
     ]
+
+
+def _taken(group: Group, at: NDArray[np.int64]) -> Group:
+    """Return some of the distinct kernels of a group with their launches."""
+    if len(at) == len(group.rows):
+        return group
+    row = np.full(len(group.rows), -1)
+    row[at] = np.arange(len(at))
+    kept = row[group.index] >= 0
+    return Group(
+        rows=group.rows.take(at), counts=group.counts[at], work=group.work[at],
+        vector_ops=group.vector_ops[at], bytes=group.bytes[at], places=group.places[kept],
+        index=row[group.index[kept]],
+    )  # fmt: skip
 
 
 def _timed(group: Group, found: Estimate, split: int) -> Timed:

@@ -15,17 +15,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.silicon.experts import UNGATED
 from crossgrade.predict.silicon.facts import BYTES, facts_of
 from crossgrade.predict.silicon.kernel_sets import priced
 from crossgrade.predict.silicon.knowledge import Fit, Kind, Knowledge, kind_of, regime
-from crossgrade.predict.silicon.measured import Measured
+from crossgrade.predict.silicon.measured import PRODUCT, Measured
 from crossgrade.predict.silicon.model import UNKNOWN, Floats, KernelModel, Terms, starting
 from crossgrade.predict.silicon.models import alone, facts_for, model_for, priced_as
 from crossgrade.predict.silicon.plans import plan_of
+from crossgrade.predict.silicon.table import Tabled
 from crossgrade.predict.silicon.transfer import donors, transferred
+from crossgrade.units import things
 from crossgrade.values.assessment import Tier
 from crossgrade.values.chip import Chip
 from crossgrade.values.kernel import Family, KernelRows
@@ -37,8 +40,8 @@ LENDERS: Mapping[Family, tuple[Family, str]] = {
 
 Tables time a conversion and its product together; batched products and gated experts are one kind.
 """
-TABLED: Mapping[Family, str] = {"matmul": "mm"}
-"""Family -> operation of its rows in tables, whatever the launch is called."""
+OWN = 0.5
+"""Part of a measured time that a launch must take itself, for the time to tell of it in a graph."""
 OTHER_STACK = 0.5
 """A lender of another stack counts as that much further away; distances as in `transfer`."""
 FAR = 1.6
@@ -84,10 +87,108 @@ class Basis:
     """Power of the factors of the bands: how many times as wide they are, in the logarithm."""
 
 
+def estimates(
+    rows: KernelRows, chip: Chip, knowledge: Knowledge, *, replayed: bool = False
+) -> list[tuple[NDArray[np.int64], Estimate]]:
+    """Return (which rows, their times) by what the times rest on.
+
+    A measured table tells what it can. It is not asked for sizes beyond its own where parameters
+    were fitted to this chip, for kernels of a stack that it does not have where they were fitted to
+    that stack here, nor, in a replayed graph, where mostly the host's time was measured.
+
+    Args:
+        rows: kernels of one kind.
+        chip: the chip.
+        knowledge: what was fitted and measured.
+        replayed: as of `estimate`.
+
+    Raises:
+        KeyError: no model prices the family, or the format is unknown.
+    """
+    everything, kind = np.arange(len(rows)), kind_of(rows)
+    table, known = knowledge.measured(chip.name, kind), basis_of(kind, chip, knowledge)
+    fitted_here = known.tier == "T2" and known.format == kind.format
+    if table is None or (
+        table.kind.stack != kind.stack and fitted_here and known.stack == kind.stack
+    ):
+        return [(everything, estimate(rows, chip, knowledge, replayed=replayed))]
+    found = _tabled(rows, table, replayed=replayed)
+    far = found.beyond & ~found.exact & fitted_here
+    result = []
+    told = ~far & ~found.hidden
+    if told.any():
+        result.append((everything[told], found.estimate(told, kind)))
+    for which, why in ((far & ~found.hidden, "beyond"), (found.hidden, "hidden by the host in")):
+        if which.any():
+            fit = estimate(rows.take(which), chip, knowledge, replayed=replayed)
+            text = f"{fit.basis}; {why} the {table.text()}"
+            result.append((everything[which], replace(fit, basis=text)))
+    return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tabled:
+    """What a table says of kernels; each array of shape [kernels]."""
+
+    table: Measured
+    said: Tabled
+    terms: Terms
+    """What P50 is made of, s."""
+    share: Floats
+    """Part of the measured time that is the launch's own."""
+    beyond: NDArray[np.bool_]
+
+    @property
+    def exact(self) -> NDArray[np.bool_]:
+        return self.said.exact
+
+    @property
+    def hidden(self) -> NDArray[np.bool_]:
+        return self.share < OWN
+
+    def estimate(self, told: NDArray[np.bool_], kind: Kind) -> Estimate:
+        """Return the times of some kernels.
+
+        A band is as wide in seconds as it is for the measured time, so wider in its logarithm.
+        """
+        said, share = self.said, self.share[told]
+        terms = Terms(**{f.name: getattr(self.terms, f.name)[told] for f in fields(Terms)})
+        text = f"{self.table.text()}: {int(said.exact[told].sum())} of "
+        text += f"{things(int(told.sum()), 'size')} among them"
+        beyond = int((self.beyond & ~said.exact)[told].sum())
+        return Estimate(
+            low=terms.total * (said.p10 / said.p50)[told] ** (1 / share), mid=terms.total,
+            high=terms.total * (said.p90 / said.p50)[told] ** (1 / share), terms=terms, tier="T3",
+            basis=text + f", {beyond} beyond them" * bool(beyond)
+            + _stand_in(kind, self.table.kind),
+        )  # fmt: skip
+
+
+def _tabled(rows: KernelRows, measured: Measured, *, replayed: bool) -> _Tabled:
+    """Return what a table says: measured over modelled scales the model.
+
+    So a launch in a replayed graph has the table's correction without the host's time in its rows,
+    and attention that of the whole layer that was measured.
+    """
+    table, kind = measured.table, measured.kind
+    op = PRODUCT if rows.family == "matmul" else kind.op or rows.op
+    asked = replace(rows, stack=kind.stack, op=op)
+    said = table.estimate(asked)
+    terms = said.terms
+    if replayed:
+        own = rows.op if rows.family == "latent-attention" else op
+        terms = priced(table.model, replace(asked, op=own), table.facts, table.sets, alone)
+    share = np.minimum(terms.total / said.terms.total, 1.0)
+    ratio = said.p50 / said.terms.total
+    scaled = Terms(**{f.name: getattr(terms, f.name) * ratio for f in fields(Terms)})
+    return _Tabled(table=measured, said=said, terms=scaled, share=share,
+                   beyond=measured.beyond(asked))  # fmt: skip
+
+
 def estimate(
     rows: KernelRows, chip: Chip, knowledge: Knowledge, *, replayed: bool = False
 ) -> Estimate:
-    """Return the times of kernels on a chip.
+    """Return the times of kernels on a chip from what was fitted; tables are not asked.
 
     Args:
         rows: kernels of one kind.
@@ -99,9 +200,6 @@ def estimate(
     Raises:
         KeyError: no model prices the family, or the format is unknown.
     """
-    measured = knowledge.measured(chip.name, kind_of(rows))
-    if measured is not None:
-        return _interpolated(rows, measured, replayed=replayed)
     found = basis_of(kind_of(rows), chip, knowledge)
     rows = replace(rows, format=priced_as(rows.family, found.format), stack=found.stack)
     facts = facts_for(rows, chip)
@@ -117,26 +215,6 @@ def estimate(
     return Estimate(
         low=terms.total * low, mid=terms.total, high=terms.total * high, terms=terms,
         tier=found.tier, basis=found.text,
-    )  # fmt: skip
-
-
-def _interpolated(rows: KernelRows, measured: Measured, *, replayed: bool) -> Estimate:
-    """Return the times of kernels from a table: what it says over the formula scales the formula.
-
-    So a launch in a replayed graph has the table's correction without the host's time in its rows.
-    """
-    table = measured.table
-    asked = replace(rows, stack=measured.kind.stack, op=TABLED.get(rows.family, rows.op))
-    said = table.estimate(asked)
-    terms = said.terms
-    if replayed:
-        terms = priced(table.model, asked, table.facts, table.sets, alone)
-    ratio = said.p50 / said.terms.total
-    terms = Terms(**{f.name: getattr(terms, f.name) * ratio for f in fields(Terms)})
-    return Estimate(
-        low=terms.total * said.p10 / said.p50, mid=terms.total,
-        high=terms.total * said.p90 / said.p50, terms=terms, tier="T3",
-        basis=measured.text(asked, said.exact) + _stand_in(kind_of(rows), measured.kind),
     )  # fmt: skip
 
 

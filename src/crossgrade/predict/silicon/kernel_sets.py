@@ -15,10 +15,10 @@ import numpy as np
 from crossgrade.predict.silicon.facts import Facts
 from crossgrade.predict.silicon.fitting import fit
 from crossgrade.predict.silicon.launched import Names, OneKernel, Votes, votes_of
-from crossgrade.predict.silicon.model import KernelModel, Terms, starting
+from crossgrade.predict.silicon.model import KernelModel, Terms
 from crossgrade.values.kernel import KernelRows
 
-FIT_ROWS = 300
+FIT_ROWS = 600
 """Rows that one set is fitted to; more hardly change it."""
 LEAST_ROWS = 5
 """A kernel with fewer rows keeps the parameters of all together."""
@@ -46,11 +46,6 @@ class KernelSets:
         return self.by_kernel.get(kernel, self.together)
 
 
-def unfitted(model: KernelModel) -> KernelSets:
-    """Return what is known without any measurement."""
-    return KernelSets(together=starting(model))
-
-
 def fitted(
     model: KernelModel,
     parts: Sequence[KernelRows],
@@ -69,15 +64,23 @@ def fitted(
         ValueError: no measured row.
     """
     votes = votes_of(parts)
-    together = fit(model, thinned(max(parts, key=len), FIT_ROWS), facts, prior)
+    together = _set(model, max(parts, key=len), facts, prior)
     names = [votes.of(part) for part in parts]
     by_kernel = {}
     for name in sorted({str(n) for some in names for n in some}):
         own = [part.take(some == name) for part, some in zip(parts, names, strict=True)]
         most = max(own, key=len)
-        if LEAST_ROWS <= len(most) < sum(map(len, parts)):
+        if len(most) >= LEAST_ROWS:
             by_kernel[name] = fit(model, thinned(most, FIT_ROWS), facts, together, starts=1)
     return KernelSets(together=together, by_kernel=by_kernel, votes=votes)
+
+
+def _set(
+    model: KernelModel, rows: KernelRows, facts: Facts, prior: Mapping[str, float] | None
+) -> dict[str, float]:
+    """Return the parameters of one kernel; few rows leave valleys, so they are searched thrice."""
+    starts = 1 if len(rows) >= FIT_ROWS else 3
+    return fit(model, thinned(rows, FIT_ROWS), facts, prior, starts=starts)
 
 
 def priced(

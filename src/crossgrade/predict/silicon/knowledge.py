@@ -125,11 +125,14 @@ class Knowledge:
     def measured(self, chip: str, kind: Kind) -> Measured | None:
         """Return the measured kernels of a kind on a chip, of its own stack if there are any.
 
-        None where no kernel of its format was measured there.
+        None where no kernel of its format was measured there. Of latent attention the layer with
+        its projections will do where attention alone was not measured.
         """
+        ops = ("", kind.op, f"{kind.op}_module")
         found = [t for t in self.tables if t.chip.name == chip and t.kind.family == kind.family
-                 and t.kind.format == kind.format and t.kind.op in ("", kind.op)]  # fmt: skip
-        return min(found, key=lambda t: (t.kind.stack != kind.stack, t.kind.stack), default=None)
+                 and t.kind.format == kind.format and t.kind.op in ops]  # fmt: skip
+        return min(found, key=lambda t: (t.kind.stack != kind.stack, ops.index(t.kind.op),
+                                         t.kind.stack), default=None)  # fmt: skip
 
     def kinds(self, family: str, op: str) -> tuple[Kind, ...]:
         """Return the known kinds that an operation belongs to, in stable order."""

@@ -17,7 +17,7 @@ from crossgrade.predict.silicon.experts import (
     weight_bytes,
 )
 from crossgrade.predict.silicon.facts import facts_of
-from crossgrade.predict.silicon.kernel_sets import fitted, priced, unfitted
+from crossgrade.predict.silicon.kernel_sets import fitted, priced
 from crossgrade.predict.silicon.model import starting
 from crossgrade.predict.silicon.routing import share_of
 from crossgrade.values.kernel import SIZES, KernelRows
@@ -141,4 +141,3 @@ def test_an_unseen_number_of_choices_goes_by_the_split() -> None:
     a = synthetic("a", 1.0, starting(MODEL))
     sets = fitted(MODEL, [a], FACTS)
     assert sets.launched(rows(topk=3)).tolist() == ["a"]
-    assert unfitted(MODEL).launched(rows()).tolist() == [""]
