@@ -395,10 +395,15 @@ def test_measured_kernels_go_before_fits_and_are_named(capsys, dense_config, tmp
              for m, n, k in grid]  # fmt: skip
     table = tmp_path / "mine.csv"
     table.write_text("\n".join(["family,op,format,stack,batch,m,n,k,seconds", *lines]))
-    page, asked = tmp_path / "page.html", ["--on", "h100", "--phase", "decode", "--no-record"]
+    page, kept = tmp_path / "page.html", tmp_path / "records"
+    asked = ["--on", "h100", "--phase", "decode", "--out", str(kept)]
     code, out, err = run(capsys, "assess", str(dense_config), *asked, "--table", f"h100={table}",
                          "--explain", "--html", str(page))  # fmt: skip
     assert code == 0, err
+    (record,) = map(load, kept.glob("*.json"))
+    assert record.passed["tables"] == [["h100", str(table)]]
+    parts = record.data["chips"][0]["phases"][0]["stack"]["parts"]
+    assert any("mine.csv, sha256 " in part["basis"] for part in parts)
     assert "27 measured kernels of h100 (mine.csv, sha256 " in out
     assert "27 measured kernels of h100 (mine.csv, sha256 " in page.read_text()
     assert "--table h100=mine.csv" in page.read_text()

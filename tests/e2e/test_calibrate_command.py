@@ -175,6 +175,13 @@ def test_points_of_a_made_up_device_are_a_table_and_shown_again(cg, monkeypatch)
         assert f"| {kind} |" in out
     assert "fitted for mlu370" in out
     assert cg("records", "show", one_record("made"))[1] == out
+    code, answer, err = cg("assess", "qwen3-0.6b", "--on", "mlu370", "--phase", "decode",
+                           "--calibration", one_record("made"), "--out", "answers")  # fmt: skip
+    assert code == 0, err
+    assert "this chip" in answer
+    assert json.loads(one_record("answers").read_text())["passed"]["calibrations"] == [
+        str(one_record("made"))
+    ]
     code, out, _ = cg("calibrate", "--fit", one_record("made"), "--no-record")
     assert code == 3
     assert "nothing is fitted: no described chip is known to be `simulated`" in out

@@ -84,7 +84,6 @@ def assess(
         if not Path(folder).is_dir():
             raise BadOption(f"--measured '{folder}' is no folder")
     _check_calibrations(options, described)
-    _foreign(options, described)
     with contextlib.redirect_stdout(sys.stderr):
         # Results alone go to stdout; the user's factory may print.
         return _assess(model, options, described, narrate, save_captures, watch)
@@ -130,15 +129,10 @@ def _assess(
 ) -> Assessment:
     """Build, capture and judge; the options are checked and the chips are known."""
     from crossgrade.api.tables import user_tables
-    from crossgrade.workloads.resolve import find_model
 
+    foreign = _foreign(options, described)
     tables = user_tables(options.tables, described, narrate)
-    found = find_model(model)
-    narrate(f"building {found.ref.name} without weights")
-    built = found.build(options.dtype)
-    phases = options.phases or default_phases(built)
-    check_asked(options, built, phases, found.ref.name)
-    built = _adapted(built, options, found.ref.name)
+    found, built, phases = _built(model, options, narrate)
     from crossgrade.capture.run import CaptureSession
     from crossgrade.predict.timeline import memory_timeline
 
@@ -161,12 +155,26 @@ def _assess(
         parameters=prepared[0].memory.parameters,
         weights_format=f"{built.weights.title} ({built.weights.origin})",
         environment=prepared[0].capture.environment,
-        notes=(*built.notes, *desk.unreadable(), *_foreign(options, described)),
+        notes=(*built.notes, *desk.unreadable(), *foreign),
         assumptions=_assumptions(),
         timelines=tuple(memory_timeline(p.capture, p.memory) for p in prepared),
         chips=assessed,
         verdict=worst(tuple(entry.verdict for entry in assessed)),
     )
+
+
+def _built(
+    model: str, options: AssessOptions, narrate: Narrate
+) -> tuple[FoundModel, BuiltModel, tuple[Phase, ...]]:
+    """Return where a model comes from, the model without weights, and its phases."""
+    from crossgrade.workloads.resolve import find_model
+
+    found = find_model(model)
+    narrate(f"building {found.ref.name} without weights")
+    built = found.build(options.dtype)
+    phases = options.phases or default_phases(built)
+    check_asked(options, built, phases, found.ref.name)
+    return found, _adapted(built, options, found.ref.name), phases
 
 
 def _measurements(

@@ -119,8 +119,8 @@ def format_findings(
             severity="warning",
             chip=chip.name,
             phase=phase,
-            title=f"{wanted} weights and no {wanted} engine: priced as stored in {wanted} and "
-            f"computed in {used}{more}",
+            title=f"{wanted} weights and no {wanted} engine: bounds are priced as stored in "
+            f"{wanted} and computed in {used}{more}",
             place=tuple(memory.formats),
             evidence=(f"{chip.name}: no matrix peak for {wanted}",),
             hint="needs weight-only kernels, or a checkpoint converted to a format of the chip",

@@ -269,9 +269,10 @@ def _closing(a: Assessment) -> Iterator[Block]:
     yield Line(text=f"captured with {versions}", tone="quiet")
     yield Line(
         text="operators: read from tables and the dispatcher, not run on the chip; memory: exact "
-        "for the format and capture, with fused kernels predicted; speed: predicted from data "
-        "sheets and assumed efficiencies, not fitted to this chip; `--json` lists every constant "
-        "with its source",
+        "for the format and capture, with fused kernels predicted; speed of a stack: "
+        "predicted, fitted to what its last column says; bounds: predicted from data sheets and "
+        "assumed efficiencies, not fitted to the chip; `--json` lists every constant with its "
+        "source",
         tone="quiet",
     )
 

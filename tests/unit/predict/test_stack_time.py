@@ -155,6 +155,10 @@ def test_the_measured_factors_of_an_operation_reach_its_launches() -> None:
 def test_a_stack_of_one_maker_runs_on_its_chips_alone() -> None:
     assert load_stack("trtllm").runs_on("cuda")
     assert not load_stack("trtllm").runs_on("xla")
+    assert not load_stack("vllm").runs_on("npu")
+    assert load_stack("vllm-rocm").runs_on("rocm"), "it extends vllm and runs elsewhere"
     assert load_stack("eager").runs_on("anything")
     for name in stack_names():
-        assert all(load_stack(name).runs_on(table) for table in load_stack(name).serves)
+        stack = load_stack(name)
+        assert all(stack.runs_on(table) for table in stack.serves)
+        assert bool(stack.only) == bool(stack.only_source)

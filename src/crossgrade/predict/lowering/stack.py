@@ -89,6 +89,8 @@ class Stack:
     """Operator tables of the chips for which it is taken unless another stack is asked for."""
     only: tuple[str, ...] = ()
     """Operator tables of the chips that it runs on; empty where it is not bound to any."""
+    only_source: str = ""
+    """Why."""
 
     def __getitem__(self, rule: str) -> Any:
         """Return the value of a rule."""
@@ -136,7 +138,8 @@ def load_stack(name: str) -> Stack:
         rules=rules,
         experts=own + (base.experts if base else ()),
         serves=tuple(data.get("serves", ())),
-        only=tuple(data.get("only", ())),
+        only=tuple(data.get("only", {}).get("tables", ())),
+        only_source=data.get("only", {}).get("source", ""),
     )
 
 
