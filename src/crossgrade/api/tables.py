@@ -100,20 +100,24 @@ def with_tables(
     found = measured(own, chip, prior)
     for one in found:
         if not one.enough:
-            narrate(f"too few for a table, which takes {LEAST_SIZES} sizes at {LEAST_SITES} sites: "
-                    f"{in_words(one)}")  # fmt: skip
+            narrate(f"{one.source}: {in_words(one)} is too little for a table, which takes "
+                    f"{LEAST_SIZES} sizes at {LEAST_SITES} sites")  # fmt: skip
     enough = tuple(one for one in found if one.enough)
     return replace(knowledge, tables=enough) if enough else knowledge
 
 
 def in_words(one: Measured) -> str:
-    """Return which kernels a table has, and where they come from."""
-    ops = "/".join(part.op for part in one.parts)
-    return f"{ops} {one.kind.format}, {one.kind.stack}: {one.text()}"
+    """Return which kernels a table has."""
+    return f"{'/'.join(part.op for part in one.parts)} {one.kind.format} of {one.kind.stack}"
 
 
 def unasked(knowledge: Knowledge) -> tuple[str, ...]:
-    """Return which tables priced nothing, in words, once everything is priced."""
+    """Return what priced nothing, in words, once everything is priced: a line per file."""
+    files: dict[str, list[Measured]] = {}
+    for one in knowledge.tables:
+        files.setdefault(one.source, []).append(one)
     return tuple(
-        f"no launch was priced by {in_words(one)}" for one in knowledge.tables if not one.asked
+        f"{source}: no launch was priced by {', '.join(in_words(one) for one in idle)}"
+        for source, some in files.items()
+        if (idle := [one for one in some if not one.asked])
     )

@@ -159,8 +159,10 @@ def test_few_sizes_are_no_table_however_often_they_were_measured(tmp_path: Path)
     knowledge = known(written(tmp_path / "few.csv", GRID[:1] * 30), said=said)
     assert only(rows(GRID[:1]), knowledge).tier == "T2"
     (words,) = said
-    assert words.startswith("too few for a table, which takes 20 sizes at 5 sites: mm bf16, vllm: "
-                            "30 measured kernels of h100 (few.csv")  # fmt: skip
+    assert words.startswith("few.csv, sha256 ")
+    assert words.endswith(
+        ": mm bf16 of vllm is too little for a table, which takes 20 sizes at 5 sites"
+    )
 
 
 def test_a_table_that_priced_nothing_is_told(tmp_path: Path) -> None:
@@ -170,7 +172,8 @@ def test_a_table_that_priced_nothing_is_told(tmp_path: Path) -> None:
     asked = AssessOptions(on=("h100",), phases=("decode",), tables=(("h100", file),),
                           measured=False)  # fmt: skip
     assess("qwen3-0.6b", asked, narrate=said.append)
-    assert [s for s in said if s.startswith("no launch was priced by mm nvfp4, vllm: 45 ")]
+    assert said[-1].startswith("mine.csv, sha256 ")
+    assert said[-1].endswith(": no launch was priced by mm nvfp4 of vllm")
 
 
 def test_a_table_of_a_chip_that_is_not_asked_for_is_refused(tmp_path: Path) -> None:
