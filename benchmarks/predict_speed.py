@@ -27,9 +27,10 @@ from pathlib import Path
 from typing import Any
 
 GOALS: Mapping[str, float] = {
-    "capture, lower and price one phase": 5.0,
+    "capture, lower, price and trace one phase": 5.0,
     "from a shell, both phases": 10.0,
-    "another chip": 0.02,
+    "another chip, bounds": 0.02,
+    "another chip, stack": 0.02,
     "another batch and context": 0.02,
     "sweep": 10.0,
 }
@@ -38,6 +39,7 @@ MEMORY_GOAL = 0.6e9
 """Peak resident memory that was set as a goal, bytes."""
 CHIPS = ("h100", "b200", "a100", "ascend-910b2", "ascend-950dt", "mi300x", "l40s", "gaudi3",
          "ascend-910c", "mi355x")  # fmt: skip
+STACK = "vllm"
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 96, 128, 256)
 CONTEXTS = (1024, 2048, 4096, 6144, 8192, 12288, 16384, 20480, 24576, 32768)
 
@@ -113,7 +115,12 @@ class Desk:
 def one(model: str, phase: str) -> list[Figure]:
     """Time one phase: built, captured, lowered, priced; then on another chip."""
     from crossgrade.api import chip
-    from crossgrade.predict.phase import predict
+    from crossgrade.predict.phase import Execution, predict
+    from crossgrade.predict.silicon.knowledge import shipped
+    from crossgrade.predict.stack_time import stack_time
+    from crossgrade.predict.stack_tracing import trace_stack
+    from crossgrade.predict.tracing import trace_phase
+    from crossgrade.report.chrome_trace import render_chrome_trace
     from crossgrade.values.layout import Layout
 
     watch = Watch()
@@ -123,11 +130,20 @@ def one(model: str, phase: str) -> list[Figure]:
     chips = [chip(name) for name in CHIPS[:2]]
 
     def whole() -> None:
-        kept["ready"] = Desk(model).prepared(phase, 1, tokens, context)
-        predict(kept["ready"], chips[0], layout)
+        ready = kept["ready"] = Desk(model).prepared(phase, 1, tokens, context)
+        predict(ready, chips[0], layout)
+        stack_time(ready, chips[0], layout, STACK, shipped())
+        execution = Execution(prepared=ready, chip=chips[0], layout=layout)
+        schedules = (trace_stack(execution, STACK, shipped()), *trace_phase(execution))
+        render_chrome_trace(schedules, about={})
 
-    watch.step("capture, lower and price one phase", whole, f"{phase}, with building the model")
-    watch.step("another chip", lambda: predict(kept["ready"], chips[1], layout), phase)
+    def stack() -> None:
+        stack_time(kept["ready"], chips[1], layout, STACK, shipped())
+
+    words = f"{phase}: building the model, bounds, P50 of {STACK}, trace of all three"
+    watch.step("capture, lower, price and trace one phase", whole, words)
+    watch.step("another chip, bounds", lambda: predict(kept["ready"], chips[1], layout), phase)
+    watch.step("another chip, stack", stack, f"{phase}, {STACK}")
     return watch.figures
 
 
@@ -167,7 +183,7 @@ def shell(model: str) -> list[Figure]:
     """Time the command, from a shell."""
     command = [sys.executable, "-W", "ignore", "-m", "crossgrade", "assess", model, "--on", "h100",
                "--chips", "8", "--json"]  # fmt: skip
-    return [_command("from a shell, both phases", command, "crossgrade assess --json")]
+    return [_command("from a shell, both phases", command, "crossgrade assess --json, bounds and stack")]
 
 
 def _command(name: str, command: list[str], note: str, cwd: str | None = None) -> Figure:

@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 
 from crossgrade import api
 
-WIDTH, HEIGHT = 1120, 1000
+WIDTH, HEIGHT = 1120, 1120
 
 
 def main(picture: Path, model: str, chips: tuple[str, ...]) -> None:

@@ -55,6 +55,7 @@ def stack_blocks(rows: Rows) -> Iterator[Block]:
             for chip, p, s in found
         ),
         right=frozenset({1, 3, 4, 5, 6, *([7] if network else ())}),
+        whole=frozenset({4}),
     )  # fmt: skip
 
 
