@@ -91,5 +91,8 @@ def test_no_data_is_a_clear_error(capsys, tmp_path):
 
 def test_the_page_sums_up_bands_by_tier():
     shares = (0.7, 0.78, 0.85, 1.0, float("nan"))
-    lines = [line(score=dataclasses.replace(line().score, inside=share)) for share in shares]
-    assert "| T2 | 4 | 82 % | 83 % | 70 % | 100 % | 2 |" in page(lines)
+    scores = [dataclasses.replace(line().score, inside=share, rows=100) for share in shares]
+    lines = [line(score=score) for score in scores]
+    assert "| T2 | 83.2 % | met | 4 | 82 % | 83 % | 70 % | 100 % | 2 |" in page(lines)
+    lines[3] = line(score=dataclasses.replace(scores[3], rows=700))
+    assert "| T2 | 93.3 % | **missed** | 4 |" in page(lines)
