@@ -75,8 +75,8 @@ def _held(lines: Sequence[Line]) -> Iterable[str]:
     """Yield how many rows lie between P10 and P90, by tier."""
     yield "\n## Share of unseen rows between P10 and P90\n"
     yield (
-        "Asked: 75 to 85 % of the rows of every tier; *all rows* has each row of each line once. The\n"
-        "columns behind it say how unlike the lines are: a chip is met or missed as a whole.\n"
+        "Asked: 75 to 85 % of the rows of every tier; *all rows* has each row of each line once.\n"
+        "The columns behind it say how unlike lines are: a chip is met or missed as a whole.\n"
     )
     yield "| tier | all rows | | lines | median over lines | mean | least | most | 75 to 85 % |"
     yield "|---|---:|---|---:|---:|---:|---:|---:|---:|"
