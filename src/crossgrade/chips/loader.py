@@ -73,6 +73,7 @@ class ResolvedName:
     """The alias that matched, None where the name itself did."""
 
 
+@functools.cache
 def chip_names() -> tuple[str, ...]:
     """Return the names of the shipped chips, sorted."""
     return tuple(sorted(path.stem for path in DATA.glob("*.toml")))
