@@ -183,7 +183,8 @@ def shell(model: str) -> list[Figure]:
     """Time the command, from a shell."""
     command = [sys.executable, "-W", "ignore", "-m", "crossgrade", "assess", model, "--on", "h100",
                "--chips", "8", "--json"]  # fmt: skip
-    return [_command("from a shell, both phases", command, "crossgrade assess --json, bounds and stack")]
+    words = "crossgrade assess --json, bounds and stack"
+    return [_command("from a shell, both phases", command, words)]
 
 
 def _command(name: str, command: list[str], note: str, cwd: str | None = None) -> Figure:
