@@ -124,7 +124,7 @@ def session(group: GroupLike, request: RankRequest) -> Iterator[dict[str, Any]]:
 
     `{"at": cell}` before a cell is tried, `{"absent": ...}` from rank 0, `{"ready": ...}` before
     the first sample, `{"round": ...}` with the samples of a round, `{"failed": ...}` with the time
-    that it was in what then failed, `{"done": True}`.
+    that it was in what then failed and when that was, `{"done": True}`.
 
     Raises:
         RankFailed: what went wrong, and in which collective.
@@ -141,7 +141,8 @@ def session(group: GroupLike, request: RankRequest) -> Iterator[dict[str, Any]]:
             yield from _rounds(member)
         group.leave()
     except Exception as error:
-        yield {"failed": {"waited_s": (group.clock_ns() - member.since_ns) / _NS}}
+        now = group.clock_ns()
+        yield {"failed": {"waited_s": (now - member.since_ns) / _NS, "at_ns": now}}
         raise RankFailed(f"in {member.doing}: {type(error).__name__}: {error}") from error
     yield {"done": True}
 

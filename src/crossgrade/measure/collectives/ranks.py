@@ -6,6 +6,7 @@ they are killed. Must not know what a rank does.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -51,6 +52,7 @@ class RankProcesses:
         self._said: queue.SimpleQueue[_Said] = queue.SimpleQueue()
         self._ends: dict[int, Ended] = {}
         self._waited_s: dict[int, float] = {}
+        self._failed_ns: dict[int, float] = {}
         # Here and not in the threads: a child dies with the thread that started it.
         self._runs: list[JobRun] = [run(job, nursery=nursery) for job in jobs]
         self._threads = [
@@ -109,18 +111,21 @@ class RankProcesses:
             self._ends[said.rank] = said.ended
         elif isinstance(said.message, dict) and "failed" in said.message:
             self._waited_s[said.rank] = float(said.message["failed"]["waited_s"])
+            self._failed_ns[said.rank] = float(said.message["failed"]["at_ns"])
         else:
             yield said.rank, said.message
 
     def _blamed(self) -> GroupEnd:
         """Return the rank that ended the group: one that died, one that hung, or the first to fail.
 
-        Who waits for a rank that died or hangs fails as well, and may say so first.
+        Who waits for a rank that died, failed or hangs fails as well, and may say so first; the
+        host's clock, which all ranks share, tells who failed first.
         """
         bad = {rank: ended for rank, ended in self._ends.items() if ended.kind != "done"}
         died = [r for r, e in bad.items() if e.kind in ("crashed", "out-of-memory")]
         silent = [r for r in range(len(self._runs)) if r not in self._ends]
-        first = next(iter(bad))
+        # One that failed without a collective waited for nobody.
+        first = min(bad, key=lambda rank: self._failed_ns.get(rank, -math.inf))
         hung = self._waited_s.get(first, 0.0) >= _HUNG_SHARE * self._timeout_s
         if died:
             return GroupEnd(rank=died[0], ended=bad[died[0]], seen=self._seen(bad, died[0]))
