@@ -131,19 +131,24 @@ class _Tabled:
     """What a table says of kernels; each array of shape [kernels]."""
 
     table: Measured
+    """The table."""
     said: Tabled
+    """What it says of the rows as they would be measured, s."""
     terms: Terms
-    """What P50 is made of, s."""
+    """What P50 of a launch is made of, s."""
     share: Floats
     """Part of the measured time that is the launch's own."""
     beyond: NDArray[np.bool_]
+    """Whether a size lies outside all measured ones."""
 
     @property
     def exact(self) -> NDArray[np.bool_]:
+        """Return which sizes were measured."""
         return self.said.exact
 
     @property
     def hidden(self) -> NDArray[np.bool_]:
+        """Return where mostly the host's time was measured."""
         return self.share < OWN
 
     def estimate(self, told: NDArray[np.bool_], kind: Kind) -> Estimate:

@@ -167,9 +167,13 @@ class _Rows:
     """Rows of a table as its fields see them; every array has one entry per row."""
 
     points: Floats
+    """Where they lie, shape [rows, coordinates]."""
     left: Floats
+    """log(measured / model)."""
     names: Names
+    """Which kernel each would launch."""
     sites: Floats
+    """A number that rows of one site share."""
 
     @classmethod
     def of(cls, model: KernelModel, rows: KernelRows, facts: Facts, sets: KernelSets) -> _Rows:

