@@ -116,7 +116,9 @@ def _foreign(options: AssessOptions, described: Sequence[tuple[str, Chip]]) -> t
     if names and len(names) == len(described):
         raise BadOption(f"--stack {stack.name} does not run on {', '.join(names)}",
                         hint="leave --stack out for the usual one of each chip")  # fmt: skip
-    return (f"{stack.name} does not run on {', '.join(names)}: no time of it there",) * bool(names)
+    if not names:
+        return ()
+    return (f"{stack.name} does not run on {', '.join(names)}: no time of it there",)
 
 
 def _assess(
