@@ -30,10 +30,15 @@ class Item:
     """One item of the schedule before it has a time."""
 
     kind: SliceKind
+    """What it is."""
     module: str
+    """Path of the module that it belongs to; empty where it belongs to none."""
     seconds: float
+    """Time that it keeps its stream busy, s."""
     stream: Stream
+    """Who works."""
     is_kernel: bool
+    """Whether it stands for captured calls."""
 
 
 def collectives_of(e: Exchange, chip: Chip, seconds: float) -> list[Item]:
