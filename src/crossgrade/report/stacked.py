@@ -113,8 +113,12 @@ def resting_table(stack: StackFigures) -> Table:
         (one.tier, percent(one.seconds / stack.mid_s), ", ".join(one.kernels), one.basis)
         for one in restings(stack)
     )
-    return Table(title="what these times rest on", columns=("tier", "share", "kernels", "source"),
-                 rows=rows, right=frozenset({1}))  # fmt: skip
+    return Table(
+        title="what these times rest on (shares predicted)",
+        columns=("tier", "share", "kernels", "source"),
+        rows=rows,
+        right=frozenset({1}),
+    )
 
 
 MOST_KINDS = 10

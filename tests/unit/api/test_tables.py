@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -151,7 +150,6 @@ def test_an_assessment_says_that_it_used_a_table(tmp_path: Path) -> None:
     assert stack is not None
     assert stack.tiers["T3"] > 0.2
     assert {p.op for p in stack.parts if p.tier == "T3"} == {"mm"}
-    json.dumps(stack.tiers)
 
 
 def test_few_sizes_are_no_table_however_often_they_were_measured(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ class Collective:
 
 
 SCALES = {"ranks": 3.0, "bytes": 0.25}
-"""Steps per doubling of what the formula leaves over; not searched for."""
+"""Steps per doubling of what the formula leaves over; set once, with scored errors in view."""
 
 
 def link_rate(facts: Facts, ranks: Floats) -> Floats:

@@ -12,7 +12,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from crossgrade.predict.silicon.facts import BYTES, facts_of
 from crossgrade.predict.silicon.kernel_sets import priced
 from crossgrade.predict.silicon.knowledge import Fit, Kind, Knowledge, kind_of, regime
 from crossgrade.predict.silicon.measured import PRODUCT, Measured
-from crossgrade.predict.silicon.model import UNKNOWN, Floats, KernelModel, Terms, starting
+from crossgrade.predict.silicon.model import TERMS, UNKNOWN, Floats, KernelModel, Terms, starting
 from crossgrade.predict.silicon.models import alone, facts_for, model_for, priced_as
 from crossgrade.predict.silicon.plans import plan_of
 from crossgrade.predict.silicon.table import Tabled
@@ -41,7 +41,8 @@ LENDERS: Mapping[Family, tuple[Family, str]] = {
 Tables time a conversion and its product together; batched products and gated experts are one kind.
 """
 OWN = 0.5
-"""Part of a measured time that a launch must take itself, for the time to tell of it in a graph."""
+"""Part of a measured time that a launch must take itself, for the time to tell of it in a graph;
+assumed: from there on more is known of the host than of the launch."""
 OTHER_STACK = 0.5
 """A lender of another stack counts as that much further away; distances as in `transfer`."""
 FAR = 1.6
@@ -113,7 +114,7 @@ def estimates(
     ):
         return [(everything, estimate(rows, chip, knowledge, replayed=replayed))]
     found = _tabled(rows, table, replayed=replayed)
-    far = found.beyond & ~found.exact & fitted_here
+    far = found.beyond & fitted_here
     result = []
     told = ~far & ~found.hidden
     if told.any():
@@ -142,11 +143,6 @@ class _Tabled:
     """Whether a size lies outside all measured ones."""
 
     @property
-    def exact(self) -> NDArray[np.bool_]:
-        """Return which sizes were measured."""
-        return self.said.exact
-
-    @property
     def hidden(self) -> NDArray[np.bool_]:
         """Return where mostly the host's time was measured."""
         return self.share < OWN
@@ -157,10 +153,10 @@ class _Tabled:
         A band is as wide in seconds as it is for the measured time, so wider in its logarithm.
         """
         said, share = self.said, self.share[told]
-        terms = Terms(**{f.name: getattr(self.terms, f.name)[told] for f in fields(Terms)})
+        terms = Terms(**{name: getattr(self.terms, name)[told] for name in TERMS})
         text = f"{self.table.text()}: {int(said.exact[told].sum())} of "
         text += f"{things(int(told.sum()), 'size')} among them"
-        beyond = int((self.beyond & ~said.exact)[told].sum())
+        beyond = int(self.beyond[told].sum())
         return Estimate(
             low=terms.total * (said.p10 / said.p50)[told] ** (1 / share), mid=terms.total,
             high=terms.total * (said.p90 / said.p50)[told] ** (1 / share), terms=terms, tier="T3",
@@ -185,7 +181,7 @@ def _tabled(rows: KernelRows, measured: Measured, *, replayed: bool) -> _Tabled:
         terms = priced(table.model, replace(asked, op=own), table.facts, table.sets, alone)
     share = np.minimum(terms.total / said.terms.total, 1.0)
     ratio = said.p50 / said.terms.total
-    scaled = Terms(**{f.name: getattr(terms, f.name) * ratio for f in fields(Terms)})
+    scaled = Terms(**{name: getattr(terms, name) * ratio for name in TERMS})
     return _Tabled(table=measured, said=said, terms=scaled, share=share,
                    beyond=measured.beyond(asked))  # fmt: skip
 

@@ -79,10 +79,7 @@ def validated_by(
     fold, measured = np.concatenate(folds), seconds_of(batches)
 
     def without(left_out: set[int]) -> Floats:
-        kept = [
-            Batch(rows=b.rows.take(~np.isin(f, list(left_out))), facts=b.facts)
-            for b, f in zip(batches, folds, strict=True)
-        ]
+        kept = _kept(batches, [~np.isin(f, list(left_out)) for f in folds])
         return totals(model, batches, fit_all(model, kept, prior, starts=1, looseness=looseness))
 
     pairs = {frozenset(p): without(set(p)) for p in itertools.combinations(range(count), 2)}
@@ -117,10 +114,7 @@ def left_out(
     every, measured = np.concatenate(order), seconds_of(batches)
     off = np.full(len(every), np.nan)
     for i in np.unique(every):
-        kept = [
-            Batch(rows=b.rows.take(o != i), facts=b.facts)
-            for b, o in zip(batches, order, strict=True)
-        ]
+        kept = _kept(batches, [o != i for o in order])
         said = totals(model, batches, fit_all(model, kept, starts=1))
         off[every == i] = np.log(measured / said)[every == i]
     return off
@@ -135,3 +129,11 @@ def band(off: Floats) -> tuple[float, float]:
     n = len(off)
     tail = max(0.1 * (n + 1) - 1, 0.0) / max(n - 1, 1)
     return float(np.exp(np.quantile(off, tail))), float(np.exp(np.quantile(off, 1 - tail)))
+
+
+def _kept(batches: Sequence[Batch], masks: Sequence[NDArray[np.bool_]]) -> list[Batch]:
+    """Return some rows of each batch."""
+    return [
+        Batch(rows=batch.rows.take(mask), facts=batch.facts)
+        for batch, mask in zip(batches, masks, strict=True)
+    ]

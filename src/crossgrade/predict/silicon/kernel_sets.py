@@ -15,7 +15,7 @@ import numpy as np
 from crossgrade.predict.silicon.facts import Facts
 from crossgrade.predict.silicon.fitting import fit
 from crossgrade.predict.silicon.launched import Names, OneKernel, Votes, votes_of
-from crossgrade.predict.silicon.model import KernelModel, Terms
+from crossgrade.predict.silicon.model import TERMS, KernelModel, Terms
 from crossgrade.values.kernel import KernelRows
 
 FIT_ROWS = 600
@@ -23,7 +23,6 @@ FIT_ROWS = 600
 LEAST_ROWS = 5
 """A kernel with fewer rows keeps the parameters of all together."""
 TermsOf = Callable[[KernelModel, KernelRows, Facts, Mapping[str, float]], Terms]
-_TERMS = ("total", "compute", "vector", "memory", "floor")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +63,10 @@ def fitted(
         ValueError: no measured row.
     """
     votes = votes_of(parts)
-    together = _set(model, max(parts, key=len), facts, prior)
+    largest = max(parts, key=len)
+    # Few rows leave several valleys.
+    starts = 1 if len(largest) >= FIT_ROWS else 3
+    together = fit(model, thinned(largest, FIT_ROWS), facts, prior, starts=starts)
     names = [votes.of(part) for part in parts]
     by_kernel = {}
     for name in sorted({str(n) for some in names for n in some}):
@@ -73,14 +75,6 @@ def fitted(
         if len(most) >= LEAST_ROWS:
             by_kernel[name] = fit(model, thinned(most, FIT_ROWS), facts, together, starts=1)
     return KernelSets(together=together, by_kernel=by_kernel, votes=votes)
-
-
-def _set(
-    model: KernelModel, rows: KernelRows, facts: Facts, prior: Mapping[str, float] | None
-) -> dict[str, float]:
-    """Return the parameters of one kernel; few rows leave valleys, so they are searched thrice."""
-    starts = 1 if len(rows) >= FIT_ROWS else 3
-    return fit(model, thinned(rows, FIT_ROWS), facts, prior, starts=starts)
 
 
 def priced(
@@ -100,7 +94,7 @@ def priced(
         terms_of: how the formula is asked; as of rows of a table if left out.
     """
     names = sets.launched(rows)
-    columns = {name: np.zeros(len(rows)) for name in _TERMS}
+    columns = {name: np.zeros(len(rows)) for name in TERMS}
     for name in np.unique(names):
         at = names == name
         terms = terms_of(model, rows.take(at), facts, sets.values(str(name)))

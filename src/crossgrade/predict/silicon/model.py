@@ -7,7 +7,7 @@ transferred by their logarithm. Must not know chips by name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -56,6 +56,10 @@ class Terms:
     """What memory traffic (or the links, of a collective) alone would take."""
     floor: Floats
     """What it takes however small it is."""
+
+
+TERMS = tuple(f.name for f in fields(Terms))
+"""Names of the terms."""
 
 
 class KernelModel(Protocol):

@@ -1,8 +1,8 @@
 """Parameters fitted on other chips -> parameters of a chip that was never measured (T1).
 
 Chips are compared by what their data sheets say, never by who sells them. Without a donor the
-model's starting values are returned: that is T0. Must not know chips,
-formats or where fits come from.
+model's starting values are returned: that is T0. Must not know chips, formats or where fits come
+from.
 """
 
 from __future__ import annotations

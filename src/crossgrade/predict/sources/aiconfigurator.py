@@ -6,13 +6,14 @@ Latency is in ms there and in s here. Read with pyarrow. Must not know models or
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossgrade.values.kernel import KernelRows
+from crossgrade.values.kernel import Family, KernelRows
 
 FOLDER = "perf/aiconfigurator"
 """Below the folder of the large data sets."""
@@ -68,16 +69,33 @@ def matmul(data: Path) -> dict[str, list[KernelRows]]:
 
 def products(found: Columns, stack: str) -> Iterator[KernelRows]:
     """Yield the dense products of one table, one entry per format."""
-    formats = found["gemm_dtype"].astype(str)
-    for theirs in np.unique(formats):
-        at = formats == theirs
-        sizes = {name: found[name][at].astype(np.float64) for name in ("m", "n", "k")}
-        yield KernelRows(
-            family="matmul",
-            op="mm",
-            format=FORMATS[theirs],
-            stack=stack,
-            sizes={"batch": np.ones(int(at.sum())), **sizes},
-            seconds=seconds(found)[at],
-            launched=found["kernel_source"][at].astype(str),
-        )
+    formats = np.array([FORMATS[name] for name in found["gemm_dtype"].astype(str).tolist()])
+    sizes = {name: found[name].astype(np.float64) for name in ("m", "n", "k")}
+    sizes = {"batch": np.ones(len(formats)), **sizes}
+    yield from by_format(found, formats, family="matmul", op="mm", stack=stack, sizes=sizes)
+
+
+def by_format(
+    found: Columns,
+    formats: NDArray[np.str_],
+    *,
+    family: Family,
+    op: str,
+    stack: str,
+    sizes: Mapping[str, NDArray[np.float64]],
+) -> Iterator[KernelRows]:
+    """Yield the rows of one table, one entry per format.
+
+    Args:
+        found: the table.
+        formats: our name of the format of each row, shape [rows].
+        family: which sizes count.
+        op: what is done.
+        stack: whose kernels they are.
+        sizes: the sizes, each of shape [rows].
+    """
+    every = KernelRows(family=family, op=op, format="", stack=stack, sizes=sizes,
+                       seconds=seconds(found),
+                       launched=found["kernel_source"].astype(str))  # fmt: skip
+    for format in np.unique(formats):
+        yield replace(every.take(formats == format), format=str(format))

@@ -23,8 +23,8 @@ from crossgrade.predict.silicon.model import Floats
 from crossgrade.predict.sources.aiconfigurator import (
     FORMATS,
     Columns,
+    by_format,
     columns,
-    seconds,
     tables,
 )
 from crossgrade.values.kernel import KernelRows
@@ -50,18 +50,10 @@ def attention(data: Path, op: str) -> dict[str, list[KernelRows]]:
 
 def heads(found: Columns, stack: str, op: str) -> Iterator[KernelRows]:
     """Yield the attention of one table, one entry per format of the cache."""
-    caches = found["kv_cache_dtype"].astype(str)
-    for cache in np.unique(caches):
-        at = caches == cache
-        yield KernelRows(
-            family="attention",
-            op=op,
-            format=f"bf16{SUFFIX[cache]}",
-            stack=stack,
-            sizes={name: column[at] for name, column in _sizes(found).items()},
-            seconds=seconds(found)[at],
-            launched=found["kernel_source"][at].astype(str),
-        )
+    caches = found["kv_cache_dtype"].astype(str).tolist()
+    formats = np.array([f"bf16{SUFFIX[cache]}" for cache in caches])
+    yield from by_format(found, formats, family="attention", op=op, stack=stack,
+                         sizes=_sizes(found))  # fmt: skip
 
 
 def _sizes(found: Columns) -> dict[str, Floats]:
@@ -106,17 +98,8 @@ def latent(data: Path, op: str) -> dict[str, list[KernelRows]]:
 def latents(found: Columns, stack: str, op: str) -> Iterator[KernelRows]:
     """Yield the latent attention of one table, one entry per format."""
     formats = _latent_formats(found)
-    for format in np.unique(formats):
-        at = formats == format
-        yield KernelRows(
-            family="latent-attention",
-            op=op,
-            format=str(format),
-            stack=stack,
-            sizes={name: column[at] for name, column in _latent_sizes(found).items()},
-            seconds=seconds(found)[at],
-            launched=found["kernel_source"][at].astype(str),
-        )
+    yield from by_format(found, formats, family="latent-attention", op=op, stack=stack,
+                         sizes=_latent_sizes(found))  # fmt: skip
 
 
 def _latent_formats(found: Columns) -> NDArray[np.str_]:

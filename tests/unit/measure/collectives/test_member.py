@@ -143,6 +143,7 @@ def test_a_failure_says_in_which_collective_and_after_what_wait():
     with pytest.raises(RankFailed, match="in all-reduce/4096: RuntimeError: connection closed"):
         messages.extend(_kept(session(group, request), messages))
     assert messages[-1]["failed"]["waited_s"] == pytest.approx(7.0, rel=0.01)
+    assert messages[-1]["failed"]["at_ns"] >= 7e9
 
 
 def _kept(given, messages):

@@ -30,7 +30,7 @@ from crossgrade.predict.silicon.experts import Experts, weight_bytes
 from crossgrade.predict.silicon.facts import ARITHMETIC, Facts, facts_of
 from crossgrade.predict.silicon.fitting import Batch, fit
 from crossgrade.predict.silicon.kernel_sets import fitted, priced
-from crossgrade.predict.silicon.model import Floats, Terms
+from crossgrade.predict.silicon.model import TERMS, Floats, Terms
 from crossgrade.predict.silicon.routing import share_of
 from crossgrade.predict.silicon.score import Score, score
 from crossgrade.predict.silicon.splits import shares, spread_out
@@ -44,7 +44,6 @@ POINTS = 30
 """Rows of the chip that T2 may see."""
 LENT = 300
 """Rows of one operation that a chip's parameters come from where they are lent, as shipped."""
-TERMS = ("total", "compute", "vector", "memory", "floor")
 LEAST_MODELS = 5
 """With fewer models of a format there is no unseen one worth the name: T0 and T1 alone."""
 BOUND = 0.12
