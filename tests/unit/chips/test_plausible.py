@@ -208,12 +208,14 @@ class TestUnits:
 def test_honest_bins_of_a_family_are_never_suspected(name, clock, cores):
     """Other cores and another clock scale the rates: a bin, not a mistake.
 
-    Its rates say that they are dense: a bin may happen to have twice those of another product.
+    Its rates say that they are dense, beside all that their notes say (the width of the sums, on
+    parts whose products are halved): a bin may happen to have twice those of another product.
     """
     chip = SHIPPED[name]
 
     def binned(peak):
-        rate = dataclasses.replace(times(peak.rate, clock * cores), note="dense")
+        note = f"{peak.rate.note}; dense"
+        rate = dataclasses.replace(times(peak.rate, clock * cores), note=note)
         return dataclasses.replace(peak, rate=rate)
 
     scaled = dataclasses.replace(
