@@ -20,24 +20,41 @@ class Layout:
 
     chips: int
     """Number of chips."""
-    kind: Literal["single", "ideal-shards", "data-parallel-sharded"] = "single"
+    kind: Literal["single", "ideal-shards", "data-parallel-sharded", "sharded"] = "single"
     """`ideal-shards`: weights, cache, arithmetic divided evenly; a bound, not a plan.
     `data-parallel-sharded`: every chip runs the step on sequences of its own and keeps its share
-    of what `shard` names."""
+    of what `shard` names. `sharded`: the degrees below, which make `chips` together."""
     tp: int = 1
-    """Tensor parallel degree."""
+    """Tensor parallel degree, of attention and of dense layers."""
     ep: int = 1
-    """Expert parallel degree."""
+    """Expert parallel degree: ranks that share out routed experts. They are among the `tp * dp`
+    ranks of a pipeline stage; as many as are left over share out one expert."""
     pp: int = 1
     """Pipeline parallel degree."""
     dp: int = 1
-    """Data parallel degree."""
+    """Data parallel degree: replicas of attention, each with sequences of its own. Routed experts
+    are shared by all of them."""
     shard: Shard = "none"
     """What data-parallel chips share out."""
 
     def __post_init__(self) -> None:
-        if self.chips < 1:
+        """Check the degrees.
+
+        Raises:
+            ValueError: no chip, or degrees that do not make the number of chips.
+        """
+        if min(self.chips, self.tp, self.ep, self.pp, self.dp) < 1:
             raise ValueError("a layout has at least one chip")
+        if self.kind == "sharded":
+            if self.tp * self.dp * self.pp != self.chips:
+                raise ValueError(f"tp {self.tp} x dp {self.dp} x pp {self.pp} is not {self.chips}")
+            if self.tp * self.dp % self.ep:
+                raise ValueError(f"ep {self.ep} does not divide tp x dp = {self.tp * self.dp}")
+
+    @property
+    def expert_tp(self) -> int:
+        """Ranks that share out one routed expert."""
+        return self.tp * self.dp // self.ep
 
     @property
     def split(self) -> int:

@@ -21,8 +21,11 @@ from typing import Any
 
 from crossgrade.errors import BadModelFile
 from crossgrade.values.precision import DTYPES, USER_DTYPES
+from crossgrade.values.quantisation import QUANTISATIONS, WHOLE_ROW
 
 _BYTES = {d.name: d.bytes for d in DTYPES}
+_NAMED = {"int8": "w8a8", "fp4": "mxfp4", "int4": "w4a16"}
+"""What `--dtype` calls a quantisation -> its name."""
 _ALWAYS_KEPT = ("lm_head", "embed_tokens", "output_layer")
 
 
@@ -122,21 +125,22 @@ def as_module(title: str = "the module's own formats") -> CheckpointFormat:
 
 
 def from_user(dtype: str) -> CheckpointFormat:
-    """Return the format that `--dtype` asks for.
+    """Return the format that `--dtype` or `--quant` asks for.
 
-    8-bit formats carry a 4-byte scale per output row, 4-bit ones a 1-byte scale per 32 values;
-    embeddings, norms and the head stay bf16 then.
+    Of quantised formats embeddings, norms, routers and the head stay bf16.
+
+    Raises:
+        KeyError: neither knows it.
     """
-    stored = USER_DTYPES[dtype]
-    if _BYTES[stored] >= 2:
-        return CheckpointFormat(title=f"{dtype} throughout", origin="--dtype", base=stored)
-    if _BYTES[stored] == 1:
-        rule = QuantRule(format=stored, block=(1, _WHOLE_ROW), scale_bytes=4)
-        title = f"{dtype} weights with a scale per row, the rest bf16"
-    else:
-        rule = QuantRule(format=stored, block=(32,), scale_bytes=1)
-        title = f"{dtype} weights in groups of 32, the rest bf16"
-    return CheckpointFormat(title=title, origin="--dtype", base="bfloat16", rules=(rule,))
+    quantised = QUANTISATIONS.get(_NAMED.get(dtype, dtype))
+    if quantised is None:
+        base = USER_DTYPES[dtype]
+        return CheckpointFormat(title=f"{dtype} throughout", origin="--dtype", base=base)
+    rule = QuantRule(format=quantised.storage, block=quantised.block,
+                     scale_bytes=quantised.scale_bytes)  # fmt: skip
+    origin = "--quant" if dtype in QUANTISATIONS and dtype not in USER_DTYPES else "--dtype"
+    title = f"{quantised.title}, the rest bf16"
+    return CheckpointFormat(title=title, origin=origin, base="bfloat16", rules=(rule,))
 
 
 def from_config(config: Mapping[str, Any]) -> CheckpointFormat:
@@ -212,12 +216,11 @@ def _group_rules(groups: Mapping[str, Any]) -> tuple[list[QuantRule], list[str]]
     return rules, titles
 
 
-_WHOLE_ROW = 1 << 40
 """A group as long as any row: one scale per output channel."""
 
 
 def _grouped(size: int) -> str:
-    return "with a scale per row" if size == _WHOLE_ROW else f"in groups of {size}"
+    return "with a scale per row" if size == WHOLE_ROW else f"in groups of {size}"
 
 
 def _group_size(value: Any) -> int:
@@ -227,7 +230,7 @@ def _group_size(value: Any) -> int:
         BadModelFile: not a whole number above 0.
     """
     if value == -1:
-        return _WHOLE_ROW
+        return WHOLE_ROW
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise BadModelFile(
             f"quantization_config: group or block size {value!r}", hint="a whole number above 0"

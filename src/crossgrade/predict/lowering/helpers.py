@@ -60,18 +60,23 @@ def _lay_out(launches: Launches, product: Launch) -> None:
     """Append a launch that lays an absorbed weight out anew."""
     first = launches.graph.nodes[product.nodes[0]].kernel
     batch, _, n, k = product_sizes(launches.graph, product.nodes[0])
-    _append(launches, "layout", product.at - 0.5, first, batch * n * k * DTYPES_BYTES[first.dtype])
+    size = batch * n * k * DTYPES_BYTES[first.dtype]
+    _append(launches, "layout", product.at - 0.5, first, size, like=product)
 
 
 def _copy_before(launches: Launches, norm: Launch) -> None:
     """Append a launch that copies what a norm reads: its kernel wants heads side by side."""
     whole = summed(launches.graph, norm.nodes)
-    _append(launches, "copy", norm.at - 0.5, whole, max(whole.reads.values(), default=0.0))
+    size = max(whole.reads.values(), default=0.0)
+    _append(launches, "copy", norm.at - 0.5, whole, size, like=norm)
 
 
-def _append(launches: Launches, op: str, at: float, beside: Kernel, size: float) -> None:
+def _append(
+    launches: Launches, op: str, at: float, beside: Kernel, size: float,
+    like: Launch | None = None,
+) -> None:  # fmt: skip
     """Append a launch that reads and writes so many bytes beside another one."""
-    launch = Launch(op=op, nodes=[], at=at)
+    launch = Launch(op=op, nodes=[], at=at, like=like)
     launch.kernel = Kernel(
         calls=beside.calls[:1],
         kind="vector",

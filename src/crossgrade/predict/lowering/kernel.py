@@ -6,9 +6,47 @@ Must not know how launches are found, nor chips.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from crossgrade.predict.lowering.cost import CallClass
 from crossgrade.values.kernel import Family
+
+Role = Literal["whole", "columns", "rows", "heads", "experts", "vocabulary", "vector"]
+"""How a launch divides over tensor-parallel ranks. whole: each rank does all of it. columns, rows:
+a product by weights, by what it makes or by what it adds up. heads: attention and what is computed
+per head. experts: routed layers, over the expert-parallel ranks and what is left of the others.
+vocabulary: an embedding or the last product. vector: as what it moves divides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reduction:
+    """A collective that must follow a launch where ranks share its work."""
+
+    kind: Literal["rows", "experts", "gather"]
+    """rows: partial sums of tensor-parallel ranks. experts: of ranks that have experts. gather:
+    columns of the vocabulary, side by side."""
+    bytes: float
+    """The result over the whole captured batch, bytes."""
+    group: int
+    """Reductions of one group are added up first and need one collective together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Division:
+    """How one launch divides over the ranks of a layout."""
+
+    role: Role
+    """What divides it."""
+    degrees: tuple[tuple[int, float], ...] = ((1, 1.0),)
+    """(degree, share): a share of its size divides over as many ranks as the degree, at most."""
+    fixed: float = 0.0
+    """Share of its traffic that no batch changes: weights."""
+    reductions: tuple[Reduction, ...] = ()
+    """Collectives that its results need."""
+
+
+WHOLE = Division(role="whole")
+"""What no rule divides: every rank does it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,6 +120,8 @@ class Kernel:
     """Arithmetic and operands, as kernel rows name them: `bf16`, `fp8_block` ..."""
     sizes: tuple[float, ...] = ()
     """Sizes of the family, in the order of `values.kernel.SIZES`."""
+    division: Division = WHOLE
+    """How it divides over the ranks of a layout."""
     part_of: int | None = None
     """Place of the launch whose sizes stand for this one too, None where it stands for itself."""
 

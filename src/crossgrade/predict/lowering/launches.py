@@ -31,6 +31,8 @@ class Launch:
     """The launch whose sizes stand for this one too."""
     experts: Experts | None = None
     """The routed layer whose sizes it has."""
+    like: Launch | None = None
+    """The launch that it divides over ranks as, for one that computes nothing of its own."""
 
 
 class Launches:

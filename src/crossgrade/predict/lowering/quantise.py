@@ -36,7 +36,7 @@ def add_quantisers(launches: Launches, formats: Formats) -> None:
             makers[0].op += "_quantise"
             continue
         _, m, _, k = product_sizes(graph, launch.nodes[0])
-        quantiser = Launch(op="quantise", nodes=[], at=launch.at - 0.25)
+        quantiser = Launch(op="quantise", nodes=[], at=launch.at - 0.25, like=launch)
         quantiser.kernel = _kernel(summed(graph, launch.nodes), m, k, format)
         launches.all.append(quantiser)
 

@@ -91,6 +91,8 @@ class Stack:
     """Operator tables of the chips that it runs on; empty where it is not bound to any."""
     only_source: str = ""
     """Why."""
+    collectives: tuple[str, ...] = ("nccl",)
+    """Whose collectives it calls, as kernel rows name them; the fastest is taken for each size."""
 
     def __getitem__(self, rule: str) -> Any:
         """Return the value of a rule."""
@@ -140,7 +142,14 @@ def load_stack(name: str) -> Stack:
         serves=tuple(data.get("serves", ())),
         only=tuple(data.get("only", {}).get("tables", ())),
         only_source=data.get("only", {}).get("source", ""),
+        collectives=_collectives(data, base),
     )
+
+
+def _collectives(data: Mapping[str, Any], base: Stack | None) -> tuple[str, ...]:
+    if "collectives" in data:
+        return tuple(data["collectives"]["names"])
+    return base.collectives if base else ("nccl",)
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from crossgrade.predict.lowering import joining
 from crossgrade.predict.lowering.cost import CallCost
+from crossgrade.predict.lowering.division import Divisions
 from crossgrade.predict.lowering.experts import find_experts
 from crossgrade.predict.lowering.experts_launches import launch_experts
 from crossgrade.predict.lowering.formats import Formats
@@ -223,6 +224,10 @@ def _kernels(launches: Launches, sizes: Sizes) -> list[Kernel]:
             leader = kernels[place[id(launch.leader)]]
             kernel.part_of = place[id(launch.leader)]
             kernel.family, kernel.format, kernel.sizes = leader.family, leader.format, ()
+    named = {id(x): kernel for x, kernel in zip(ordered, kernels, strict=True)}
+    divisions = Divisions(launches, named)
+    for launch, kernel in zip(ordered, kernels, strict=True):
+        kernel.division = divisions.of(launch, kernel)
     return kernels
 
 

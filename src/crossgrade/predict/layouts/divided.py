@@ -1,0 +1,157 @@
+"""Sizes of a launch on one rank, for many layouts and batches at once.
+
+Arrays have one entry per combination of a layout and a batch. Must not know chips or prices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossgrade.predict.layouts.pieces import Piece, Stored
+from crossgrade.values.kernel import SIZES
+from crossgrade.values.layout import Layout
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """What ranks share out; each array of shape [combinations]."""
+
+    factor: Floats
+    """Sequences that one rank's replica works on at a time, over those captured."""
+    tp: Floats
+    """Tensor-parallel ranks."""
+    dp: Floats
+    """Replicas of attention, each with sequences of its own."""
+    ep: Floats
+    """Ranks that share out experts."""
+    expert_tp: Floats
+    """Ranks that share out one expert."""
+    pp: Floats
+    """Pipeline stages."""
+
+    def __len__(self) -> int:
+        """Return the number of combinations."""
+        return len(self.tp)
+
+
+def shares_of(layouts: Sequence[Layout], batches: Sequence[float], captured: int) -> Shares:
+    """Return the shares of layouts that each work on a batch.
+
+    Args:
+        layouts: one per combination.
+        batches: sequences over all ranks, one per combination; pipeline stages work on as many
+            parts of it, one after another, and a rank has at least one sequence.
+        captured: sequences of the captured step.
+    """
+    tp, dp, ep, pp = (
+        np.array([getattr(layout, name) for layout in layouts], dtype=np.float64)
+        for name in ("tp", "dp", "ep", "pp")
+    )
+    local = np.maximum(np.ceil(np.array(batches, dtype=np.float64) / (dp * pp)), 1.0)
+    return Shares(factor=local / captured, tp=tp, dp=dp, ep=ep, expert_tp=tp * dp / ep, pp=pp)
+
+
+def divided(piece: Piece, shares: Shares) -> dict[str, Floats]:
+    """Return the sizes of a launch on the busiest rank, each of shape [combinations]."""
+    many = len(shares)
+    sizes = {name: np.full(many, size)
+             for name, size in zip(SIZES[piece.family], piece.sizes, strict=True)}  # fmt: skip
+    part = kept(piece.division.degrees, shares.tp)
+    changed = _CHANGES[piece.family](piece, sizes, shares, part)
+    return {**sizes, **changed}
+
+
+def kept(degrees: Sequence[tuple[int, float]], ranks: Floats) -> Floats:
+    """Return the part of a size that one rank has: each share over its degree or the ranks."""
+    return np.sum([share / np.minimum(ranks, degree) for degree, share in degrees], axis=0)
+
+
+def stored(rows: Sequence[Stored], shares: Shares) -> Floats:
+    """Return bytes on the fullest rank, shape [combinations]; a cache is of the captured batch."""
+    total = np.zeros(len(shares))
+    for row in rows:
+        if row.role == "experts":
+            part = 1 / (shares.ep * shares.expert_tp)
+        else:
+            part = kept(row.degrees, shares.tp)
+        total += row.bytes * part / (shares.pp if row.repeated else 1.0)
+    return total
+
+
+def _rows(size: Floats, factor: Floats) -> Floats:
+    """Return a number of rows for another batch: whole, and at least one."""
+    return np.maximum(np.ceil(size * factor - 1e-6), 1.0)
+
+
+def _matmul(
+    piece: Piece, sizes: Mapping[str, Floats], shares: Shares, part: Floats
+) -> dict[str, Floats]:
+    role = piece.division.role
+    m = _rows(sizes["m"], shares.factor)
+    if role in ("columns", "vocabulary"):
+        return {"m": m, "n": np.ceil(sizes["n"] * part)}
+    if role == "rows":
+        return {"m": m, "k": np.ceil(sizes["k"] * part)}
+    if role == "heads":
+        return {"m": m, "batch": np.ceil(sizes["batch"] * part)}
+    if role == "experts":
+        return {"m": m, "batch": np.ceil(sizes["batch"] / (shares.ep * shares.expert_tp))}
+    if role == "whole":
+        return {"m": m}
+    if piece.size("batch") > 1:  # activations of each sequence by each other
+        return {"batch": _rows(sizes["batch"] * part, shares.factor)}
+    return {"m": np.ceil(m * part)}
+
+
+def _attention(
+    piece: Piece, sizes: Mapping[str, Floats], shares: Shares, part: Floats
+) -> dict[str, Floats]:
+    del piece
+    heads = np.ceil(sizes["heads"] * part)
+    result = {"batch": _rows(sizes["batch"], shares.factor), "heads": heads}
+    if "kv_heads" in sizes:
+        result["kv_heads"] = np.ceil(sizes["kv_heads"] / np.minimum(shares.tp, sizes["kv_heads"]))
+    return result
+
+
+def _experts(
+    piece: Piece, sizes: Mapping[str, Floats], shares: Shares, part: Floats
+) -> dict[str, Floats]:
+    del piece, part
+    tokens = _rows(sizes["tokens"], shares.factor) * shares.dp
+    return {"tokens": tokens, "tp": shares.expert_tp, "ep": shares.ep}
+
+
+def _quantise(
+    piece: Piece, sizes: Mapping[str, Floats], shares: Shares, part: Floats
+) -> dict[str, Floats]:
+    m = _rows(sizes["m"], shares.factor)
+    return {"m": m, "k": np.ceil(sizes["k"] * part)} if piece.division.role == "rows" else {"m": m}
+
+
+def _vector(
+    piece: Piece, sizes: Mapping[str, Floats], shares: Shares, part: Floats
+) -> dict[str, Floats]:
+    division = piece.division
+    if division.role == "heads":  # weights laid out anew: no batch changes them
+        return {name: size * part for name, size in sizes.items()}
+    moved = shares.factor * part
+    traffic = division.fixed + (1 - division.fixed) * moved
+    return {
+        "bytes_read": sizes["bytes_read"] * traffic,
+        "bytes_written": sizes["bytes_written"] * moved,
+        "element_ops": sizes["element_ops"] * moved,
+        "rows": np.ceil(sizes["rows"] * moved),
+    }
+
+
+_CHANGES = {
+    "matmul": _matmul, "attention": _attention, "latent-attention": _attention,
+    "experts": _experts, "quantise": _quantise, "vector": _vector,
+}  # fmt: skip

@@ -1,0 +1,170 @@
+"""What the ranks of a layout say to each other in one step, and how long that takes.
+
+Collectives are kernels: the models of `silicon` price them by ranks and bytes. Must not know
+stacks by name, nor how a step was captured.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossgrade.predict.layouts.divided import Floats, Shares
+from crossgrade.predict.layouts.pieces import Pieces, Routed, Sum
+from crossgrade.predict.silicon.estimate import Estimate, estimate
+from crossgrade.predict.silicon.knowledge import Knowledge
+from crossgrade.values.chip import Chip
+from crossgrade.values.kernel import KernelRows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One kind of collective in one step; arrays of shape [combinations]."""
+
+    op: str
+    """Operation, as the collective model names it."""
+    ranks: Floats
+    """Ranks that take part; 1: nothing is said."""
+    bytes: Floats
+    """Larger buffer of one rank, bytes, as the model takes it."""
+    count: Floats
+    """How often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchanges:
+    """Collectives of one step with their times; arrays of shape [combinations], s."""
+
+    low: Floats
+    """P10 of all of them together."""
+    mid: Floats
+    """P50."""
+    high: Floats
+    """P90."""
+    said: tuple[tuple[Said, Estimate], ...]
+    """Each kind with the time of one."""
+
+
+def exchanges(
+    pieces: Pieces, shares: Shares, chip: Chip, stacks: tuple[str, ...], knowledge: Knowledge
+) -> Exchanges:
+    """Return the collectives of a step.
+
+    Args:
+        pieces: the step.
+        shares: layouts and batches.
+        chip: one chip; ranks are placed on its links from the innermost level outwards.
+        stacks: whose collectives may be called; the fastest of them counts.
+        knowledge: what is known of their times.
+    """
+    said = []
+    for one in _all(pieces, shares):
+        found = price(one, chip, stacks, knowledge)
+        said.append((one, found))
+    zero = np.zeros(len(shares))
+    low, mid, high = (
+        sum((one.count * getattr(found, name) for one, found in said), zero)
+        for name in ("low", "mid", "high")
+    )
+    return Exchanges(low=low, mid=mid, high=high, said=tuple(said))
+
+
+def price(
+    said: Said, chip: Chip, stacks: tuple[str, ...], knowledge: Knowledge
+) -> Estimate:
+    """Return the time of one collective of a kind, 0 where no other rank takes part."""
+    rows = [
+        KernelRows(family="collective", op=said.op, format="bf16", stack=stack,
+                   sizes={"ranks": np.maximum(said.ranks, 2.0),
+                          "bytes": np.maximum(said.bytes, 1.0)})
+        for stack in stacks
+        if said.op == "all_reduce" or stack in ("nccl", "hccl")
+    ]  # fmt: skip
+    found = [estimate(one, chip, knowledge) for one in rows]
+    best = found[0]
+    for other in found[1:]:
+        best = _faster(best, other)
+    talks = said.ranks > 1
+    return Estimate(
+        low=np.where(talks, best.low, 0.0), mid=np.where(talks, best.mid, 0.0),
+        high=np.where(talks, best.high, 0.0), terms=best.terms, tier=best.tier, basis=best.basis,
+    )  # fmt: skip
+
+
+def _faster(one: Estimate, other: Estimate) -> Estimate:
+    """Return for each row the estimate whose P50 is smaller; tier and basis of the first."""
+    first = one.mid <= other.mid
+    return Estimate(
+        low=np.where(first, one.low, other.low), mid=np.where(first, one.mid, other.mid),
+        high=np.where(first, one.high, other.high), terms=one.terms, tier=one.tier,
+        basis=one.basis if first.all() else f"{one.basis}; {other.basis}",
+    )  # fmt: skip
+
+
+def _all(pieces: Pieces, shares: Shares) -> list[Said]:
+    """Return every collective of a step."""
+    found: list[Said] = []
+    for one, count in pieces.sums.items():
+        many = np.full(len(shares), float(count))
+        size = one.bytes * shares.factor
+        found += _sum(one, size, many, shares, pieces.routed)
+    if pieces.hidden_bytes:
+        # The last stage hands the chosen tokens to the first one.
+        found.append(Said(op="send_recv", ranks=np.minimum(shares.pp, 2.0),
+                          bytes=pieces.hidden_bytes * shares.factor, count=shares.pp))  # fmt: skip
+    merged: dict[tuple[str, bytes, bytes], list[Said]] = defaultdict(list)
+    for said in found:
+        merged[said.op, said.ranks.tobytes(), said.bytes.tobytes()].append(said)
+    return [Said(op=g[0].op, ranks=g[0].ranks, bytes=g[0].bytes,
+                 count=np.sum([s.count for s in g], axis=0)) for g in merged.values()]  # fmt: skip
+
+
+def _sum(
+    one: Sum, size: Floats, count: Floats, shares: Shares, routed: Routed | None
+) -> list[Said]:
+    """Return the collectives of one place where ranks add up or collect."""
+    if "gather" in one.kinds:
+        return [Said(op="all_gather", ranks=shares.tp, bytes=size, count=count)]
+    found = []
+    # One replica: partial sums of experts and of dense layers are added in one all-reduce.
+    alone = shares.dp <= 1
+    dense = np.where(alone | ("rows" in one.kinds), shares.tp, 1.0)
+    found.append(Said(op="all_reduce", ranks=dense, bytes=size, count=count))
+    if "experts" in one.kinds and routed is not None and not alone.all():
+        found += _dispatched(size, np.where(alone, 0.0, count), shares, routed)
+    return found
+
+
+def _dispatched(size: Floats, count: Floats, shares: Shares, routed: Routed) -> list[Said]:
+    """Return how tokens of several replicas reach experts and come back.
+
+    Each tensor-parallel rank of a replica takes its part of the tokens and sends each of them to
+    the ranks that have one of its experts, E (1 - (1 - 1/E)^k) of E ranks for k experts chosen
+    without preference; results come back as they went, in 16 bits, and are gathered within the
+    replica. Where experts are divided themselves, all tokens go to all ranks.
+    """
+    ranks = shares.tp * shares.dp
+    own = size / shares.tp
+    apart = shares.expert_tp <= 1
+    reached = ranks * (1 - (1 - 1 / np.maximum(ranks, 2.0)) ** routed.topk)
+    width = 0.5 if routed.narrow else 1.0
+    everywhere = size * shares.dp
+    sent, back = own * reached * width, own * reached
+    return [
+        Said(op="all_to_all", ranks=np.where(apart, ranks, 1.0), bytes=sent, count=count),
+        Said(op="all_to_all", ranks=np.where(apart, ranks, 1.0), bytes=back, count=count),
+        Said(op="all_gather", ranks=np.where(apart, 1.0, ranks), bytes=everywhere, count=count),
+        Said(op="reduce_scatter", ranks=np.where(apart, 1.0, ranks), bytes=everywhere, count=count),
+        Said(op="all_gather", ranks=shares.tp, bytes=size, count=count),
+    ]
+
+
+def share_of_time(exchanged: Exchanges) -> Mapping[str, float]:
+    """Return P50 by operation of the first combination, s."""
+    totals: dict[str, float] = defaultdict(float)
+    for one, found in exchanged.said:
+        totals[one.op] += float(one.count[0] * found.mid[0])
+    return dict(totals)
