@@ -9,13 +9,14 @@ know schedulers.
 from __future__ import annotations
 
 import dataclasses
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from crossgrade.predict.layouts.divided import Floats
-from crossgrade.predict.layouts.family import StepFamily
+from crossgrade.predict.layouts.family import LEAST, StepFamily
 from crossgrade.predict.layouts.pieces import Piece, Pieces
 from crossgrade.predict.layouts.step import step_times
 from crossgrade.predict.silicon.knowledge import Knowledge
@@ -38,26 +39,20 @@ SEQUENCES = np.unique(np.concatenate([[1, 2, 3, 4, 6, 8, 12], 2.0 ** np.arange(4
 class Tables:
     """Times of the parts of a step at one end of the band, s."""
 
-    rows: Floats
-    """Of launches that know tokens alone, shape [ROWS]."""
-    head: Floats
-    """Of launches that know sequences alone, shape [SEQUENCES]."""
-    decode: Floats
-    """Of attention that decodes, shape [SEQUENCES, contexts]."""
-    prefill: Floats
-    """Of attention that prefills, shape [tokens, pasts]."""
+    rows: Line
+    """Of launches that know tokens alone, over the tokens of a step."""
+    head: Line
+    """Of launches that know sequences alone, over the sequences that get a token."""
+    decode: Plane
+    """Of attention that decodes, over sequences and their mean context."""
+    prefill: Plane
+    """Of attention that prefills, over the tokens of a chunk and those cached before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCost:
     """Times of steps on one layout."""
 
-    contexts: Floats
-    """Cached tokens per decoding sequence that are priced, ascending."""
-    chunks: Floats
-    """New tokens of one prefill that are priced, ascending."""
-    pasts: Floats
-    """Tokens cached before a chunk that are priced, ascending."""
     tables: dict[str, Tables]
     """End of the band -> times."""
 
@@ -77,26 +72,55 @@ class StepCost:
         rows = decoding + sum(new for new, _ in chunks)
         if not rows:
             return 0.0
-        time = float(np.interp(rows, ROWS, table.rows))
-        time += float(np.interp(max(decoding + len(chunks), 1), SEQUENCES, table.head))
+        time = table.rows.at(rows) + table.head.at(decoding + len(chunks))
         if decoding:
-            time += _bilinear(table.decode, SEQUENCES, self.contexts, decoding, context)
+            time += table.decode.at(decoding, context)
         for new, past in chunks:
-            time += _bilinear(table.prefill, self.chunks, self.pasts, new, past)
+            time += table.prefill.at(new, past)
         return time
 
 
-def _bilinear(table: Floats, xs: Floats, ys: Floats, x: float, y: float) -> float:
-    """Return a value between the points of a table, the last points' beyond them."""
-    x, y = min(max(x, xs[0]), xs[-1]), min(max(y, ys[0]), ys[-1])
-    i = min(int(np.searchsorted(xs, x, side="right")) - 1, len(xs) - 2) if len(xs) > 1 else 0
-    j = min(int(np.searchsorted(ys, y, side="right")) - 1, len(ys) - 2) if len(ys) > 1 else 0
-    a = (x - xs[i]) / (xs[i + 1] - xs[i]) if len(xs) > 1 else 0.0
-    b = (y - ys[j]) / (ys[j + 1] - ys[j]) if len(ys) > 1 else 0.0
-    k, m = min(i + 1, len(xs) - 1), min(j + 1, len(ys) - 1)
-    low = table[i, j] * (1 - a) + table[k, j] * a
-    high = table[i, m] * (1 - a) + table[k, m] * a
-    return float(low * (1 - b) + high * b)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Values over one number; as lists, which are faster to read one by one."""
+
+    xs: list[float]
+    """Where it is known, ascending."""
+    values: list[float]
+    """Values there."""
+
+    def at(self, x: float) -> float:
+        """Return a value between two points, on the last segment's line beyond them."""
+        xs, values = self.xs, self.values
+        i = min(max(bisect_right(xs, x) - 1, 0), len(xs) - 2)
+        part = (x - xs[i]) / (xs[i + 1] - xs[i]) if x > xs[0] else 0.0
+        return values[i] + (values[i + 1] - values[i]) * part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """Values over two numbers."""
+
+    ys: list[float]
+    """Where the second one is known, ascending."""
+    lines: list[Line]
+    """Values over the first one, for each of the second."""
+
+    @classmethod
+    def of(cls, xs: Floats, ys: Floats, table: Floats) -> Plane:
+        """Return a plane of values of shape [xs, ys]."""
+        columns = [Line(xs=xs.tolist(), values=column.tolist()) for column in table.T]
+        return cls(ys=ys.tolist(), lines=columns)
+
+    def at(self, x: float, y: float) -> float:
+        """Return a value between points, on the outer lines beyond them."""
+        ys = self.ys
+        if len(ys) == 1:
+            return self.lines[0].at(x)
+        j = min(max(bisect_right(ys, y) - 1, 0), len(ys) - 2)
+        part = (y - ys[j]) / (ys[j + 1] - ys[j]) if y > ys[0] else 0.0
+        low = self.lines[j].at(x)
+        return low + (self.lines[j + 1].at(x) - low) * part if part else low
 
 
 def step_cost(
@@ -114,8 +138,8 @@ def step_cost(
         longest: most tokens of a prompt, or of a chunk of one.
     """
     decodes = [family.decode(context) for context in contexts]
-    chunk = max(longest, 2)
-    prefills = [family.prefill(size) for size in (chunk, max(chunk // 2, 1))]
+    sizes = _chunks(longest)
+    prefills = [family.prefill(int(size)) for size in sizes]
     apart = Apart.of(decodes[0], decodes[-1], prefills[0])
     replicas = layout.dp * layout.pp
 
@@ -127,26 +151,26 @@ def step_cost(
     rows = times(apart.rows(decodes[0]), ROWS)
     head = times(apart.head(decodes[0]), SEQUENCES)
     decode = [times(apart.attention(pieces), SEQUENCES) for pieces in decodes]
-    sizes = _chunks(chunk)
-    reads = [times(apart.prefill_only(family.prefill(int(size))), np.ones(1)) for size in sizes]
+    reads = [times(apart.prefill_only(pieces), np.ones(1)) for pieces in prefills]
     # A chunk behind others also sees what is before it: taken from prompts of both lengths.
     pasts = np.array([0.0, *(float(size) for size in sizes)])
     tables = {}
     for end in ENDS:
         alone = np.array([r[end][0] for r in reads])
+        attention = np.stack([d[end] for d in decode], axis=1)
         tables[end] = Tables(
-            rows=rows[end], head=head[end],
-            decode=np.stack([d[end] for d in decode], axis=1),
-            prefill=_with_past(alone, sizes, pasts),
+            rows=Line(xs=ROWS.tolist(), values=rows[end].tolist()),
+            head=Line(xs=SEQUENCES.tolist(), values=head[end].tolist()),
+            decode=Plane.of(SEQUENCES, np.array(contexts, dtype=np.float64), attention),
+            prefill=Plane.of(sizes, pasts, _with_past(alone, sizes, pasts)),
         )  # fmt: skip
-    return StepCost(contexts=np.array(contexts, dtype=np.float64), chunks=sizes, pasts=pasts,
-                    tables=tables)  # fmt: skip
+    return StepCost(tables=tables)
 
 
 def _chunks(longest: int) -> Floats:
-    """Return prompt lengths that are priced: powers of two up to the longest."""
-    most = int(np.ceil(np.log2(longest)))
-    return np.unique(np.minimum(2.0 ** np.arange(0, most + 1), longest))
+    """Return prompt lengths that are priced: powers of two from LEAST up to the longest."""
+    most = max(int(np.ceil(np.log2(longest / LEAST))), 1)
+    return np.asarray(LEAST * 2.0 ** np.arange(most + 1))
 
 
 def _with_past(alone: Floats, sizes: Floats, pasts: Floats) -> Floats:
