@@ -54,6 +54,9 @@ from crossgrade.api.files import check_writable as check_writable
 from crossgrade.api.files import write_text as write_text
 from crossgrade.api.keeping import load_record as load_record
 from crossgrade.api.keeping import verify_records as verify_records
+from crossgrade.api.layouts import LayoutOptions as LayoutOptions
+from crossgrade.api.layouts import render_layouts as render_layouts
+from crossgrade.api.layouts import search_layouts as search_layouts
 from crossgrade.api.operators import OperatorQuery as OperatorQuery
 from crossgrade.api.operators import operators as operators
 from crossgrade.api.operators import render_operators as render_operators

@@ -121,6 +121,24 @@ def _foreign(options: AssessOptions, described: Sequence[tuple[str, Chip]]) -> t
     return (f"{stack.name} does not run on {', '.join(names)}: no time of it there",)
 
 
+def _check_layout(options: AssessOptions, described: Sequence[tuple[str, Chip]]) -> None:
+    """Refuse a layout where no serving stack is known.
+
+    Raises:
+        BadOption: of a chip, or the stack asked for serves nobody.
+    """
+    from crossgrade.predict.lowering.stack import load_stack, usual_stack
+
+    if options.layout() is None:
+        return
+    for _, chip_ in described:
+        name = options.stack or usual_stack(chip_.op_table)
+        if name is None or load_stack(name).scheduler is None:
+            which = f"--stack {name}" if options.stack else f"what is known of {chip_.name}"
+            raise BadOption(f"{which} does not serve: a layout has no time there",
+                            hint="leave the degrees out; --chips N gives the bounds")  # fmt: skip
+
+
 def _assess(
     model: str,
     options: AssessOptions,
@@ -133,6 +151,7 @@ def _assess(
     from crossgrade.api.tables import user_tables
 
     foreign = _foreign(options, described)
+    _check_layout(options, described)
     tables = user_tables(options.tables, described, narrate)
     found, built, phases = _built(model, options, narrate)
     from crossgrade.capture.run import CaptureSession
@@ -173,7 +192,7 @@ def _built(
 
     found = find_model(model)
     narrate(f"building {found.ref.name} without weights")
-    built = found.build(options.dtype)
+    built = found.build(options.weights)
     phases = options.phases or default_phases(built)
     check_asked(options, built, phases, found.ref.name)
     return found, _adapted(built, options, found.ref.name), phases
@@ -191,10 +210,10 @@ def _measurements(
     from crossgrade.values.precision import USER_NAMES
 
     stored = built.weights.base or "bfloat16"
-    quantised = bool(built.weights.rules) and options.dtype is None
+    quantised = bool(built.weights.rules) and options.weights is None
     return Measurements(
         config=found.config,
-        dtype=None if quantised else options.dtype or USER_NAMES.get(stored, stored),
+        dtype=None if quantised else options.weights or USER_NAMES.get(stored, stored),
         folders=(default_folder(), *map(Path, options.measured_in)),
         environment=fingerprint(),
     )
@@ -332,6 +351,7 @@ class _Desk:
             shard=self.options.shard,
             stack=self.options.stack,
             knowledge=self._knowledge(described),
+            layout=self.options.layout(),
         )
         if result.speed is not None:
             execution = execution_of(prepared, described, table, result.layout)
@@ -392,7 +412,7 @@ class _Desk:
         from crossgrade.ledger.claims import claims_for
         from crossgrade.ledger.compare import compare, nearest
 
-        if self.options.dtype is not None:
+        if self.options.weights is not None:
             return ()
         known = claims_for(self.model.name, described.name, workload.phase)
         claim = nearest(known, workload)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from crossgrade.api.assessing import Narrate, Timed, assess
 from crossgrade.api.files import write_bytes
 from crossgrade.api.options import AssessOptions
+from crossgrade.errors import BadOption
 from crossgrade.values.explanation import Examination
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def examine(
     Raises:
         CrossgradeError: a name or a value is wrong, or the model cannot be built or captured.
     """
+    if (explain or trace) and options.layout() is not None:
+        raise BadOption("--explain and --trace know one chip and ideal shards, no layout",
+                        hint="leave the degrees out; --chips N divides evenly")  # fmt: skip
     timed: list[Timed] = []
     watch: Callable[[Timed], None] = timed.append
     assessment = assess(model, options, narrate=narrate, save_captures=save_captures, watch=watch)

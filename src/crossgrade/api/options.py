@@ -7,11 +7,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crossgrade.errors import BadOption
-from crossgrade.values.layout import SHARDS, Shard
+from crossgrade.values.layout import SHARDS, Layout, Shard
 from crossgrade.values.precision import USER_DTYPES
+from crossgrade.values.quantisation import QUANTISATIONS
 from crossgrade.values.workload import OPTIMIZERS, PHASES, Optimizer, Phase
 
 _LARGEST = 1 << 31
+DEGREES = ("tp", "pp", "dp", "ep")
+"""Options that make a layout."""
+
+
+def check_weights(dtype: str | None, quant: str | None) -> None:
+    """Refuse a format of weights that is not known, or two of them.
+
+    Raises:
+        BadOption: names the option, the value and what is allowed.
+    """
+    if dtype is not None and dtype not in USER_DTYPES:
+        raise BadOption(f"--dtype {dtype}", hint=f"one of {', '.join(USER_DTYPES)}")
+    if quant is not None and dtype is not None:
+        raise BadOption(f"--quant {quant} and --dtype {dtype}", hint="give one")
+    if quant is not None and quant not in QUANTISATIONS:
+        raise BadOption(f"--quant {quant}", hint=f"one of {', '.join(QUANTISATIONS)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +49,8 @@ class AssessOptions:
     """Sizes that only some models have, by name."""
     dtype: str | None = None
     """Weight format, None for the checkpoint's own."""
+    quant: str | None = None
+    """Quantisation of the weights, one of QUANTISATIONS, None for none but the checkpoint's own."""
     optimizer: Optimizer = "adamw"
     """What a training step updates parameters with."""
     lora_rank: int | None = None
@@ -43,7 +62,15 @@ class AssessOptions:
     shard: Shard = "none"
     """What data-parallel chips share out in training."""
     chips: int | None = None
-    """Number of chips, None for as many as are needed."""
+    """Number of chips, None for as many as are needed, or as the degrees below make."""
+    tp: int | None = None
+    """Tensor parallel degree; None: no layout is asked for, or 1."""
+    pp: int | None = None
+    """Pipeline parallel degree, None for 1."""
+    dp: int | None = None
+    """Replicas of attention, None for as many as the chips allow."""
+    ep: int | None = None
+    """Expert parallel degree, None for 1: every expert is divided over all ranks of a stage."""
     prices: Mapping[str, float] = field(default_factory=dict)
     """Chip -> price of one chip per hour, in the user's currency."""
     chip_files: tuple[str, ...] = ()
@@ -77,17 +104,50 @@ class AssessOptions:
             ("--tokens", self.tokens, 1),
             ("--context", self.context, 0),
             ("--chips", self.chips, 1),
+            *((f"--{name}", getattr(self, name), 1) for name in DEGREES),
         )
         for name, value, least in sizes:
             if value is not None and not least <= value < _LARGEST:
                 raise BadOption(f"{name} {value}", hint=f"a whole number from {least} to 2^31")
-        if self.dtype is not None and self.dtype not in USER_DTYPES:
-            raise BadOption(f"--dtype {self.dtype}", hint=f"one of {', '.join(USER_DTYPES)}")
+        check_weights(self.dtype, self.quant)
         self._check_training()
         self._check_stack()
+        self.layout()
         for chip, price in self.prices.items():
             if not (0 < price < float("inf")):
                 raise BadOption(f"--price {chip}={price}", hint="a finite amount above 0")
+
+    @property
+    def weights(self) -> str | None:
+        """Return the weight format that was asked for by either option; None: the checkpoint's."""
+        return self.quant or self.dtype
+
+    def layout(self) -> Layout | None:
+        """Return the layout that the degrees make; None where none was given.
+
+        Raises:
+            BadOption: they do not make the number of chips, or training is asked for.
+        """
+        given = {name: getattr(self, name) for name in DEGREES if getattr(self, name) is not None}
+        if not given:
+            return None
+        if "train" in self.phases:
+            raise BadOption(f"--{next(iter(given))} belongs to inference", hint="--shard to train")
+        tp, pp = self.tp or 1, self.pp or 1
+        dp = self.dp
+        if dp is None:
+            # Experts that are shared by more ranks than tp has need replicas of attention.
+            wanted = self.chips or max(tp, self.ep or 1) * pp
+            dp = max(wanted // (tp * pp), 1)
+        chips = tp * dp * pp
+        if self.chips not in (None, chips):
+            raise BadOption(f"--chips {self.chips}: tp {tp} x dp {dp} x pp {pp} are {chips}",
+                            hint=f"--chips {chips}, or other degrees")  # fmt: skip
+        ep = self.ep or 1
+        if tp * dp % ep:
+            raise BadOption(f"--ep {ep} does not divide tp {tp} x dp {dp}",
+                            hint="experts are shared by ranks of one pipeline stage")  # fmt: skip
+        return Layout(chips=chips, kind="sharded", tp=tp, dp=dp, pp=pp, ep=ep)
 
     def _check_stack(self) -> None:
         """Refuse a stack that is not known, or that would have to train.

@@ -85,7 +85,7 @@ def sized(
     workload = Workload(
         model=model,
         phase=phase,
-        dtype=options.dtype,
+        dtype=options.weights,
         batch=(options.batch or 1) if "batch" in built.sizes else 1,
         tokens=tokens if "tokens" in built.sizes else 1,
         context=context if "context" in built.sizes else 0,

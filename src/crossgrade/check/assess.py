@@ -6,11 +6,12 @@ Must not know any chip, nor how the answer is shown.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from crossgrade.check.execution import execution_findings
 from crossgrade.check.fit import fit_findings, format_findings
+from crossgrade.check.layouts import LayoutAnswer, layout_answer
 from crossgrade.check.numerics import numerics_findings
 from crossgrade.check.operator_findings import operator_findings
 from crossgrade.check.operators import (
@@ -42,6 +43,7 @@ from crossgrade.values.assessment import (
     MemoryFigures,
     OperatorFigures,
     PhaseAssessment,
+    RankFigures,
     SpeedFigures,
     StackFigures,
     Verdict,
@@ -68,6 +70,7 @@ def assess_phase(
     shard: Shard = "none",
     stack: str | None = None,
     knowledge: Knowledge | None = None,
+    layout: Layout | None = None,
 ) -> PhaseAssessment:
     """Return the answer for one phase on one chip.
 
@@ -81,31 +84,44 @@ def assess_phase(
         shard: what data-parallel chips share out, `none` for ideal shards.
         stack: the stack whose kernels are timed; None for the one that is usual on the chip.
         knowledge: fits of kernel models; None for those that are shipped.
+        layout: what each chip does; None for ideal shards of `chips`.
     """
     memory = prepared.memory
     workload = prepared.capture.workload
     least = _least(memory, chip, shard)
-    layout = _layout(chips or least or 1, shard)
+    known = knowledge or shipped()
+    given, layout = layout, layout or _layout(chips or least or 1, shard)
     priced = chip.memory_bandwidth is not None
     told = priced and unrated_share(prepared, chip) <= UNRATED
     uses = operator_uses(prepared, table, chip.soc, _shares(prepared, chip, told))
     prediction = predict(prepared, chip, layout, dissolved_work(uses)) if priced else None
+    on_layout = _on_layout(prepared, chip, given, stack, known) if told else None
     findings = _findings(prepared, chip, uses, prediction, layout, least, shard)
+    if on_layout is not None:
+        findings = _ordered((*on_layout.findings, *findings))
     result = PhaseAssessment(
         phase=workload.phase,
         batch=workload.batch,
         tokens=workload.tokens,
         context=workload.context,
         item=workload.item,
-        verdict=_verdict(uses, findings, chips or 1, least),
+        verdict=_verdict(uses, findings, given.chips if given else chips or 1, least),
         training=training_in_words(workload, memory, layout) if workload.phase == "train" else "",
         layout=layout,
         calls=prepared.capture.calls,
         distinct_calls=prepared.capture.keys,
         flops=prepared.flops,
-        memory=_memory(memory, chip, least, _format(memory, workload, weights_format), layout),
+        memory=_memory(
+            memory,
+            chip,
+            least,
+            _format(memory, workload, weights_format),
+            layout,
+            on_layout.rank if on_layout else None,
+        ),
         speed=_speed(prediction, layout, price_per_hour) if prediction and told else None,
-        stack=_stack(prepared, chip, layout, stack, knowledge or shipped()) if told else None,
+        rank=on_layout.rank if on_layout else None,
+        stack=_stack(prepared, chip, layout, stack, known, on_layout) if told else None,
         levels=_levels(uses),
         operators=tuple(_operator(use) for use in uses),
         findings=findings,
@@ -122,9 +138,20 @@ def execution_of(prepared: Prepared, chip: Chip, table: SupportTable, layout: La
 
 
 def _stack(
-    prepared: Prepared, chip: Chip, layout: Layout, stack: str | None, knowledge: Knowledge
-) -> StackFigures | None:
-    """Return the time as a stack runs the phase.
+    prepared: Prepared, chip: Chip, layout: Layout, stack: str | None, knowledge: Knowledge,
+    on_layout: LayoutAnswer | None,
+) -> StackFigures | None:  # fmt: skip
+    """Return the time as a stack runs the phase; None where no stack does."""
+    if on_layout is not None:
+        return on_layout.stack
+    name = _stack_name(prepared, chip, stack, knowledge)
+    return None if name is None else stack_time(prepared, chip, layout, name, knowledge)
+
+
+def _stack_name(
+    prepared: Prepared, chip: Chip, stack: str | None, knowledge: Knowledge
+) -> str | None:
+    """Return the stack that is timed.
 
     None where no stack is known for the chip, or the one asked for does not run there; training has
     no stack with known kernels.
@@ -134,9 +161,17 @@ def _stack(
         name = PLAIN
     if name is None or not load_stack(name).runs_on(chip.op_table):
         return None
-    if prepared.capture.workload.phase == "train":
+    return None if prepared.capture.workload.phase == "train" else name
+
+
+def _on_layout(
+    prepared: Prepared, chip: Chip, layout: Layout | None, stack: str | None, knowledge: Knowledge
+) -> LayoutAnswer | None:
+    """Return the phase on a layout that was given; None without one, or where no stack serves."""
+    name = _stack_name(prepared, chip, stack, knowledge) if layout is not None else None
+    if layout is None or name is None or load_stack(name).scheduler is None:
         return None
-    return stack_time(prepared, chip, layout, name, knowledge)
+    return layout_answer(prepared, chip, layout, name, knowledge)
 
 
 def _untimed(result: PhaseAssessment) -> PhaseAssessment:
@@ -212,6 +247,11 @@ def _findings(
     else:
         found.extend(format_findings(prepared.memory, chip, phase, prediction))
         found.extend(execution_findings(prepared, chip.name, phase, prediction))
+    return _ordered(found)
+
+
+def _ordered(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings, the worst and heaviest first."""
     return tuple(
         sorted(found, key=lambda f: (_SEVERITY[f.severity], -(f.time_share or 0), f.id, f.title))
     )
@@ -253,11 +293,14 @@ def _format(memory: MemoryNeed, workload: Workload, given: str) -> str:
 
 
 def _memory(
-    memory: MemoryNeed, chip: Chip, least: int | None, weights_format: str, layout: Layout
-) -> MemoryFigures:
-    shared = layout.kind == "data-parallel-sharded"
+    memory: MemoryNeed, chip: Chip, least: int | None, weights_format: str, layout: Layout,
+    rank: RankFigures | None,
+) -> MemoryFigures:  # fmt: skip
+    per_chip = rank.peak if rank else None
+    if layout.kind == "data-parallel-sharded":
+        per_chip = peak_per_chip(memory, layout.shard, layout.dp)
     return MemoryFigures(
-        peak_per_chip=peak_per_chip(memory, layout.shard, layout.dp) if shared else None,
+        peak_per_chip=per_chip,
         weights=memory.weights,
         weights_format=weights_format,
         kv=memory.kv,

@@ -76,6 +76,8 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
               help="A size that only some models have, such as image=384; repeatable.")  # fmt: skip
 @click.option("--dtype", metavar="D", help="fp64, fp32, bf16, fp16, fp8, int8, fp4, int4. "
               "Default: the checkpoint's own.")  # fmt: skip
+@click.option("--quant", metavar="Q", help="Quantised weights: w8a8, w4a16, fp8, fp8-block, mxfp8, "
+              "mxfp4 or nvfp4, in place of --dtype.")  # fmt: skip
 @click.option("--optimizer", type=click.Choice(["adamw", "adamw-fp32", "sgd"]), default="adamw",
               show_default=True, help="Training: how parameters are updated.")  # fmt: skip
 @click.option("--lora-rank", type=int, metavar="R",
@@ -87,6 +89,12 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
               help="Training: what data-parallel chips share out (ZeRO 1, 2, 3).")  # fmt: skip
 @click.option("--chips", default="auto", callback=_chips, metavar="N|auto", show_default=True,
               help="Number of chips; auto: as many as the memory needs.")  # fmt: skip
+@click.option("--tp", type=int, metavar="N", help="Layout: tensor parallel ranks.")
+@click.option("--ep", type=int, metavar="N",
+              help="Layout: ranks that share out routed experts.")  # fmt: skip
+@click.option("--dp", type=int, metavar="N",
+              help="Layout: replicas of attention. Default: what --chips allows.")  # fmt: skip
+@click.option("--pp", type=int, metavar="N", help="Layout: pipeline stages.")
 @click.option("--stack", metavar="NAME", help="Stack whose kernels are timed, such as vllm, "
               "trtllm, compile or eager. Default: the usual one of the chip.")  # fmt: skip
 @click.option("--calibration", "calibrations", multiple=True, metavar="RECORD",
@@ -158,6 +166,7 @@ def command(model: str, as_json: bool, everything: bool, out: Path | None, no_re
     crossgrade assess ./my-model --on ascend-910b2 --phase train --tokens 2048
     crossgrade assess my_package.model:make --on mi300x --json
     crossgrade assess qwen3-8b --on ascend-910b2 --on h200 --html report.html
+    crossgrade assess deepseek-v3 --on ascend-910c --chips 32 --tp 4 --ep 32 --quant w8a8
     crossgrade assess qwen3-8b --on ascend-910b2 --explain
     crossgrade assess qwen3-8b --on ascend-910b2 --trace qwen3-8b.json.gz
 

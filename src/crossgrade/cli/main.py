@@ -34,6 +34,7 @@ COMMANDS = {
     "completion": "print the completion script of a shell",
     "doctor": "what is installed here, what is broken, and what works",
     "explain": "what a finding, an error or a word means",
+    "layout": "which layout of N chips serves a model within the aims",
     "models": "list the shipped model configurations",
     "records": "verify or show a record",
     "reproduce": "measure a record again, here, and judge whether it comes out the same",

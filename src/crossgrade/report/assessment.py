@@ -115,7 +115,8 @@ def _memory_table(rows: Rows) -> Table:
     ]
     shared = any(p.memory.peak_per_chip is not None for _, p in rows)
     per_chip = ("peak per chip",) if shared else ()
-    whose = "one replica" if shared else "all chips together"
+    replica = any(p.layout.kind == "data-parallel-sharded" for _, p in rows)
+    whose = "one replica" if replica else "all chips together"
     ends = (*per_chip, "usable per chip", "at least")
     return Table(
         title=f"memory of {whose} (exact; converted and fused: predicted)",

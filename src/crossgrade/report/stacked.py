@@ -17,6 +17,7 @@ from crossgrade.values.assessment import (
     StackFigures,
     Tier,
 )
+from crossgrade.values.layout import Layout
 
 Rows = Sequence[tuple[ChipAssessment, PhaseAssessment]]
 RESTS_ON: Mapping[Tier, str] = {
@@ -34,7 +35,7 @@ def stack_blocks(rows: Rows) -> Iterator[Block]:
     if not found:
         return
     item = found[0][1].item
-    ideal = "; ideal shards" if any(p.layout.chips > 1 for _, p, _ in found) else ""
+    ideal = _divided([p.layout for _, p, _ in found])
     network = ("collectives",) if ideal else ()
     yield Table(
         title=f"speed of a stack (predicted from its kernels: P50, P10 to P90{ideal})",
@@ -57,6 +58,14 @@ def stack_blocks(rows: Rows) -> Iterator[Block]:
         right=frozenset({1, 3, 4, 5, 6, *([7] if network else ())}),
         whole=frozenset({4}),
     )  # fmt: skip
+
+
+def _divided(layouts: Sequence[Layout]) -> str:
+    """Return how the work is divided, in words; empty on one chip."""
+    if all(layout.chips == 1 for layout in layouts):
+        return ""
+    sharded = [layout for layout in layouts if layout.kind == "sharded"]
+    return f"; layout {sharded[0].words}" if sharded else "; ideal shards"
 
 
 def stack_time(stack: StackFigures) -> str:
@@ -137,7 +146,8 @@ def stack_table(stack: StackFigures, *, everything: bool = False) -> Table:
         (
             seconds(p.mid_s), percent(p.mid_s / stack.mid_s),
             f"{seconds(p.low_s)} to {seconds(p.high_s)}", p.binds,
-            times_over(p.mid_s, p.roofline_s), count(p.launches), p.tier, f"{p.op} {p.format}",
+            times_over(p.mid_s, p.roofline_s) if p.roofline_s else "",
+            count(p.launches), p.tier, f"{p.op} {p.format}".strip(),
         )
         for p in shown
     ]  # fmt: skip
@@ -146,7 +156,9 @@ def stack_table(stack: StackFigures, *, everything: bool = False) -> Table:
         launches = sum(p.launches for p in rest)
         rows.append((seconds(total), percent(total / stack.mid_s), "", "", "", count(launches), "",
                      f"{len(rest)} others: add --all"))  # fmt: skip
-    beside = (("collectives, assumed rates", stack.network_s), ("waits for the host", stack.host_s))
+    modelled = any(p.family == "collective" for p in stack.parts)
+    assumed = None if modelled else stack.network_s
+    beside = (("collectives, assumed rates", assumed), ("waits for the host", stack.host_s))
     for words, time_s in beside:
         if time_s:
             rows.append((seconds(time_s), percent(time_s / stack.mid_s), "", "", "", "", "", words))

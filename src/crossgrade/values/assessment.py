@@ -108,6 +108,20 @@ class SpeedFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RankFigures:
+    """Bytes on the fullest rank of a layout; predicted."""
+
+    weights: float
+    """Parameters and buffers."""
+    cache: float
+    """Cache of the sequences that are in work on it."""
+    activations: float
+    """What else is alive at once, not divided: an upper bound."""
+    peak: float
+    """All of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KernelPart:
     """Predicted time of all kernels of one kind in one phase."""
 
@@ -125,10 +139,11 @@ class KernelPart:
     """P50, s."""
     high_s: float
     """P90, s."""
-    roofline_s: float
-    """What the data sheet alone would permit: the slower of arithmetic and traffic, s."""
+    roofline_s: float | None
+    """What the data sheet alone would permit: the slower of arithmetic and traffic, s; None on a
+    layout, and for collectives."""
     binds: str
-    """What takes most of P50: `compute`, `vector`, `memory` or `launch`."""
+    """What takes most of P50: `compute`, `vector`, `memory`, `launch` or `network`."""
     tier: Tier
     """What the time rests on."""
     basis: str
@@ -152,8 +167,9 @@ class StackFigures:
     launches: int
     """Kernels of one execution."""
     network_s: float | None
-    """Part of P50 that collectives take, s: a lower bound, at assumed rates; None where no link is
-    described, and P50 is then without them."""
+    """Part of P50 that collectives take, s: of ideal shards a lower bound at assumed rates, on a
+    layout from kernel models, which are among the parts; None where no link is described, and P50
+    is then without them."""
     host_s: float
     """Part of P50 in which the device waits for the host, s, at assumed rates."""
     tiers: Mapping[Tier, float]
@@ -289,6 +305,8 @@ class PhaseAssessment:
     """What to act on, the worst first."""
     claims: tuple[ClaimComparison, ...]
     """Published results."""
+    rank: RankFigures | None = None
+    """Memory of one rank; None where no layout was given."""
     stack: StackFigures | None = None
     """Time as a named stack runs it; None where no stack is known for the chip, or none can run the
     phase, or no time is predicted."""

@@ -57,6 +57,12 @@ class Layout:
         return self.tp * self.dp // self.ep
 
     @property
+    def words(self) -> str:
+        """Return the degrees as they are given on a command line, those of 1 left out."""
+        given = (("tp", self.tp), ("dp", self.dp), ("pp", self.pp), ("ep", self.ep))
+        return ", ".join(f"{name} {n}" for name, n in given if n > 1) or "tp 1"
+
+    @property
     def split(self) -> int:
         """How many chips one execution is divided over."""
         return 1 if self.kind == "data-parallel-sharded" else self.chips

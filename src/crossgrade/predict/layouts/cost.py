@@ -40,7 +40,9 @@ class Tables:
     """Times of the parts of a step at one end of the band, s."""
 
     rows: Line
-    """Of launches that know tokens alone, over the tokens of a step."""
+    """Of launches that know tokens alone, over the tokens of a replica in a step."""
+    experts: Line
+    """Of routed experts, over the tokens of all replicas for each of them."""
     head: Line
     """Of launches that know sequences alone, over the sequences that get a token."""
     decode: Plane
@@ -58,14 +60,15 @@ class StepCost:
 
     def seconds(
         self, decoding: float, context: float, chunks: Sequence[tuple[float, float]],
-        end: str = "mid",
+        tokens: float | None = None, end: str = "mid",
     ) -> float:  # fmt: skip
         """Return the time of a step, s.
 
         Args:
-            decoding: sequences of one replica that get their next token.
+            decoding: sequences of the busiest replica that get their next token.
             context: mean of their cached tokens.
-            chunks: (new tokens, tokens cached before them) of each prompt of one replica.
+            chunks: (new tokens, tokens cached before them) of each prompt that it reads.
+            tokens: mean over the replicas of what each has in the step; None: as many as this one.
             end: `low`, `mid` or `high`.
         """
         table = self.tables[end]
@@ -73,6 +76,7 @@ class StepCost:
         if not rows:
             return 0.0
         time = table.rows.at(rows) + table.head.at(decoding + len(chunks))
+        time += table.experts.at(rows if tokens is None else tokens)
         if decoding:
             time += table.decode.at(decoding, context)
         for new, past in chunks:
@@ -149,6 +153,7 @@ def step_cost(
         return {end: getattr(step, end) for end in ENDS}
 
     rows = times(apart.rows(decodes[0]), ROWS)
+    experts = times(apart.experts(decodes[0]), ROWS)
     head = times(apart.head(decodes[0]), SEQUENCES)
     decode = [times(apart.attention(pieces), SEQUENCES) for pieces in decodes]
     reads = [times(apart.prefill_only(pieces), np.ones(1)) for pieces in prefills]
@@ -160,6 +165,7 @@ def step_cost(
         attention = np.stack([d[end] for d in decode], axis=1)
         tables[end] = Tables(
             rows=Line(xs=ROWS.tolist(), values=rows[end].tolist()),
+            experts=Line(xs=ROWS.tolist(), values=experts[end].tolist()),
             head=Line(xs=SEQUENCES.tolist(), values=head[end].tolist()),
             decode=Plane.of(SEQUENCES, np.array(contexts, dtype=np.float64), attention),
             prefill=Plane.of(sizes, pasts, _with_past(alone, sizes, pasts)),
@@ -211,8 +217,12 @@ class Apart:
 
     def rows(self, pieces: Pieces) -> Pieces:
         """Return what knows tokens alone."""
-        return _only(pieces, lambda p: _site(p) not in self.decode and not _of_head(p),
-                     sums="inside")  # fmt: skip
+        return _only(pieces, lambda p: _site(p) not in self.decode and not _of_head(p)
+                     and p.family != "experts", sums="inside")  # fmt: skip
+
+    def experts(self, pieces: Pieces) -> Pieces:
+        """Return routed experts, which replicas share."""
+        return _only(pieces, lambda p: p.family == "experts")
 
     def head(self, pieces: Pieces) -> Pieces:
         """Return what knows sequences alone."""
@@ -238,7 +248,7 @@ def _site(piece: Piece) -> tuple[str, str, str]:
 def _of_head(piece: Piece) -> bool:
     """Return whether a launch runs once per sequence that gets a token, not once per token."""
     return not piece.repeated and (
-        piece.division.role == "vocabulary" and piece.family == "matmul" or piece.op == "gather"
+        (piece.division.role == "vocabulary" and piece.family == "matmul") or piece.op == "gather"
     )
 
 

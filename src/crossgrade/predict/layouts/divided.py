@@ -40,7 +40,9 @@ class Shares:
         return len(self.tp)
 
 
-def shares_of(layouts: Sequence[Layout], batches: Sequence[float], captured: int) -> Shares:
+def shares_of(
+    layouts: Sequence[Layout], batches: Sequence[float] | Floats, captured: int
+) -> Shares:
     """Return the shares of layouts that each work on a batch.
 
     Args:
@@ -69,7 +71,8 @@ def divided(piece: Piece, shares: Shares) -> dict[str, Floats]:
 
 def kept(degrees: Sequence[tuple[int, float]], ranks: Floats) -> Floats:
     """Return the part of a size that one rank has: each share over its degree or the ranks."""
-    return np.sum([share / np.minimum(ranks, degree) for degree, share in degrees], axis=0)
+    parts = [share / np.minimum(ranks, degree) for degree, share in degrees]
+    return np.asarray(np.sum(parts, axis=0))
 
 
 def stored(rows: Sequence[Stored], shares: Shares) -> Floats:

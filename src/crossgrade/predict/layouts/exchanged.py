@@ -72,9 +72,7 @@ def exchanges(
     return Exchanges(low=low, mid=mid, high=high, said=tuple(said))
 
 
-def price(
-    said: Said, chip: Chip, stacks: tuple[str, ...], knowledge: Knowledge
-) -> Estimate:
+def price(said: Said, chip: Chip, stacks: tuple[str, ...], knowledge: Knowledge) -> Estimate:
     """Return the time of one collective of a kind, 0 where no other rank takes part."""
     rows = [
         KernelRows(family="collective", op=said.op, format="bf16", stack=stack,

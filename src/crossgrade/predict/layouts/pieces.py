@@ -19,6 +19,9 @@ from crossgrade.predict.traffic import block_of
 from crossgrade.values.capture import ROLES, Capture
 from crossgrade.values.kernel import SIZES, Family
 
+Degrees = tuple[tuple[int, float], ...]
+"""(degree, share), as of a division."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
@@ -62,7 +65,7 @@ class Stored:
     """All of it, bytes."""
     role: str
     """As of a division: `experts`, or what the degrees say."""
-    degrees: tuple[tuple[int, float], ...]
+    degrees: Degrees
     """(degree, share), as of a division."""
     repeated: bool
     """Whether it lies in repeated blocks."""
@@ -178,9 +181,7 @@ def _routed(pieces: Iterable[Piece]) -> Routed | None:
     )  # fmt: skip
 
 
-def _weights(
-    capture: Capture, kernels: list[Kernel], places: list[bool]
-) -> tuple[Stored, ...]:
+def _weights(capture: Capture, kernels: list[Kernel], places: list[bool]) -> tuple[Stored, ...]:
     """Return the parameters and buffers by how the launches that read them divide."""
     c = capture.columns
     roles, stored = c["storage_role"], c["storage_stored_bytes"]
@@ -193,7 +194,9 @@ def _weights(
                 kept = readers.get(s)
                 if kept is None or _divides(kernel.division) > _divides(kept.division):
                     readers[s] = kernel
-    totals: dict[tuple[str, tuple[tuple[int, float], ...], bool], float] = defaultdict(float)
+    totals: dict[tuple[str, Degrees, bool], float] = defaultdict(float)
+    role: str
+    degrees: Degrees
     for s in np.flatnonzero(fixed).tolist():
         reader = readers.get(s)
         role, degrees, repeated = "whole", ((1, 1.0),), False

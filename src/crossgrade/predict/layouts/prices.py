@@ -32,6 +32,8 @@ class StepPrices:
         if found is None:
             each = -(-decoding // self.replicas)
             mine = chunks if self.replicas == 1 else sorted(chunks, reverse=True)[:: self.replicas]
-            seconds = self.cost.seconds(each, (bucket + 0.5) * BUCKET, mine, self.end)
+            mean = (decoding + sum(new for new, _ in chunks)) / self.replicas
+            seconds = self.cost.seconds(each, (bucket + 0.5) * BUCKET, mine, max(mean, 1.0),
+                                        self.end)  # fmt: skip
             found = self._known[key] = max(round(seconds * NS) + self.delay_ns, 1)
         return found

@@ -69,7 +69,7 @@ def step_times(
     pieces: Pieces,
     chip: Chip,
     layouts: Sequence[Layout],
-    batches: Sequence[float],
+    batches: Sequence[float] | Floats,
     stack: str,
     knowledge: Knowledge,
 ) -> StepTimes:
@@ -176,7 +176,7 @@ class RankMemory:
 
 
 def rank_memory(
-    pieces: Pieces, layouts: Sequence[Layout], batches: Sequence[float]
+    pieces: Pieces, layouts: Sequence[Layout], batches: Sequence[float] | Floats
 ) -> RankMemory:
     """Return what the fullest rank of each layout holds.
 

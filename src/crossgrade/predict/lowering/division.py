@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from crossgrade.predict.lowering.graph import Graph, Node
+from crossgrade.predict.lowering.graph import Node
 from crossgrade.predict.lowering.kernel import WHOLE, Division, Kernel, Reduction, Role
 from crossgrade.predict.lowering.launches import Launch, Launches
 from crossgrade.predict.lowering.projections import PRODUCTS, product_sizes
@@ -244,8 +244,10 @@ class Divisions:
             return Reduction(kind="rows", bytes=4.0 * self._rows[i], group=-1 - self._graph.sink[i])
         if i not in self._reduced or i not in self._partial[i]:
             return None
-        kind = "experts" if self._role[i] == "experts" else "rows"
-        return Reduction(kind=kind, bytes=size, group=self._reduced[i])
+        group = self._reduced[i]
+        if self._role[i] == "experts":
+            return Reduction(kind="experts", bytes=size, group=group)
+        return Reduction(kind="rows", bytes=size, group=group)
 
 
 def _merged(parts: Iterable[tuple[int, float]]) -> tuple[tuple[int, float], ...]:

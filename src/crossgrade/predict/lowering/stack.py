@@ -74,6 +74,26 @@ class ExpertLaunches:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scheduler:
+    """How a stack serves where nobody sets its options."""
+
+    mixed: bool
+    """Whether decoding goes on in steps that prefill."""
+    chunked: bool
+    """Whether a prompt may be read in parts."""
+    reserves: bool
+    """Whether a request is admitted only when all of its output has room in the cache."""
+    max_tokens: int
+    """Tokens of one step."""
+    max_running: int
+    """Sequences in work at once."""
+    memory: float
+    """Share of a chip's memory that weights, activations and cache may take."""
+    source: str
+    """Where that is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """A named stack."""
 
@@ -93,6 +113,8 @@ class Stack:
     """Why."""
     collectives: tuple[str, ...] = ("nccl",)
     """Whose collectives it calls, as kernel rows name them; the fastest is taken for each size."""
+    scheduler: Scheduler | None = None
+    """How it serves; None for a stack that does not."""
 
     def __getitem__(self, rule: str) -> Any:
         """Return the value of a rule."""
@@ -143,6 +165,7 @@ def load_stack(name: str) -> Stack:
         only=tuple(data.get("only", {}).get("tables", ())),
         only_source=data.get("only", {}).get("source", ""),
         collectives=_collectives(data, base),
+        scheduler=_scheduler(data, base),
     )
 
 
@@ -150,6 +173,12 @@ def _collectives(data: Mapping[str, Any], base: Stack | None) -> tuple[str, ...]
     if "collectives" in data:
         return tuple(data["collectives"]["names"])
     return base.collectives if base else ("nccl",)
+
+
+def _scheduler(data: Mapping[str, Any], base: Stack | None) -> Scheduler | None:
+    if "scheduler" in data:
+        return Scheduler(**data["scheduler"])
+    return base.scheduler if base else None
 
 
 @functools.cache

@@ -1,17 +1,18 @@
 """The event loop of one instance: continuous batching with chunked prefill.
 
 A step decodes one token (or more, with drafts) of every sequence whose prompt is read, and reads
-parts of prompts while tokens of the step are left. Requests are admitted in order. While nothing
-can be admitted, read or finished, all steps of one batch cost the same until its mean context
-reaches the next bucket: they are taken at once. So the loop does as much work as there are events,
-not tokens, and gives what a loop over all steps gives, to the nanosecond. Must not know prices.
+parts of prompts while tokens of the step are left. Requests are admitted in order. Where the cache
+is full the sequence that was admitted last gives its place up and is read again later. While
+nothing can be admitted, read or finished, all steps of one batch cost the same until its mean
+context reaches the next bucket: they are taken at once. So the loop does as much work as there are
+events, not tokens, and gives what a loop over all steps gives, to the nanosecond. Must not know
+prices.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,73 +32,58 @@ def serve(load: Load, policy: Policy, price: Price) -> Served:
     Raises:
         RuntimeError: more or less was computed than was asked for: a bug.
     """
-    loop = _Loop(load=load, policy=policy, price=price)
+    loop = _Loop(load, policy, price)
     loop.run()
     return loop.served()
 
 
-@dataclass(slots=True, kw_only=True)
 class _Loop:
-    load: Load
-    policy: Policy
-    price: Price
-    now: int = 0
-    step: int = 0
-    """Steps that decoded."""
-    steps: int = 0
-    busy: int = 0
-    prefilled: int = 0
-    decoding: int = 0
-    context: int = 0
-    """Sum over what decodes, in thousandths of a token."""
-    reserved: int = 0
-    most: int = 0
-    refused: list[int] = field(default_factory=list)
-    waiting: deque[int] = field(default_factory=deque)
-    reading: deque[list[int]] = field(default_factory=deque)
-    """[request, tokens still to read] in order."""
-    ends: list[tuple[int, int]] = field(default_factory=list)
-    """Heap of (step after which it ends, request)."""
-    next: int = 0
-    """The request that comes next."""
-    prompts: list[int] = field(default_factory=list)
-    outputs: list[int] = field(default_factory=list)
-    cached: list[int] = field(default_factory=list)
-    arrivals: list[int] = field(default_factory=list)
-    first: list[int] = field(default_factory=list)
-    end: list[int] = field(default_factory=list)
+    """The state of one instance; sums of tokens are in thousandths."""
 
-    def __post_init__(self) -> None:
-        load = self.load
-        self.prompts, self.outputs = load.prompts.tolist(), load.outputs.tolist()
+    def __init__(self, load: Load, policy: Policy, price: Price) -> None:
+        self.load, self.policy, self.price = load, policy, price
+        # Tokens that a request has to have read, and still has to get; a place that was given up
+        # moves what was generated from one to the other.
+        self.prompts: list[int] = load.prompts.tolist()
+        self.left: list[int] = load.outputs.tolist()
         many = len(self.prompts)
-        self.cached = [0] * many if load.cached is None else load.cached.tolist()
-        self.first, self.end = [-1] * many, [-1] * many
+        self.cached: list[int] = [0] * many if load.cached is None else load.cached.tolist()
+        self.asked = [p + o for p, o in zip(self.prompts, self.left, strict=True)]
+        self.arrivals: list[int] = [0] * min(load.users, many)
         if load.arrivals is not None:
             self.arrivals = load.arrivals.tolist()
-        else:
-            self.arrivals = [0] * min(load.users, many)
+        self.first, self.end = [-1] * many, [-1] * many
+        self.next = 0
+        self.now = self.busy = self.steps = self.prefilled = self.again = self.most = 0
+        self.waiting: deque[int] = deque()
+        self.reading: deque[list[int]] = deque()  # [request, tokens still to read], in order
+        self.admitted: list[int] = []  # in order; those that ended are dropped from its end
+        self.began: dict[int, int] = {}  # what decodes -> decoding step before its first one
+        self.ends: list[tuple[int, int]] = []  # heap of (step after which it ends, request)
+        self.step = 0  # steps that decoded
+        self.context = 0  # of all that decodes
+        self.held = 0  # cache that is taken, or reserved
+        self.refused: list[int] = []
 
     def run(self) -> None:
         """Serve every request."""
-        many = len(self.prompts)
         while True:
             self._receive()
             self._admit()
             if self.reading:
                 self._read()
-            elif self.decoding:
+            elif self.began:
                 self._decode()
-            elif self.next < many and self.next < len(self.arrivals):
+            elif self.next < len(self.arrivals):
                 self.now = max(self.now, self.arrivals[self.next])
-            elif not self.waiting:
+            else:
                 return
 
     def _receive(self) -> None:
         """Put what has come into the queue."""
-        arrivals = self.arrivals
+        arrivals, capacity = self.arrivals, self.policy.capacity
         while self.next < len(arrivals) and arrivals[self.next] <= self.now:
-            if self.prompts[self.next] + self.outputs[self.next] > self.policy.capacity:
+            if self.asked[self.next] > capacity:
                 self.refused.append(self.next)
                 self._leave()
             else:
@@ -112,20 +98,26 @@ class _Loop:
     def _admit(self) -> None:
         """Take requests into work while there is room for them, in order."""
         policy = self.policy
-        while self.waiting and self.decoding + len(self.reading) < policy.max_running:
+        most = policy.capacity * MILLI
+        while self.waiting and len(self.began) + len(self.reading) < policy.max_running:
             request = self.waiting[0]
-            need = self.prompts[request] + self.outputs[request]
-            if self.reserved + need > policy.capacity:
-                return
+            takes = self.asked[request] if policy.reserves else self.prompts[request]
+            # Its first token, and the next one of all, have room too.
+            free = 0 if policy.reserves else MILLI + (len(self.began) + 1) * policy.pace
+            if self.held + takes * MILLI + free > most and self.held:
+                break
             self.waiting.popleft()
-            self.reserved += need
+            self.held += takes * MILLI
+            self.admitted.append(request)
             self.reading.append([request, self.prompts[request] - self.cached[request]])
-        self.most = max(self.most, self.decoding + len(self.reading))
+        self.most = max(self.most, len(self.began) + len(self.reading))
 
     def _read(self) -> None:
         """Take a step that reads prompts, and decodes where the policy mixes."""
         policy = self.policy
-        decodes = self.decoding if policy.mixed else 0
+        if policy.mixed:
+            self._make_room()
+        decodes = len(self.began) if policy.mixed else 0
         left = policy.max_tokens - decodes
         chunks: list[tuple[int, int]] = []
         done: list[int] = []
@@ -149,28 +141,75 @@ class _Loop:
             self._start(request)
 
     def _start(self, request: int) -> None:
-        """Let a request decode, its first token being there."""
-        self.first[request] = self.now
-        if self.outputs[request] == 1:
-            self._finish(request)
+        """Let a request decode; the step that read the last of its prompt gave a token."""
+        if self.first[request] < 0:
+            self.first[request] = self.now
+        self.left[request] -= 1
+        if not self.left[request]:
+            self._finish(request, self.prompts[request] * MILLI)
             return
-        steps = -(-(self.outputs[request] - 1) * MILLI // self.policy.pace)
-        heapq.heappush(self.ends, (self.step + steps, request))
-        self.decoding += 1
+        self.began[request] = self.step
+        heapq.heappush(self.ends, (self.step + self._needs(request), request))
         self.context += (self.prompts[request] + 1) * MILLI
+        self.held += 0 if self.policy.reserves else MILLI
+
+    def _needs(self, request: int) -> int:
+        """Return steps that a decoding request takes from its start to its end."""
+        return -(-self.left[request] * MILLI // self.policy.pace)
 
     def _decode(self) -> None:
         """Take as many equal steps as there are before anything changes."""
-        grown = self.decoding * self.policy.pace
-        bucket = self.context // (self.decoding * _UNIT)
-        time = self.price(self.decoding, bucket, ())
+        queued = len(self.waiting)
+        self._make_room()
+        many = len(self.began)
+        grown = many * self.policy.pace
+        bucket = self.context // (many * _UNIT)
+        time = self.price(many, bucket, ())
+        while self.began.get(self.ends[0][1]) is None:
+            heapq.heappop(self.ends)
         steps = min(
             self.ends[0][0] - self.step,
-            -(-(self.decoding * _UNIT * (bucket + 1) - self.context) // grown),
+            -(-(many * _UNIT * (bucket + 1) - self.context) // grown),
         )
+        if not self.policy.reserves:
+            steps = max(min(steps, (self.policy.capacity * MILLI - self.held) // grown), 1)
         if not self.waiting and self.next < len(self.arrivals):
             steps = min(steps, max(-(-(self.arrivals[self.next] - self.now) // time), 1))
-        self._pass(steps, time, self.decoding)
+        if len(self.waiting) > queued:
+            steps = 1  # what gave its place up may get it back
+        self._pass(steps, time, many)
+
+    def _make_room(self) -> None:
+        """Let what was admitted last give its place up while the next tokens have none."""
+        if self.policy.reserves:
+            return
+        most, pace = self.policy.capacity * MILLI, self.policy.pace
+        while self.began and self.held + len(self.began) * pace > most:
+            if len(self.began) + len(self.reading) == 1:
+                return
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Send the request that was admitted last to the head of the queue, to be read again."""
+        while True:
+            request = self.admitted.pop()
+            if request in self.began:
+                made = (self.step - self.began.pop(request)) * self.policy.pace
+                context = (self.prompts[request] + 1) * MILLI + made
+                self.ends = [entry for entry in self.ends if entry[1] != request]
+                heapq.heapify(self.ends)
+                self.context -= context
+                self.held -= context
+                self.prompts[request] += 1 + made // MILLI
+                self.left[request] -= made // MILLI
+                self.again += self.prompts[request] - self.cached[request]
+                break
+            if self.reading and self.reading[-1][0] == request:
+                _, rest = self.reading.pop()
+                self.held -= self.prompts[request] * MILLI
+                self.again += self.prompts[request] - self.cached[request] - rest
+                break
+        self.waiting.appendleft(request)
 
     def _pass(self, steps: int, time: int, decodes: int) -> None:
         """Let time pass; end what has its last token."""
@@ -180,18 +219,23 @@ class _Loop:
         if not decodes:
             return
         self.step += steps
-        self.context += steps * decodes * self.policy.pace
+        grown = steps * decodes * self.policy.pace
+        self.context += grown
+        self.held += 0 if self.policy.reserves else grown
         while self.ends and self.ends[0][0] <= self.step:
-            end, request = heapq.heappop(self.ends)
-            steps_of = -(-(self.outputs[request] - 1) * MILLI // self.policy.pace)
-            del end
-            self.decoding -= 1
-            self.context -= (self.prompts[request] + 1) * MILLI + steps_of * self.policy.pace
-            self._finish(request)
+            _, request = heapq.heappop(self.ends)
+            del self.began[request]
+            context = (self.prompts[request] + 1) * MILLI
+            context += self._needs(request) * self.policy.pace
+            self.context -= context
+            self._finish(request, context)
 
-    def _finish(self, request: int) -> None:
+    def _finish(self, request: int, context: int) -> None:
+        """Let a request end, and the cache that it took go."""
         self.end[request] = self.now
-        self.reserved -= self.prompts[request] + self.outputs[request]
+        self.held -= self.asked[request] * MILLI if self.policy.reserves else context
+        while self.admitted and self.end[self.admitted[-1]] >= 0:
+            self.admitted.pop()
         self._leave()
 
     def served(self) -> Served:
@@ -200,14 +244,14 @@ class _Loop:
         Raises:
             RuntimeError: tokens were lost or invented, or something is left over.
         """
-        refused = set(self.refused)
-        asked = sum(p - c for i, (p, c) in enumerate(zip(self.prompts, self.cached, strict=True))
-                    if i not in refused)  # fmt: skip
-        if self.prefilled != asked or self.context or self.reserved or self.decoding:
+        load, refused = self.load, set(self.refused)
+        asked = [int(p) - c for p, c in zip(load.prompts, self.cached, strict=True)]
+        due = sum(n for i, n in enumerate(asked) if i not in refused) + self.again
+        if self.prefilled != due or self.context or self.held or self.began:
             raise RuntimeError("the loop computed something else than was asked for")
         return Served(
             arrival=np.array(self.arrivals, dtype=np.int64), first=np.array(self.first),
-            end=np.array(self.end), outputs=self.load.outputs, steps=self.steps, busy=self.busy,
-            prefilled=self.prefilled, most_running=self.most,
+            end=np.array(self.end), outputs=load.outputs, steps=self.steps, busy=self.busy,
+            prefilled=self.prefilled, again=self.again, most_running=self.most,
             refused=np.array(self.refused, dtype=np.int64),
         )  # fmt: skip

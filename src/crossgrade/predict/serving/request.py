@@ -68,7 +68,11 @@ class Policy:
     max_tokens: int
     """Tokens of one step, at most."""
     capacity: int
-    """Tokens that the cache holds. A request reserves its prompt and its output."""
+    """Tokens that the cache holds."""
+    reserves: bool = True
+    """Whether a request is admitted only when its prompt and all of its output have room. Else its
+    prompt has to have room, and where the cache fills up the sequence that was admitted last is put
+    back into the queue and read again."""
     mixed: bool = True
     """Whether decoding goes on in steps that prefill; else such steps prefill alone."""
     chunked: bool = True
@@ -122,6 +126,8 @@ class Served:
     """Time in steps, ns."""
     prefilled: int
     """Tokens of prompts that were computed."""
+    again: int
+    """Of these, tokens of sequences that had given their place up."""
     most_running: int
     """Sequences in work at once, at most."""
     refused: Ints

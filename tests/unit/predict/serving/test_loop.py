@@ -18,6 +18,7 @@ class Request:
     output: int
     cached: int
     arrival: int
+    left: int = 0
     rest: int = 0
     steps: int = 0
     context: int = 0
@@ -31,76 +32,122 @@ def price(decoding: int, bucket: int, chunks: tuple[tuple[int, int], ...]) -> in
     return 1_000 + 13 * decoding + decoding * bucket + read
 
 
-def plainly(load: Load, policy: Policy) -> tuple[list[Request], int]:
-    """Serve step by step, sequence by sequence; return the requests and the number of steps."""
-    prompts, outputs = load.prompts.tolist(), load.outputs.tolist()
-    cached = [0] * len(prompts) if load.cached is None else load.cached.tolist()
-    comes = load.arrivals.tolist() if load.arrivals is not None else [0] * load.users
-    requests = [Request(i, p, o, c, -1) for i, (p, o, c) in
-                enumerate(zip(prompts, outputs, cached, strict=True))]  # fmt: skip
-    queue: list[Request] = []
-    work: list[Request] = []
-    now = steps = at = 0
-    comes = comes[: len(requests)]
+@dataclass
+class Plain:
+    """One step after the other, sequence by sequence, without anything clever."""
 
-    def leave() -> None:
-        if load.arrivals is None and len(comes) < len(requests):
-            comes.append(now)
+    load: Load
+    policy: Policy
 
-    while True:
-        while at < len(comes) and comes[at] <= now:
-            requests[at].arrival = comes[at]
-            if requests[at].prompt + requests[at].output > policy.capacity:
-                leave()
+    def __post_init__(self):
+        load = self.load
+        prompts, outputs = load.prompts.tolist(), load.outputs.tolist()
+        cached = [0] * len(prompts) if load.cached is None else load.cached.tolist()
+        self.requests = [Request(i, p, o, c, -1, left=o) for i, (p, o, c) in
+                         enumerate(zip(prompts, outputs, cached, strict=True))]  # fmt: skip
+        self.asked = [r.prompt + r.output for r in self.requests]
+        self.comes = load.arrivals.tolist() if load.arrivals is not None else [0] * load.users
+        self.comes = self.comes[: len(prompts)]
+        self.queue: list[Request] = []
+        self.work: list[Request] = []  # in the order in which they were admitted
+        self.now = self.steps = self.at = 0
+
+    def leave(self):
+        if self.load.arrivals is None and len(self.comes) < len(self.requests):
+            self.comes.append(self.now)
+
+    def held(self):
+        if self.policy.reserves:
+            return sum(self.asked[r.index] for r in self.work) * MILLI
+        return sum(r.prompt * MILLI if r.rest else r.context for r in self.work)
+
+    def receive(self):
+        while self.at < len(self.comes) and self.comes[self.at] <= self.now:
+            request = self.requests[self.at]
+            request.arrival = self.comes[self.at]
+            if self.asked[self.at] > self.policy.capacity:
+                self.leave()
             else:
-                queue.append(requests[at])
-            at += 1
-        while queue and len(work) < policy.max_running:
-            held = sum(r.prompt + r.output for r in work)
-            if held + queue[0].prompt + queue[0].output > policy.capacity:
+                self.queue.append(request)
+            self.at += 1
+
+    def admit(self):
+        while self.queue and len(self.work) < self.policy.max_running:
+            head = self.queue[0]
+            takes = self.asked[head.index] * MILLI
+            if not self.policy.reserves:
+                takes = (head.prompt + 1) * MILLI + (len(self.decoding()) + 1) * self.policy.pace
+            if self.held() + takes > self.policy.capacity * MILLI and self.work:
                 break
-            queue[0].rest = queue[0].prompt - queue[0].cached
-            work.append(queue.pop(0))
-        if not work:
-            if at == len(comes):
-                return requests, steps
-            now = comes[at]
-            continue
-        decoding = [r for r in work if r.rest == 0]
-        reading = [r for r in work if r.rest > 0]
-        if reading and not policy.mixed:
-            decoding = []
-        left, chunks, done = policy.max_tokens - len(decoding), [], []
+            head.rest = head.prompt - head.cached
+            self.work.append(self.queue.pop(0))
+
+    def decoding(self):
+        return [r for r in self.work if r.rest == 0]
+
+    def make_room(self):
+        while (
+            not self.policy.reserves
+            and self.decoding()
+            and len(self.work) > 1
+            and self.held() + len(self.decoding()) * self.policy.pace > self.policy.capacity * MILLI
+        ):
+            last = self.work.pop()
+            if last.rest == 0:
+                made = (last.context - (last.prompt + 1) * MILLI) // MILLI
+                last.left -= made
+                last.prompt += 1 + made
+            self.queue.insert(0, last)
+
+    def step(self):
+        reading = [r for r in self.work if r.rest > 0]
+        if not reading or self.policy.mixed:
+            self.make_room()
+        reading = [r for r in self.work if r.rest > 0]
+        decoding = self.decoding() if self.policy.mixed or not reading else []
+        left, chunks, done = self.policy.max_tokens - len(decoding), [], []
         for r in reading:
-            new = r.rest if not policy.chunked else min(r.rest, left)
-            if left <= 0 or (not policy.chunked and new > left and chunks):
+            new = r.rest if not self.policy.chunked else min(r.rest, left)
+            if left <= 0 or (not self.policy.chunked and new > left and chunks):
                 break
-            chunks.append((new, r.prompt - r.rest))
-            r.rest -= new
+            chunks.append((r, new, r.prompt - r.rest))
             left -= new
-            if r.rest:
+            if new < r.rest:
                 break
             done.append(r)
-        mean = sum(r.context for r in decoding) // (len(decoding) * MILLI * BUCKET) if decoding else 0
-        now += price(len(decoding), mean, tuple(chunks))
-        steps += 1
+        mean = sum(r.context for r in decoding) // max(len(decoding) * MILLI * BUCKET, 1)
+        self.now += price(len(decoding), mean, tuple((new, past) for _, new, past in chunks))
+        self.steps += 1
+        for r, new, _ in chunks:
+            r.rest -= new
         for r in decoding:
             r.steps -= 1
-            r.context += policy.pace
+            r.context += self.policy.pace
             if r.steps == 0:
-                r.end = now
-                work.remove(r)
-        ended = sorted((r for r in decoding if r.steps == 0), key=lambda r: r.index)
-        for _ in ended:
-            leave()
+                self.finish(r)
         for r in done:
-            r.first = now
-            r.steps = -(-(r.output - 1) * MILLI // policy.pace)
+            r.first = self.now if r.first < 0 else r.first
+            r.left -= 1
+            r.steps = -(-r.left * MILLI // self.policy.pace)
             r.context = (r.prompt + 1) * MILLI
-            if r.output == 1:
-                r.end = now
-                work.remove(r)
-                leave()
+            if r.left == 0:
+                self.finish(r)
+
+    def finish(self, request):
+        request.end = self.now
+        self.work.remove(request)
+        self.leave()
+
+    def run(self):
+        while True:
+            self.receive()
+            self.admit()
+            if self.work:
+                self.step()
+            elif self.at == len(self.comes):
+                return self
+            else:
+                self.now = self.comes[self.at]
 
 
 def case(seed: int) -> tuple[Load, Policy]:
@@ -120,7 +167,8 @@ def case(seed: int) -> tuple[Load, Policy]:
     policy = Policy(
         max_running=running,
         max_tokens=running + int(rng.integers(1, 300)),
-        capacity=int(rng.choice([400, 1_500, 100_000])),
+        capacity=int(rng.choice([400, 1_000, 1_500, 100_000])),
+        reserves=bool(rng.integers(2)),
         mixed=bool(rng.integers(2)),
         chunked=bool(rng.integers(2)),
         pace=int(rng.choice([MILLI, 1_700, 2_440])),
@@ -130,11 +178,12 @@ def case(seed: int) -> tuple[Load, Policy]:
 
 def check(load: Load, policy: Policy) -> Served:
     found = serve(load, policy, price)
-    requests, steps = plainly(load, policy)
+    plain = Plain(load, policy).run()
+    requests = plain.requests
     assert found.first.tolist() == [r.first for r in requests]
     assert found.end.tolist() == [r.end for r in requests]
     assert found.arrival.tolist() == [r.arrival for r in requests]
-    assert found.steps == steps
+    assert found.steps == plain.steps
     return found
 
 

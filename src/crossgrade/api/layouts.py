@@ -1,0 +1,139 @@
+"""`layout search`: which layout of N chips serves a model within the aims."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
+
+from crossgrade.api.options import check_weights
+from crossgrade.api.texts import Screen, json_text, screen_text
+from crossgrade.errors import BadOption
+from crossgrade.values.layout_search import LayoutSearch
+
+Narrate = Callable[[str], None]
+_LARGEST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutOptions:
+    """What the user asks of `layout search`."""
+
+    on: str
+    """The chip, as typed."""
+    chips: int
+    """How many of them."""
+    prompt: int = 4096
+    """Tokens of a prompt."""
+    output: int = 1024
+    """Tokens of an answer."""
+    ttft_s: float | None = None
+    """Most time to the first token at P50, s."""
+    tpot_s: float | None = None
+    """Most time per token at P50, s."""
+    dtype: str | None = None
+    """Weight format, None for the checkpoint's own."""
+    quant: str | None = None
+    """Quantisation of the weights."""
+    stack: str | None = None
+    """Stack whose kernels are timed, None for the usual one of the chip."""
+    price_per_hour: float | None = None
+    """Of one chip, in the user's currency."""
+    chip_files: tuple[str, ...] = ()
+    """Chip descriptions of the user."""
+    calibrations: tuple[Path, ...] = ()
+    """Records of `calibrate --points` of the chip."""
+
+    def check(self) -> None:
+        """Refuse values that make no sense.
+
+        Raises:
+            BadOption: names the option, the value and what is allowed.
+        """
+        for name in ("chips", "prompt", "output"):
+            value = getattr(self, name)
+            if not 1 <= value < _LARGEST:
+                raise BadOption(f"--{name} {value}", hint="a whole number from 1 to 2^20")
+        for name, value in (("--ttft", self.ttft_s), ("--tpot", self.tpot_s),
+                            ("--price", self.price_per_hour)):  # fmt: skip
+            if value is not None and not 0 < value < float("inf"):
+                raise BadOption(f"{name} {value}", hint="a finite value above 0")
+        check_weights(self.dtype, self.quant)
+
+
+def search_layouts(
+    model: str, options: LayoutOptions, *, narrate: Narrate = lambda _: None
+) -> LayoutSearch:
+    """Return the layouts and batches of a model on N chips that meet the aims.
+
+    Args:
+        model: preset, `config.json`, folder, `.pt2` or `package.module:factory`.
+        options: chip, lengths and aims.
+        narrate: gets one line per step that takes time.
+
+    Raises:
+        CrossgradeError: a name or a value is wrong, or the model cannot be built or captured.
+    """
+    options.check()
+    with contextlib.redirect_stdout(sys.stderr):
+        return _searched(model, options, narrate)
+
+
+def _searched(model: str, options: LayoutOptions, narrate: Narrate) -> LayoutSearch:
+    from crossgrade.api.calibrating_kernels import knowledge_for
+    from crossgrade.api.catalog import chip, chosen_chips
+    from crossgrade.api.steps import model_steps
+    from crossgrade.predict.layouts.search import Service, best_of, front_of, search
+    from crossgrade.predict.lowering.stack import load_stack, stack_names, usual_stack
+
+    [(_, described)] = chosen_chips((options.on,), options.chip_files, chip)[:1]
+    if options.stack is not None and options.stack not in stack_names():
+        raise BadOption(f"--stack {options.stack}", hint=f"one of {', '.join(stack_names())}")
+    name = options.stack or usual_stack(described.op_table)
+    scheduler = load_stack(name).scheduler if name is not None else None
+    if name is None or scheduler is None or not load_stack(name).runs_on(described.op_table):
+        raise BadOption(f"no serving stack is known for {described.name}"
+                        + (f" by the name {options.stack}" if options.stack else ""),
+                        hint="`crossgrade assess --chips N` gives bounds there")  # fmt: skip
+    if described.memory_capacity is None:
+        raise BadOption(f"{described.name}: memory capacity is not published",
+                        hint="--chip-file with a capacity of yours")  # fmt: skip
+    steps = model_steps(model, options.quant or options.dtype, narrate)
+    longest = options.prompt + options.output
+    if steps.built.most_positions is not None and longest > steps.built.most_positions:
+        raise BadOption(f"{longest:,} positions; {steps.name} has {steps.built.most_positions:,}",
+                        hint="give a shorter --prompt or --output")  # fmt: skip
+    family = steps.family(name)
+    read = min(options.prompt, scheduler.max_tokens) if scheduler.chunked else options.prompt
+    service = Service(
+        decode=family.decode(options.prompt + options.output // 2), last=family.decode(longest),
+        prefill=family.prefill(read), parts=options.prompt / read, chip=described,
+        chips=options.chips, stack=name,
+        knowledge=knowledge_for(described, calibrations=options.calibrations),
+        output=options.output, usable=described.memory_capacity.value * scheduler.memory,
+        ttft_s=options.ttft_s, tpot_s=options.tpot_s, price_per_hour=options.price_per_hour,
+    )  # fmt: skip
+    narrate("pricing layouts and batches")
+    found = search(service)
+    return LayoutSearch(
+        model=steps.name, weights=f"{steps.built.weights.title} ({steps.built.weights.origin})",
+        chip=described.name, chips=options.chips, stack=name, prompt=options.prompt,
+        output=options.output, ttft_aim_s=options.ttft_s, tpot_aim_s=options.tpot_s,
+        usable_bytes=service.usable, considered=found.considered,
+        front=front_of(found.points), best=best_of(found.points), rejected=found.rejected,
+    )  # fmt: skip
+
+
+def render_layouts(
+    found: LayoutSearch, *, as_json: bool = False, everything: bool = False,
+    **screen: Unpack[Screen],
+) -> str:  # fmt: skip
+    """Return a search as text: JSON, tables on a screen, Markdown in a pipe."""
+    if as_json:
+        return json_text("layout search", found, found.verdict)
+    from crossgrade.report.layouts import layouts_document
+
+    return screen_text(layouts_document(found, everything=everything), screen)

@@ -1,0 +1,77 @@
+"""A model's steps at any context or prompt: built once, captured where it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crossgrade.predict.layouts.family import StepFamily
+    from crossgrade.predict.phase import Prepared
+    from crossgrade.values.workload import Workload
+    from crossgrade.workloads.built import BuiltModel
+
+Narrate = Callable[[str], None]
+KEPT = 4
+"""Prepared captures that are kept, so that several stacks can lower each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSteps:
+    """A built model whose steps can be asked for."""
+
+    name: str
+    """Name to show."""
+    built: BuiltModel
+    """The model without weights."""
+    prepare: Callable[[Workload], Prepared]
+    """Captures a workload."""
+    workload: Workload
+    """Any of the model."""
+
+    def family(self, stack: str) -> StepFamily:
+        """Return its steps as a stack launches them."""
+        from crossgrade.predict.layouts.family import StepFamily
+
+        return StepFamily(prepare=self.prepare, workload=self.workload, stack=stack,
+                          most=self.built.most_positions)  # fmt: skip
+
+
+def model_steps(
+    model: str, dtype: str | None = None, narrate: Narrate = lambda _: None
+) -> ModelSteps:
+    """Return a model whose steps can be asked for.
+
+    Args:
+        model: preset, `config.json`, folder, `.pt2` or `package.module:factory`.
+        dtype: weight format or quantisation, None for the checkpoint's own.
+        narrate: gets one line per step that takes time.
+
+    Raises:
+        CrossgradeError: the model cannot be found or built.
+        BadOption: it has no decode step.
+    """
+    import functools
+
+    from crossgrade.capture.run import CaptureSession
+    from crossgrade.errors import BadOption
+    from crossgrade.predict.phase import prepare
+    from crossgrade.values.workload import Workload
+    from crossgrade.workloads.resolve import find_model
+
+    found = find_model(model)
+    narrate(f"building {found.ref.name} without weights")
+    built = found.build(dtype)
+    if "decode" not in built.phases or "context" not in built.sizes:
+        raise BadOption(f"{found.ref.name} has no decode step", hint="a model with a cache")
+    session = CaptureSession(built)
+
+    @functools.lru_cache(maxsize=KEPT)
+    def prepared(workload: Workload) -> Prepared:
+        narrate(f"capturing {workload.phase}: batch {workload.batch}, {workload.tokens} new, "
+                f"{workload.context} cached")  # fmt: skip
+        return prepare(session.capture(workload))
+
+    any_ = Workload(model=found.ref, phase="decode", batch=1, tokens=1, context=0, dtype=dtype)
+    return ModelSteps(name=found.ref.name, built=built, prepare=prepared, workload=any_)

@@ -1,0 +1,95 @@
+"""Whether a model runs on a layout, and how fast: faults, memory of a rank, time of a step.
+
+Must not know how the answer is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from crossgrade.check.fit import capacity_evidence
+from crossgrade.predict.layouts.faults import batch_faults, layout_faults
+from crossgrade.predict.layouts.figures import layout_figures
+from crossgrade.predict.layouts.pieces import pieces_of
+from crossgrade.predict.phase import Prepared, usable_memory
+from crossgrade.predict.silicon.knowledge import Knowledge
+from crossgrade.units import bytes_
+from crossgrade.values.assessment import RankFigures, StackFigures
+from crossgrade.values.chip import Chip
+from crossgrade.values.finding import Finding
+from crossgrade.values.layout import Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutAnswer:
+    """What is known of a phase on a layout."""
+
+    stack: StackFigures
+    """Its time."""
+    rank: RankFigures
+    """Memory of the fullest rank."""
+    findings: tuple[Finding, ...]
+    """What keeps it from running."""
+
+
+def layout_answer(
+    prepared: Prepared, chip: Chip, layout: Layout, stack: str, knowledge: Knowledge
+) -> LayoutAnswer:
+    """Return what is known of a phase on a layout.
+
+    Args:
+        prepared: the captured phase.
+        chip: one chip.
+        layout: how many of them, and what each does.
+        stack: the stack that runs it.
+        knowledge: what is known of kernels.
+
+    Raises:
+        ValueError: the stack cannot run the phase.
+    """
+    pieces = pieces_of(prepared, stack)
+    figures, rank = layout_figures(pieces, chip, layout, stack, knowledge)
+    phase = prepared.capture.workload.phase
+    faults = (*layout_faults(pieces, layout), *batch_faults(layout, pieces.batch))
+    found = [*(_fault(words, chip, phase, layout, stack) for words in faults),
+             *_fit(rank, chip, phase, layout)]  # fmt: skip
+    return LayoutAnswer(stack=figures, rank=rank, findings=tuple(found))
+
+
+def _fault(words: str, chip: Chip, phase: str, layout: Layout, stack: str) -> Finding:
+    idle = "idle" in words
+    return Finding(
+        id="CG-F207",
+        severity="warning" if idle else "blocker",
+        chip=chip.name,
+        phase=phase,
+        title=f"{layout.words}: {words}",
+        place=(),
+        evidence=("shapes of the captured model",),
+        hint="give at least as many sequences" if idle
+        else "take degrees that divide them; `crossgrade layout search` lists those that do",
+    )  # fmt: skip
+
+
+def _fit(rank: RankFigures, chip: Chip, phase: str, layout: Layout) -> Iterator[Finding]:
+    """Yield a finding where a rank has too little memory."""
+    usable = usable_memory(chip)
+    if usable is None or rank.peak <= usable:
+        return
+    yield Finding(
+        id="CG-F206",
+        severity="blocker",
+        chip=chip.name,
+        phase=phase,
+        title=f"{layout.words}: a rank needs {bytes_(rank.peak)} and can hold {bytes_(usable)}",
+        place=(
+            f"weights {bytes_(rank.weights)}",
+            f"cache {bytes_(rank.cache)}",
+            f"activations {bytes_(rank.activations)}",
+        ),
+        evidence=capacity_evidence(chip, usable),
+        hint="more chips, other degrees, a narrower --quant, or fewer sequences; "
+        "`crossgrade layout search` lists the layouts that fit",
+        data={"peak_bytes": rank.peak},
+    )

@@ -1,0 +1,72 @@
+"""`crossgrade layout`: how a model is spread over chips."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crossgrade.cli.complete import complete_chips, complete_models
+from crossgrade.cli.durations import duration
+from crossgrade.cli.screen import screen
+from crossgrade.cli.written import narrate
+
+
+@click.group("layout", short_help="which layout of N chips serves a model within the aims")
+def command() -> None:
+    """Find how a model is best spread over chips.
+
+    Example: crossgrade layout search deepseek-v3 --on ascend-910c --chips 32 --tpot 50ms
+    """
+
+
+@command.command("search", short_help="all layouts and batches, those within the aims first")
+@click.argument("model", shell_complete=complete_models)
+@click.option("--on", required=True, metavar="CHIP", help="The chip.",
+              shell_complete=complete_chips)  # fmt: skip
+@click.option("--chips", type=int, required=True, metavar="N", help="How many of them.")
+@click.option("--prompt", type=int, default=4096, show_default=True, metavar="N",
+              help="Tokens of a prompt.")  # fmt: skip
+@click.option("--output", type=int, default=1024, show_default=True, metavar="N",
+              help="Tokens of an answer.")  # fmt: skip
+@click.option("--ttft", "ttft_s", callback=duration, metavar="TIME",
+              help="Most time to the first token at P50, such as 2s; without a queue.")  # fmt: skip
+@click.option("--tpot", "tpot_s", callback=duration, metavar="TIME",
+              help="Most time per output token at P50, such as 50ms.")  # fmt: skip
+@click.option("--dtype", metavar="D", help="Weight format, as of assess. Default: the "
+              "checkpoint's own.")  # fmt: skip
+@click.option("--quant", metavar="Q", help="Quantised weights: w8a8, w4a16, fp8, fp8-block, mxfp8, "
+              "mxfp4 or nvfp4.")  # fmt: skip
+@click.option("--stack", metavar="NAME", help="Stack whose kernels are timed. Default: the usual "
+              "one of the chip.")  # fmt: skip
+@click.option("--price", "price_per_hour", type=float, metavar="AMOUNT",
+              help="Price of one chip per hour, any currency.")  # fmt: skip
+@click.option("--chip-file", "chip_files", multiple=True, metavar="FILE",
+              help="Chip description of your own; --on names it.")  # fmt: skip
+@click.option("--calibration", "calibrations", multiple=True, metavar="RECORD",
+              type=click.Path(path_type=Path, dir_okay=False, exists=True),
+              help="Record of `calibrate --points` of the chip; repeatable.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--all", "everything", is_flag=True, help="List every layout.")
+def search(model: str, as_json: bool, everything: bool, **asked: Any) -> int:
+    """Search the layouts and batches of MODEL on N chips.
+
+    Prices every split of the chips into equal instances, every tensor, pipeline, data and expert
+    parallel degree of an instance, and batches in powers of two. Shows those that no other one
+    beats in both time per token and tokens per chip, and why the rest will not do.
+
+    \b
+    crossgrade layout search deepseek-v3 --on ascend-910c --chips 32 --ttft 2s --tpot 50ms
+    crossgrade layout search qwen3-235b-a22b-fp8 --on h200 --chips 8 --prompt 1024 --tpot 20ms
+
+    Exit codes: 0 found; 1 no layout meets the aims; 2 wrong usage or input; 130 interrupted.
+    """
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from crossgrade import api
+
+    found = api.search_layouts(model, api.LayoutOptions(**asked), narrate=narrate)
+    click.echo(api.render_layouts(found, as_json=as_json, everything=everything, **screen()),
+               nl=False)  # fmt: skip
+    return found.exit_code

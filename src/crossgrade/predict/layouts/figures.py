@@ -1,0 +1,105 @@
+"""One layout's step as the figures that a person reads: by kind of launch, and per rank.
+
+Must not know how it is shown.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+
+from crossgrade.predict.layouts.pieces import Pieces
+from crossgrade.predict.layouts.step import StepTimes, rank_memory, step_times
+from crossgrade.predict.silicon.estimate import Estimate
+from crossgrade.predict.silicon.knowledge import Knowledge
+from crossgrade.values.assessment import KernelPart, RankFigures, StackFigures, Tier
+from crossgrade.values.chip import Chip
+from crossgrade.values.layout import Layout
+
+
+def layout_figures(
+    pieces: Pieces, chip: Chip, layout: Layout, stack: str, knowledge: Knowledge
+) -> tuple[StackFigures, RankFigures]:
+    """Return the time of a step and the memory of its fullest rank, at the captured batch.
+
+    Args:
+        pieces: the step.
+        chip: one chip.
+        layout: how many of them, and what each does.
+        stack: the stack that launches it.
+        knowledge: what is known of kernels.
+    """
+    times = step_times(pieces, chip, [layout], [pieces.batch], stack, knowledge)
+    parts = sorted((*_kernels(times), *_collectives(times)), key=lambda part: -part.mid_s)
+    memory = rank_memory(pieces, [layout], [pieces.batch])
+    low, mid, high = (float(column[0]) for column in (times.low, times.mid, times.high))
+    figures = StackFigures(
+        stack=stack, low_s=low, mid_s=mid, high_s=high,
+        tokens_per_s=pieces.batch * pieces.tokens / mid if mid else 0.0,
+        launches=sum(p.launches for p in parts if p.family != "collective"),
+        network_s=_network(times, layout), host_s=float(times.host[0]), tiers=_tiers(parts),
+        parts=tuple(parts),
+    )  # fmt: skip
+    rank = RankFigures(
+        weights=float(memory.weights[0]), cache=float(memory.cache[0]),
+        activations=float(memory.activations[0]), peak=float(memory.total[0]),
+    )  # fmt: skip
+    return figures, rank
+
+
+def _network(times: StepTimes, layout: Layout) -> float | None:
+    """Return P50 of the collectives; None where a link is not described."""
+    found = float(times.network.mid[0])
+    return None if layout.chips > 1 and np.isnan(found) else found
+
+
+def _kernels(times: StepTimes) -> Iterator[KernelPart]:
+    """Yield each kind of launch."""
+    for one in times.kernels:
+        if not one.found:
+            continue
+        total = {end: float(one.counts @ getattr(one, end)[:, 0]) for end in ("low", "mid", "high")}
+        # A kind that two sources told apart counts with the one that told most of it.
+        main = max(one.found, key=lambda found: len(found.mid))
+        yield KernelPart(
+            family=one.rows.family, op=one.rows.op, format=one.rows.format,
+            launches=int(one.counts.sum()), low_s=total["low"], mid_s=total["mid"],
+            high_s=total["high"], roofline_s=None, binds=binds(main), tier=main.tier,
+            basis=main.basis,
+        )  # fmt: skip
+
+
+def _collectives(times: StepTimes) -> Iterator[KernelPart]:
+    """Yield each kind of collective that takes time."""
+    groups: dict[str, list[tuple[float, Estimate]]] = defaultdict(list)
+    for said, found in times.network.said:
+        if said.count[0] and found.mid[0]:
+            groups[said.op].append((float(said.count[0]), found))
+    for op, rows in groups.items():
+        low, mid, high = (
+            sum(count * float(getattr(found, end)[0]) for count, found in rows)
+            for end in ("low", "mid", "high")
+        )
+        yield KernelPart(
+            family="collective", op=op, format="", launches=int(sum(count for count, _ in rows)),
+            low_s=low, mid_s=mid, high_s=high, roofline_s=None, binds="network",
+            tier=rows[0][1].tier, basis=rows[0][1].basis,
+        )  # fmt: skip
+
+
+def binds(found: Estimate) -> str:
+    """Return which term of P50 is the largest over all rows of an estimate."""
+    terms = found.terms
+    named = {"compute": terms.compute, "vector": terms.vector, "memory": terms.memory,
+             "launch": terms.floor}  # fmt: skip
+    return max(named, key=lambda name: float(np.nan_to_num(named[name]).sum()))
+
+
+def _tiers(parts: list[KernelPart]) -> dict[Tier, float]:
+    shares: dict[Tier, float] = defaultdict(float)
+    for part in parts:
+        shares[part.tier] += part.mid_s
+    total = sum(shares.values()) or 1.0
+    return {tier: shares[tier] / total for tier in sorted(shares)}
