@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from crossgrade.workloads.built import BuiltModel
 
 Narrate = Callable[[str], None]
-KEPT = 4
+KEPT = 8
 """Prepared captures that are kept, so that several stacks can lower each."""
 
 

@@ -19,6 +19,9 @@ from crossgrade.values.capture import DTYPES_BYTES, ROLES
 from crossgrade.values.kernel import EVEN_ODDS, Family
 
 _KV = ROLES.index("kv")
+_PER_ELEMENT = 7.0
+"""Operations per token and element of a state: a decay, two products of keys and of queries with
+it, and a rank-one update (Yang et al., 2024, arXiv 2412.06464, equation 10)."""
 _ORDERED = frozenset({
     "mean", "sum", "amax", "max", "_softmax", "_log_softmax", "_safe_softmax", "topk", "sort",
     "native_layer_norm", "_fused_rms_norm", "native_group_norm", "var_mean", "norm", "argmax",
@@ -84,7 +87,22 @@ class Sizes:
         reads, writes = sum(kernel.reads.values()), sum(kernel.writes.values())
         rows = max((self._rows(i) for i in nodes), default=0.0)
         ops = kernel.vector_ops + kernel.work
+        if kernel.op == "recurrence":
+            ops = min(ops, self._step_by_step(kernel))
         _fill(kernel, "vector", plain_format(kernel.dtype), (reads, writes, ops, rows))
+
+    def _step_by_step(self, kernel: Kernel) -> float:
+        """Return element operations of a recurrence that takes one token after the other.
+
+        Modules compute in chunks of tokens, padded to whole ones; a few tokens are done in less.
+        """
+        state = sum(
+            size / DTYPES_BYTES[self._kv_dtype(s)]
+            for s, size in kernel.writes.items()
+            if s >= 0 and self._graph.roles[s] == _KV
+        )
+        tokens = self._graph.capture.workload.tokens
+        return _PER_ELEMENT * state * tokens if state else math.inf
 
     def _is_product(self, nodes: list[int]) -> bool:
         """Return whether a node is a plain or batched product: convolutions are not."""

@@ -1,4 +1,4 @@
-"""A search finds what trying every layout and batch by itself finds, and nothing that does not fit."""
+"""A search finds what trying every layout and batch finds, and nothing that does not fit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STACK = {"h100": "vllm", "h200": "vllm", "b200": "trtllm", "mi300x": "vllm-rocm"
 
 @pytest.fixture(autouse=True)
 def few_batches(monkeypatch):
-    monkeypatch.setattr(searching, "MOST_BATCH", 32)
+    monkeypatch.setattr(searching, "MOST_BATCH", 8)
 
 
 def case(seed: int) -> Service:
