@@ -23,6 +23,7 @@ from crossgrade.predict.silicon.attention import COMMON, Decode, Prefill
 from crossgrade.predict.silicon.collective import Collective
 from crossgrade.predict.silicon.cube import Cube
 from crossgrade.predict.silicon.experts import Experts
+from crossgrade.predict.silicon.grouped import GroupedCube
 from crossgrade.predict.silicon.knowledge import Fit, Kind, shipped
 from crossgrade.predict.silicon.latent import Latent
 from crossgrade.predict.silicon.matmul import HOSTED, PRODUCT, TileWave
@@ -34,7 +35,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "kernels.md"
 MEANINGS = Path(__file__).with_name("kernel_parameters.toml")
 MODELS: tuple[KernelModel, ...] = (
     TileWave(), Quantise(), Cube(), Prefill(), Decode(), Latent(decode=False), Latent(decode=True),
-    Experts(), Vector(), Collective(),
+    Experts(), GroupedCube(), Vector(), Collective(),
 )  # fmt: skip
 """Every formula that prices kernels; a test compares with what `model_for` gives."""
 

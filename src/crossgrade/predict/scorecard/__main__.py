@@ -93,12 +93,13 @@ def scored(data: Path, cards: Sequence[str]) -> list[Line]:
         begun = time.monotonic()
         for line in module.lines(data):
             lines.append(replace(line, card=name))
-            print(_printed(line), flush=True)
+            print(printed(line), flush=True)
         print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
     return lines
 
 
-def _printed(line: Line) -> str:
+def printed(line: Line) -> str:
+    """Return a line as it is printed while scoring."""
     s = line.score
     beside = ", ".join(
         f"{a.who} {percent(a.score.mape)}" for a in line.anchors if a.score is not None

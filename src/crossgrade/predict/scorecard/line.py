@@ -12,6 +12,9 @@ from crossgrade.predict.silicon.score import Score
 from crossgrade.values.assessment import Tier as Tier
 from crossgrade.values.kernel import Family
 
+Whole = Literal["served", "step"]
+"""What is scored as a whole: a service under load; one step."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
@@ -31,7 +34,7 @@ class Anchor:
 class Goal:
     """What was asked of a line beforehand."""
 
-    measure: Literal["mape", "median", "p90"]
+    measure: Literal["mape", "median", "p90", "uncovered"]
     """Which figure."""
     most: float
     """It is met at or below this, as a fraction."""
@@ -41,8 +44,8 @@ class Goal:
 class Line:
     """Errors of one tier on one set of rows."""
 
-    family: Family
-    """Which kernels."""
+    family: Family | Whole
+    """Which kernels, or what whole."""
     rows_of: str
     """Their kind in words, such as `matmul bf16, vllm 0.24.0`."""
     chip: str

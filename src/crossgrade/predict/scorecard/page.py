@@ -63,11 +63,11 @@ head configuration, model, message size or chip, never by row.
 
 def page(lines: Sequence[Line]) -> str:
     """Return the page."""
-    parts = [OPENING, *_held(lines), *_goals(lines)]
+    parts = [OPENING, *_held(lines), *goals(lines)]
     for family, title in TITLES.items():
         chosen = [line for line in lines if line.family == family]
         if chosen:
-            parts += [f"\n## {title}\n", *_picture(family), *_table(chosen), *_quoted(chosen)]
+            parts += [f"\n## {title}\n", *_picture(family), *table(chosen), *quoted(chosen)]
     return "\n".join(parts) + "\n"
 
 
@@ -104,7 +104,8 @@ def picture_name(family: str) -> str:
     return f"images/scorecard-{family}.svg"
 
 
-def _goals(lines: Sequence[Line]) -> Iterable[str]:
+def goals(lines: Sequence[Line]) -> Iterable[str]:
+    """Yield what was asked of the lines, and whether it was reached."""
     asked = [(line, goal) for line in lines for goal in line.goals]
     if not asked:
         return
@@ -127,10 +128,13 @@ def reached(found: Score, goal: Goal) -> bool:
 
 
 def _measure(goal: Goal) -> str:
-    return {"mape": "MAPE", "median": "median", "p90": "p90"}[goal.measure]
+    return {"mape": "MAPE", "median": "median", "p90": "p90", "uncovered": "not covered"}[
+        goal.measure
+    ]
 
 
-def _table(lines: Sequence[Line]) -> Iterable[str]:
+def table(lines: Sequence[Line]) -> Iterable[str]:
+    """Yield the lines as a table, with the anchors that ran on the same rows."""
     yield "| kernels | chip | tier | fitted on | scored rows | covered | MAPE | median | p90 | bias | in band |"  # noqa: E501
     yield "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|"
     for line in lines:
@@ -148,7 +152,7 @@ def _row(words: Sequence[str], s: Score) -> str:
     return f"| {' | '.join((*words, *figures))} |"
 
 
-def _quoted(lines: Sequence[Line]) -> Iterable[str]:
+def quoted(lines: Sequence[Line]) -> Iterable[str]:
     """Yield each quoted figure once."""
     seen: dict[tuple[str, str], Anchor] = {}
     for line in lines:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.silicon.experts import UNGATED
 from crossgrade.predict.silicon.facts import BYTES, facts_of
+from crossgrade.predict.silicon.grouped import GroupedCube
 from crossgrade.predict.silicon.kernel_sets import priced
 from crossgrade.predict.silicon.knowledge import Fit, Kind, Knowledge, kind_of, regime
 from crossgrade.predict.silicon.measured import PRODUCT, Measured
@@ -226,6 +227,8 @@ def basis_of(wanted: Kind, chip: Chip, knowledge: Knowledge) -> Basis:
     model = model_for(wanted.family, wanted.op, facts_of(chip, "bf16"))
     family, op = LENDERS.get(wanted.family, (wanted.family, wanted.op))
     op = wanted.op if wanted.op == UNGATED else op
+    if isinstance(model, GroupedCube):
+        family, op = LENDERS["matmul"]
     kinds = nearest(wanted, knowledge.kinds(family, op))
     if wanted.family == "quantise":
         kinds = [k for k in kinds if plan_of(k.stack, k.format, chip.architecture).quantises]

@@ -16,6 +16,7 @@ from crossgrade.predict.silicon.collective import Collective
 from crossgrade.predict.silicon.cube import Cube, has_cube
 from crossgrade.predict.silicon.experts import Experts
 from crossgrade.predict.silicon.facts import ARITHMETIC, Facts, facts_of
+from crossgrade.predict.silicon.grouped import GroupedCube
 from crossgrade.predict.silicon.latent import Latent
 from crossgrade.predict.silicon.matmul import TileWave, in_graph
 from crossgrade.predict.silicon.model import KernelModel, Terms
@@ -40,6 +41,8 @@ def model_for(family: Family, op: str, facts: Facts) -> KernelModel:
     decodes = op.startswith("decode")
     if family == "matmul":
         return Cube() if has_cube(facts) else TileWave()
+    if family == "experts" and has_cube(facts):
+        return GroupedCube()
     if family == "attention":
         return Decode() if decodes else Prefill()
     if family == "latent-attention":

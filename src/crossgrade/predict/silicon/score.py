@@ -31,6 +31,11 @@ class Score:
     inside: float
     """Share of covered rows between P10 and P90, 0 to 1; NaN without a band."""
 
+    @property
+    def uncovered(self) -> float:
+        """Return the share of rows without a prediction, 0 to 1."""
+        return 1 - self.covered
+
 
 def score(
     predicted: Floats,

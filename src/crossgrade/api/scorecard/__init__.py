@@ -1,0 +1,1 @@
+"""`python -m crossgrade.api.scorecard`: predicted steps and services beside public measurements."""
