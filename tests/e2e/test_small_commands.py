@@ -47,7 +47,7 @@ def completed(line: str, shell_name: str = "bash") -> list[str]:
         ("crossgrade assess qwen3-8b --save", ["plain,--save-captures"]),
         ("crossgrade assess qwen3-8b --phase dec", ["plain,decode"]),
         ("crossgrade models kimi-k2.", ["plain,kimi-k2.5"]),
-        ("crossgrade explain CG-F20", [f"plain,CG-F20{n}" for n in (1, 2, 3, 4, 5)]),
+        ("crossgrade explain CG-F20", [f"plain,CG-F20{n}" for n in range(1, 8)]),
         ("crossgrade explain compo", ["plain,composite"]),
         ("crossgrade completion z", ["plain,zsh"]),
         ("crossgrade explain nosuch", []),

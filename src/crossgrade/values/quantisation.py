@@ -25,6 +25,9 @@ class Quantisation:
     """In words."""
     source: str
     """Where the layout of the scales is written."""
+    rest: str | None = None
+    """What other weights than those of routed experts are stored as, a key of QUANTISATIONS; None:
+    all alike."""
 
 
 QUANTISATIONS: dict[str, Quantisation] = {
@@ -36,6 +39,12 @@ QUANTISATIONS: dict[str, Quantisation] = {
     "w4a16": Quantisation(
         storage="int4", block=(128,), scale_bytes=2, title="int4 weights in groups of 128",
         source="GPTQ and AWQ checkpoints, group_size 128 with fp16 scales",
+    ),
+    "w4a8": Quantisation(
+        storage="int4", block=(256,), scale_bytes=2, title="int4 experts in groups of 256",
+        source="docs.vllm.ai/projects/ascend, Quantization Guide (W4A8_DYNAMIC of ModelSlim): "
+        "experts in 4 bits, the rest W8A8; activations in 8 bits",
+        rest="w8a8",
     ),
     "fp8": Quantisation(
         storage="float8_e4m3fn", block=(1, WHOLE_ROW), scale_bytes=4,

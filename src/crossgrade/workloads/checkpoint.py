@@ -21,7 +21,7 @@ from typing import Any
 
 from crossgrade.errors import BadModelFile
 from crossgrade.values.precision import DTYPES, USER_DTYPES
-from crossgrade.values.quantisation import QUANTISATIONS, WHOLE_ROW
+from crossgrade.values.quantisation import QUANTISATIONS, WHOLE_ROW, Quantisation
 
 _BYTES = {d.name: d.bytes for d in DTYPES}
 _NAMED = {"int8": "w8a8", "fp4": "mxfp4", "int4": "w4a16"}
@@ -136,11 +136,20 @@ def from_user(dtype: str) -> CheckpointFormat:
     if quantised is None:
         base = USER_DTYPES[dtype]
         return CheckpointFormat(title=f"{dtype} throughout", origin="--dtype", base=base)
-    rule = QuantRule(format=quantised.storage, block=quantised.block,
-                     scale_bytes=quantised.scale_bytes)  # fmt: skip
+    rules = [_rule(quantised, experts_only=quantised.rest is not None)]
+    title = quantised.title
+    if quantised.rest is not None:
+        rest = QUANTISATIONS[quantised.rest]
+        rules.append(_rule(rest, experts_only=False))
+        title = f"{title}, {rest.title}"
     origin = "--quant" if dtype in QUANTISATIONS and dtype not in USER_DTYPES else "--dtype"
-    title = f"{quantised.title}, the rest bf16"
-    return CheckpointFormat(title=title, origin=origin, base="bfloat16", rules=(rule,))
+    return CheckpointFormat(title=f"{title}, the rest bf16", origin=origin, base="bfloat16",
+                            rules=tuple(rules))  # fmt: skip
+
+
+def _rule(quantised: Quantisation, *, experts_only: bool) -> QuantRule:
+    return QuantRule(format=quantised.storage, block=quantised.block,
+                     scale_bytes=quantised.scale_bytes, experts_only=experts_only)  # fmt: skip
 
 
 def from_config(config: Mapping[str, Any]) -> CheckpointFormat:

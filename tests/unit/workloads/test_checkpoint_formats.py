@@ -3,6 +3,7 @@
 import pytest
 
 from crossgrade.values.precision import USER_DTYPES
+from crossgrade.values.quantisation import QUANTISATIONS
 from crossgrade.workloads.checkpoint import as_module, from_config, from_user
 
 LINEAR = ("model.layers.0.mlp.up_proj.weight", (512, 1024), "bfloat16", "Linear")
@@ -134,8 +135,20 @@ def test_user_format(dtype):
     weights, bits = from_user(dtype), {"fp64": 64, "fp32": 32, "bf16": 16, "fp16": 16, "fp8": 8,
                                        "int8": 8, "fp4": 4, "int4": 4}[dtype]  # fmt: skip
     stored = weights.stored(*LINEAR)
-    scales = {8: 512 * 4, 4: HALF / 32}.get(bits, 0)
+    scales = {"fp4": HALF / 32, "int4": HALF / 128 * 2}.get(dtype, 512 * 4 if bits == 8 else 0)
     assert (stored.format, stored.bytes) == (USER_DTYPES[dtype], HALF * bits / 8 + scales)
+
+
+def test_quantisations_are_what_deployments_call_them():
+    sizes = {name: from_user(name).stored(*LINEAR) for name in QUANTISATIONS}
+    assert {name: one.format for name, one in sizes.items()} == {
+        "w8a8": "int8", "w4a16": "int4", "w4a8": "int8", "fp8": "float8_e4m3fn",
+        "fp8-block": "float8_e4m3fn", "mxfp8": "float8_e4m3fn", "mxfp4": "fp4", "nvfp4": "fp4",
+    }  # fmt: skip
+    assert sizes["nvfp4"].bytes == HALF / 2 + HALF / 16
+    assert sizes["mxfp8"].bytes == HALF + HALF / 32
+    assert sizes["fp8-block"].bytes == HALF + HALF / 128**2 * 4
+    assert all(from_user(name).stored(*NORM).format == "bfloat16" for name in QUANTISATIONS)
 
 
 def test_module_without_configuration_is_as_it_is():

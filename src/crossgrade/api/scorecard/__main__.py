@@ -25,7 +25,7 @@ from crossgrade.predict.scorecard.__main__ import printed
 from crossgrade.predict.scorecard.line import Line
 from crossgrade.predict.scorecard.store import dump, load
 
-CARDS = ("served",)
+CARDS = ("served", "ascend")
 """Modules beside this one, in the order in which they are scored."""
 NAME = "scorecard-services"
 """Stem of the written files."""

@@ -116,6 +116,7 @@ def between(one: Pieces, other: Pieces, part: float) -> Pieces | None:
     if len(one.sums) != len(other.sums) or len(one.cache) != len(other.cache):
         return None
     pieces: dict[Piece, int] = {}
+    places: dict[Piece, Piece] = {}
     for (a, count), (b, _) in pairs:
         sizes = tuple(mixed(x, y) for x, y in zip(a.sizes, b.sizes, strict=True))
         fixed = mixed(a.division.fixed, b.division.fixed)
@@ -124,16 +125,20 @@ def between(one: Pieces, other: Pieces, part: float) -> Pieces | None:
         division = dataclasses.replace(a.division, fixed=fixed, degrees=degrees)
         piece = dataclasses.replace(a, sizes=sizes, division=division)
         pieces[piece] = pieces.get(piece, 0) + count
-    sums = {
-        Sum(kinds=a.kinds, bytes=mixed(a.bytes, b.bytes), repeated=a.repeated): count
-        for (a, count), b in zip(one.sums.items(), other.sums, strict=True)
+        places[a] = piece
+    added = {
+        a: Sum(kinds=a.kinds, bytes=mixed(a.bytes, b.bytes), repeated=a.repeated)
+        for a, b in zip(one.sums, other.sums, strict=True)
     }
     cache = tuple(
         Stored(bytes=mixed(a.bytes, b.bytes), role=a.role, degrees=a.degrees, repeated=a.repeated)
         for a, b in zip(one.cache, other.cache, strict=True)
     )
     return dataclasses.replace(
-        one, pieces=pieces, sums=sums, cache=cache, tokens=round(mixed(one.tokens, other.tokens)),
+        one, pieces=pieces, sums={added[a]: count for a, count in one.sums.items()},
+        last={places[a]: count for a, count in one.last.items()},
+        last_sums={added[a]: count for a, count in one.last_sums.items()}, cache=cache,
+        tokens=round(mixed(one.tokens, other.tokens)),
         hidden_bytes=mixed(one.hidden_bytes, other.hidden_bytes),
         activations=mixed(one.activations, other.activations),
     )  # fmt: skip

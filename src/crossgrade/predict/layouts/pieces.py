@@ -99,6 +99,11 @@ class Pieces:
     """Distinct launch -> how often."""
     sums: dict[Sum, int]
     """Distinct collective -> how often."""
+    last: dict[Piece, int]
+    """Of the distinct launches those of the last repeated block, which a module that drafts tokens
+    repeats."""
+    last_sums: dict[Sum, int]
+    """Its collectives."""
     host_reads: int
     """Reads of device values by the host."""
     blocks: int
@@ -131,14 +136,18 @@ def pieces_of(prepared: Prepared, stack: str) -> Pieces:
 def _pieces(prepared: Prepared, kernels: list[Kernel]) -> Pieces:
     capture = prepared.capture
     modules = capture.tables["modules"]
-    inside = np.array([bool(block_of(module)) for module in modules])
-    places = inside[capture.columns["call_module"]].tolist()
+    blocks = [block_of(module) for module in modules]
+    of_call = capture.columns["call_module"].tolist()
+    of_kernel = [blocks[of_call[kernel.calls[0]]] for kernel in kernels]
+    final = next((block for block in reversed(of_kernel) if block), "")
+    places = [bool(blocks[module]) for module in of_call]
     counts: dict[Piece, int] = defaultdict(int)
-    groups: dict[int, list[tuple[Reduction, bool]]] = defaultdict(list)
-    for kernel in kernels:
-        repeated = places[kernel.calls[0]]
+    last: dict[Piece, int] = defaultdict(int)
+    groups: dict[int, list[tuple[Reduction, str]]] = defaultdict(list)
+    for kernel, block in zip(kernels, of_kernel, strict=True):
+        repeated = bool(block)
         for reduction in kernel.division.reductions:
-            groups[reduction.group].append((reduction, repeated))
+            groups[reduction.group].append((reduction, block))
         if kernel.family is not None and kernel.part_of is None:
             division = Division(role=kernel.division.role, degrees=kernel.division.degrees,
                                 fixed=kernel.division.fixed)  # fmt: skip
@@ -146,11 +155,15 @@ def _pieces(prepared: Prepared, kernels: list[Kernel]) -> Pieces:
                           sizes=tuple(map(float, kernel.sizes)), division=division,
                           repeated=repeated)  # fmt: skip
             counts[piece] += 1
+            if repeated and block == final:
+                last[piece] += 1
     attention = [d.degrees[0][0] for p in counts if (d := p.division).role == "heads"]
     return Pieces(
         batch=capture.workload.batch, tokens=capture.workload.tokens,
         hidden_bytes=prepared.traffic.bytes_per_round, pieces=dict(counts),
-        sums=_sums(groups.values()), host_reads=prepared.host_reads,
+        sums=_sums(groups.values()), last=dict(last),
+        last_sums=_sums(g for g in groups.values() if any(b == final != "" for _, b in g)),
+        host_reads=prepared.host_reads,
         blocks=len({block_of(module) for module in modules} - {""}),
         weights=_weights(capture, kernels, places), cache=_cache(capture, kernels),
         activations=prepared.memory.activations_fused, routed=_routed(counts),
@@ -158,14 +171,14 @@ def _pieces(prepared: Prepared, kernels: list[Kernel]) -> Pieces:
     )  # fmt: skip
 
 
-def _sums(groups: Iterable[list[tuple[Reduction, bool]]]) -> dict[Sum, int]:
+def _sums(groups: Iterable[list[tuple[Reduction, str]]]) -> dict[Sum, int]:
     """Return the collectives; what is added up before it is reduced needs one together."""
     counts: dict[Sum, int] = defaultdict(int)
     for group in groups:
         one = Sum(
             kinds=frozenset(r.kind for r, _ in group),
             bytes=max(r.bytes for r, _ in group),
-            repeated=any(repeated for _, repeated in group),
+            repeated=any(block for _, block in group),
         )
         counts[one] += 1
     return dict(counts)

@@ -19,7 +19,7 @@ _NVFP4 = 0.55
 """Bytes per 4-bit weight from which on scales are for 16 values (0.5625) and not 32 (0.53125)."""
 _TENSOR_SCALE = 4.0
 """Bytes of the scale of a whole matrix, at most."""
-QUANTISED = frozenset({"fp8", "fp8_block", "int8", "nvfp4", "mxfp4"})
+QUANTISED = frozenset({"fp8", "fp8_block", "int8", "int4_a8", "nvfp4", "mxfp4"})
 """Formats whose products may take activations of 8 or 4 bits."""
 
 
@@ -43,7 +43,9 @@ class Formats:
             return self._fp8
         if stored == "fp4":
             return "nvfp4" if self._per_weight(kernel) >= _NVFP4 else "mxfp4"
-        return "int4_wo" if stored == "int4" else stored
+        if stored == "int4":
+            return "int4_a8" if self._graph.capture.workload.dtype == "w4a8" else "int4_wo"
+        return stored
 
     def _weight(self, kernel: Kernel) -> tuple[int, tuple[int, ...]] | None:
         """Return storage and shape of the largest parameter that a kernel's first call reads."""

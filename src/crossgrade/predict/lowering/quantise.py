@@ -12,7 +12,14 @@ from crossgrade.predict.lowering.launches import Launch, Launches, summed
 from crossgrade.predict.lowering.projections import PARAMETER, PRODUCTS, product_sizes
 from crossgrade.values.capture import DTYPES_BYTES
 
-_PER_WEIGHT = {"fp8": 1.0, "fp8_block": 1.03125, "int8": 1.0, "nvfp4": 0.5625, "mxfp4": 1.03125}
+_PER_WEIGHT = {
+    "fp8": 1.0,
+    "fp8_block": 1.03125,
+    "int8": 1.0,
+    "int4_a8": 1.0,
+    "nvfp4": 0.5625,
+    "mxfp4": 1.03125,
+}
 """Bytes of a quantised activation element with its scale: a 4-byte scale per 128 of a block; mxfp4
 weights meet 8-bit activations with a 1-byte scale per 32."""
 _OPS = 4.0

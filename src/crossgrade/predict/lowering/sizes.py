@@ -137,10 +137,10 @@ class Sizes:
         if batch == 1 and heads % self._batch == 0:
             batch, heads = self._batch, heads // self._batch
         queries, keys = float(shape.queries), float(shape.keys)
-        if shape.queries == 1 and kernel.flops:
-            keys = round(
-                keys * kernel.work / kernel.flops
-            )  # those that a mask or an indexer leaves
+        sparse = shape.latent is not None and self._phase == "decode"
+        if (shape.queries == 1 or sparse) and kernel.flops:
+            # Those that a mask or an indexer leaves.
+            keys = max(round(keys * kernel.work / kernel.flops), shape.queries)
         if kernel.op not in ("decode", "prefill"):
             kernel.op = self._phase
         format = plain_format(kernel.dtype)
@@ -159,9 +159,11 @@ class Sizes:
         """Return heads of keys, from the elements that the cache keeps; None without a cache."""
         c = self._graph.capture.columns
         kept = [s for s in shape.key_storages if s >= 0 and self._graph.roles[s] == _KV]
-        if len(kept) != 1:
+        if not kept or len(kept) < len(shape.key_storages):
             return None
-        elements = float(c["storage_bytes"][kept[0]]) / DTYPES_BYTES[self._kv_dtype(kept[0])]
+        elements = sum(
+            float(c["storage_bytes"][s]) / DTYPES_BYTES[self._kv_dtype(s)] for s in set(kept)
+        )
         heads = elements / (batch * shape.keys * shape.key_size)
         return float(heads) if heads >= 1 and heads == int(heads) else None
 

@@ -32,6 +32,8 @@ PANEL = 512.0
 """Bytes of k that one load into L1 brings per row: one burst of the memory engine."""
 DEQUANT = 8.0
 """Vector operations per output of an integer product: scale, offset, two casts, and their moves."""
+ACTIVATION: Mapping[str, float] = {"int4_a8": 1.0}
+"""Format -> bytes of an activation element, where it is wider than the weights are."""
 DOUBLE = 2.0
 """Ping and pong: half of L0A and L0B is filled while the other is used."""
 
@@ -209,7 +211,7 @@ class _Work:
             n=n,
             k=np.ceil(k / deep) * deep,
             width=width,
-            left=width if narrow else max(width, 2.0),
+            left=max(width, ACTIVATION.get(rows.format, width)) if narrow else max(width, 2.0),
             narrow=narrow,
             nd=not rows.op.endswith("_nz"),
         )

@@ -30,7 +30,7 @@ ALIGNED_BYTES = 32
 STEP = 64
 """Depth that one step of a tile multiplies."""
 _OPERAND = {"bf16": 2.0, "fp16": 2.0, "nvfp4": 0.5, "mxfp4": 0.5,
-            "mxfp4_wo": 0.5, "mxfp4_a8": 0.5, "int4_wo": 0.5}  # fmt: skip
+            "mxfp4_wo": 0.5, "mxfp4_a8": 0.5, "int4_wo": 0.5, "int4_a8": 0.5}  # fmt: skip
 """Format -> bytes of one weight element without scales; 1 where it is not here."""
 JOIN = 4.0
 """How softly compute and memory overlap: (a^q + b^q)^(1/q)."""

@@ -253,3 +253,31 @@ def test_distinct_rows_price_all_rows():
             assert (few.sizes[name][index] == rows.sizes[name]).all()
         if rows.op == "mm":
             assert len(few) == 5
+
+
+class TestDrafts:
+    """Steps of a few tokens per sequence, as those that verify drafts."""
+
+    @staticmethod
+    def rows(preset: str, tokens: int, layers: int, family: str):
+        from crossgrade.capture.run import CaptureSession
+        from crossgrade.values.workload import ModelRef, Workload
+
+        config = small_config(preset, num_hidden_layers=layers)
+        types = config.get("layer_types")
+        if types:
+            config["layer_types"] = types[:layers]
+        ref = ModelRef(passed="m", name="m", kind="config", runs_code=False)
+        workload = Workload(model=ref, phase="decode", batch=4, tokens=tokens, context=8192,
+                            dtype=None)  # fmt: skip
+        capture = CaptureSession(from_config(config)).capture(workload)
+        return [k for k in lower(capture, "vllm-ascend") if k.family == family]
+
+    def test_each_query_reads_what_its_indexer_picks(self):
+        for kernel in self.rows("deepseek-v3.2", 4, 2, "latent-attention"):
+            batch, _, queries, keys, _, _ = kernel.sizes
+            assert (batch, queries, keys) == (4, 4, 2048)
+
+    def test_a_cache_in_two_parts_has_the_heads_of_both(self):
+        found = self.rows("deepseek-v4-flash", 4, 4, "attention")
+        assert {kernel.sizes[2] for kernel in found} == {1.0}
