@@ -35,6 +35,24 @@ def test_json_has_every_point_with_its_band(cg, moe_config):
     assert times == sorted(times)
 
 
+def best(cg, path, *more: str) -> tuple[float, float]:
+    """Return TPOT and TTFT of one chip at the smallest batch."""
+    code, out, err = cg("layout", "search", path, "--on", "h100", "--chips", "1",
+                        "--prompt", "1024", "--output", "64", "--json", *more)  # fmt: skip
+    assert code == 0, err
+    first = json.loads(out)["data"]["front"][0]
+    return first["tpot_mid_s"], first["ttft_mid_s"]
+
+
+def test_right_drafts_and_cached_prompts_save_time(cg, dense_config):
+    plain = best(cg, dense_config)
+    wrong = best(cg, dense_config, "--drafts", "2", "--accepted", "0")
+    right = best(cg, dense_config, "--drafts", "2", "--accepted", "2")
+    assert wrong[0] > plain[0]
+    assert right[0] == pytest.approx(wrong[0] / 3)
+    assert best(cg, dense_config, "--cached", "0.75")[1] < plain[1]
+
+
 def test_aims_that_nothing_meets_are_an_answer(cg, dense_config):
     code, out, _ = cg("layout", "search", dense_config, "--on", "h100", "--chips", "2", *LENGTHS,
                       "--tpot", "1us", "--all")  # fmt: skip
@@ -52,6 +70,9 @@ def test_aims_that_nothing_meets_are_an_answer(cg, dense_config):
         (("--chips", "2", "--quant", "w3a3"), "--quant w3a3"),
         (("--chips", "2", "--quant", "fp8", "--dtype", "bf16"), "give one"),
         (("--chips", "2", "--stack", "eager"), "no serving stack"),
+        (("--chips", "2", "--cached", "1"), "--cached 1"),
+        (("--chips", "2", "--drafts", "3"), "go together"),
+        (("--chips", "2", "--drafts", "3", "--accepted", "4"), "--accepted 4"),
         (("--chips", "2", "--prompt", "9999999"), "--prompt 9999999"),
     ],
 )

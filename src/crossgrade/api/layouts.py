@@ -7,15 +7,21 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from crossgrade.api.options import check_weights
 from crossgrade.api.texts import Screen, json_text, screen_text
 from crossgrade.errors import BadOption
 from crossgrade.values.layout_search import LayoutSearch
 
+if TYPE_CHECKING:
+    from crossgrade.predict.layouts.family import StepFamily
+    from crossgrade.predict.layouts.pieces import Pieces
+
 Narrate = Callable[[str], None]
 _LARGEST = 1 << 20
+MOST_DRAFTS = 15
+"""Drafted tokens per step, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +36,12 @@ class LayoutOptions:
     """Tokens of a prompt."""
     output: int = 1024
     """Tokens of an answer."""
+    cached: float = 0.0
+    """Share of every prompt that a prefix cache holds."""
+    drafts: int = 0
+    """Tokens that are drafted per step, by one more block each."""
+    accepted: float | None = None
+    """Drafts per step that are right, on average; needed with drafts."""
     ttft_s: float | None = None
     """Most time to the first token at P50, s."""
     tpot_s: float | None = None
@@ -61,6 +73,14 @@ class LayoutOptions:
                             ("--price", self.price_per_hour)):  # fmt: skip
             if value is not None and not 0 < value < float("inf"):
                 raise BadOption(f"{name} {value}", hint="a finite value above 0")
+        if not 0 <= self.cached < 1:
+            raise BadOption(f"--cached {self.cached}", hint="a share from 0 to below 1")
+        if not 0 <= self.drafts <= MOST_DRAFTS:
+            raise BadOption(f"--drafts {self.drafts}", hint=f"from 0 to {MOST_DRAFTS}")
+        if (self.accepted is None) != (self.drafts == 0):
+            raise BadOption("--drafts and --accepted go together", hint="--drafts 3 --accepted 1.4")
+        if self.accepted is not None and not 0 <= self.accepted <= self.drafts:
+            raise BadOption(f"--accepted {self.accepted}", hint=f"from 0 to {self.drafts}")
         check_weights(self.dtype, self.quant)
 
 
@@ -107,10 +127,14 @@ def _searched(model: str, options: LayoutOptions, narrate: Narrate) -> LayoutSea
         raise BadOption(f"{longest:,} positions; {steps.name} has {steps.built.most_positions:,}",
                         hint="give a shorter --prompt or --output")  # fmt: skip
     family = steps.family(name)
-    read = min(options.prompt, scheduler.max_tokens) if scheduler.chunked else options.prompt
+    kept = int(options.prompt * options.cached)
+    fresh = options.prompt - kept
+    read = min(fresh, scheduler.max_tokens) if scheduler.chunked else fresh
+    mean = options.prompt + options.output // 2
     service = Service(
-        decode=family.decode(options.prompt + options.output // 2), last=family.decode(longest),
-        prefill=family.prefill(read), parts=options.prompt / read, chip=described,
+        decode=_decode(family, mean, options.drafts), last=family.decode(longest),
+        prefill=family.prefill(read, kept), parts=fresh / read, chip=described,
+        pace=1 + (options.accepted or 0.0),
         chips=options.chips, stack=name,
         knowledge=knowledge_for(described, calibrations=options.calibrations),
         output=options.output, usable=described.memory_capacity.value * scheduler.memory,
@@ -121,10 +145,20 @@ def _searched(model: str, options: LayoutOptions, narrate: Narrate) -> LayoutSea
     return LayoutSearch(
         model=steps.name, weights=f"{steps.built.weights.title} ({steps.built.weights.origin})",
         chip=described.name, chips=options.chips, stack=name, prompt=options.prompt,
-        output=options.output, ttft_aim_s=options.ttft_s, tpot_aim_s=options.tpot_s,
+        output=options.output, cached=options.cached, drafts=options.drafts,
+        accepted=options.accepted or 0.0, ttft_aim_s=options.ttft_s, tpot_aim_s=options.tpot_s,
         usable_bytes=service.usable, considered=found.considered,
         front=front_of(found.points), best=best_of(found.points), rejected=found.rejected,
     )  # fmt: skip
+
+
+def _decode(family: StepFamily, context: int, drafts: int) -> Pieces:
+    """Return a decode step at a context, with the drafts that it verifies and makes."""
+    from crossgrade.predict.layouts.drafts import drafted
+
+    if not drafts:
+        return family.decode(context)
+    return drafted(family.decode(context, 1 + drafts), family.decode(context), drafts)
 
 
 def render_layouts(

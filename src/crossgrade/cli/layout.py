@@ -31,6 +31,12 @@ def command() -> None:
               help="Tokens of a prompt.")  # fmt: skip
 @click.option("--output", type=int, default=1024, show_default=True, metavar="N",
               help="Tokens of an answer.")  # fmt: skip
+@click.option("--cached", type=float, default=0.0, metavar="SHARE",
+              help="Share of every prompt that a prefix cache holds.")  # fmt: skip
+@click.option("--drafts", type=int, default=0, metavar="N",
+              help="Tokens drafted per step (MTP), by one more block each.")  # fmt: skip
+@click.option("--accepted", type=float, metavar="X",
+              help="Drafts per step that are right, on average.")  # fmt: skip
 @click.option("--ttft", "ttft_s", callback=duration, metavar="TIME",
               help="Most time to the first token at P50, such as 2s; without a queue.")  # fmt: skip
 @click.option("--tpot", "tpot_s", callback=duration, metavar="TIME",

@@ -35,6 +35,10 @@ def layouts_document(found: LayoutSearch, *, everything: bool = False) -> Docume
 def _blocks(found: LayoutSearch, everything: bool) -> Iterator[Block]:
     yield Heading(text=f"{found.model} on {things(found.chips, found.chip)}: {_headline(found)}")
     lengths = f"prompts of {count(found.prompt)} tokens, answers of {count(found.output)}"
+    if found.cached:
+        lengths += f", {percent(found.cached)} of a prompt cached"
+    if found.drafts:
+        lengths += f"; {found.drafts} drafts a step, {found.accepted:g} of them right"
     yield Line(text=f"weights: {found.weights}; {lengths}; {found.stack}")
     yield Line(text=_aims(found))
     if found.front:

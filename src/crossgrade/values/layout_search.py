@@ -75,6 +75,12 @@ class LayoutSearch:
     """Tokens of every prompt."""
     output: int
     """Tokens that every request generates."""
+    cached: float
+    """Share of every prompt that a prefix cache holds, 0 to below 1."""
+    drafts: int
+    """Tokens that are drafted per step; 0: none."""
+    accepted: float
+    """Drafts per step that are right, on average."""
     ttft_aim_s: float | None
     """Most time to the first token at P50, s; None: any."""
     tpot_aim_s: float | None

@@ -53,6 +53,8 @@ class Service:
     """What is known of kernels."""
     output: int
     """Tokens of a request."""
+    pace: float = 1.0
+    """Tokens that a sequence gets per decode step: one, and the drafts that are right."""
     usable: float
     """Bytes of a chip that the service may take."""
     ttft_s: float | None
@@ -159,7 +161,7 @@ class _Priced:
         tpot, ttft = {}, {}
         for end in ("low", "mid", "high"):
             step, read = getattr(decode, end), getattr(prefill, end) * service.parts
-            tpot[end] = step + others / service.output * read / stages
+            tpot[end] = step / service.pace + others / service.output * read / stages
             ttft[end] = step + read
         activations = np.maximum(memory.activations, reading)
         return cls(

@@ -32,7 +32,7 @@ def test_words_become_sizes(tmp_path):
         20,
         4,
         8500,
-    )  # noqa: E501
+    )
     assert (decode.layout.tp, decode.layout.dp, decode.layout.ep, decode.drafts) == (4, 4, 16, 3)
     assert (decode.weights, decode.decodes, decode.reference_s) == ("W4A8", True, 0.064)
     assert (prefill.tokens, prefill.layout.chips, prefill.decodes) == (1024, 2, False)
