@@ -83,6 +83,16 @@ def test_wrong_input_is_one_line(cg, dense_config, arguments, words):
     assert "hint:" in err
 
 
+def test_what_no_link_joins_is_said(cg, dense_config):
+    code, out, _ = cg("layout", "search", dense_config, "--on", "ascend-910b1", "--chips", "2",
+                      *LENGTHS, "--all")  # fmt: skip
+    assert code == 0  # two instances of one chip
+    assert "no described link joins so many chips" in out
+    code, _, err = cg("layout", "search", dense_config, "--on", "mi308x", "--chips", "1")
+    assert code == 2
+    assert "memory bandwidth is not published" in err
+
+
 def test_a_chip_without_a_serving_stack_is_refused(cg, dense_config):
     code, _, err = cg("layout", "search", dense_config, "--on", "tpu-v5p", "--chips", "2")
     assert code == 2
@@ -114,9 +124,28 @@ class TestAssess:
         assert code == 1
         assert "CG-F206" in out
 
+    def test_chips_without_a_link_have_a_time_without_collectives(self, cg, dense_config):
+        code, out, err = cg("assess", dense_config, "--on", "ascend-910b1", "--tp", "2",
+                            "--phase", "decode", "--json", "--no-record")  # fmt: skip
+        assert code == 0, err
+        [phase] = json.loads(out)["data"]["chips"][0]["phases"]
+        assert phase["stack"]["network_s"] is None
+        assert 0 < phase["stack"]["low_s"] <= phase["stack"]["mid_s"] <= phase["stack"]["high_s"]
+        assert not [p for p in phase["stack"]["parts"] if p["family"] == "collective"]
+
+    def test_the_command_that_is_told_asks_the_same(self):
+        from crossgrade import api
+
+        options = api.AssessOptions(on=("h200",), chips=32, tp=4, dp=8, ep=32, quant="w8a8")
+        line = api.command_line("deepseek-v3", options)
+        for word in ("--chips 32", "--tp 4", "--dp 8", "--ep 32", "--quant w8a8"):
+            assert word in line
+
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
+            (("--tp", "-2", "--explain"), "--tp -2"),
+            (("--tp", "2", "--on", "mi300x", "--stack", "vllm"), "does not run on mi300x"),
             (("--tp", "4", "--chips", "6"), "are 4"),
             (("--tp", "4", "--ep", "3"), "does not divide"),
             (("--tp", "0"), "--tp 0"),

@@ -133,6 +133,9 @@ def _check_layout(options: AssessOptions, described: Sequence[tuple[str, Chip]])
         return
     for _, chip_ in described:
         name = options.stack or usual_stack(chip_.op_table)
+        if name is not None and not load_stack(name).runs_on(chip_.op_table):
+            raise BadOption(f"--stack {name} does not run on {chip_.name}: no layout there",
+                            hint="assess such chips apart")  # fmt: skip
         if name is None or load_stack(name).scheduler is None:
             which = f"--stack {name}" if options.stack else f"what is known of {chip_.name}"
             raise BadOption(f"{which} does not serve: a layout has no time there",

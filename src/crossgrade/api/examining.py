@@ -42,6 +42,7 @@ def examine(
     Raises:
         CrossgradeError: a name or a value is wrong, or the model cannot be built or captured.
     """
+    options.check()
     if (explain or trace) and options.layout() is not None:
         raise BadOption("--explain and --trace know one chip and ideal shards, no layout",
                         hint="leave the degrees out; --chips N divides evenly")  # fmt: skip

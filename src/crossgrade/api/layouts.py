@@ -118,9 +118,11 @@ def _searched(model: str, options: LayoutOptions, narrate: Narrate) -> LayoutSea
         raise BadOption(f"no serving stack is known for {described.name}"
                         + (f" by the name {options.stack}" if options.stack else ""),
                         hint="`crossgrade assess --chips N` gives bounds there")  # fmt: skip
-    if described.memory_capacity is None:
-        raise BadOption(f"{described.name}: memory capacity is not published",
-                        hint="--chip-file with a capacity of yours")  # fmt: skip
+    capacity = described.memory_capacity
+    if capacity is None or described.memory_bandwidth is None:
+        what = "capacity" if capacity is None else "bandwidth"
+        raise BadOption(f"{described.name}: memory {what} is not published",
+                        hint="--chip-file with a value of yours")  # fmt: skip
     steps = model_steps(model, options.quant or options.dtype, narrate)
     longest = options.prompt + options.output
     if steps.built.most_positions is not None and longest > steps.built.most_positions:
@@ -132,12 +134,14 @@ def _searched(model: str, options: LayoutOptions, narrate: Narrate) -> LayoutSea
     read = min(fresh, scheduler.max_tokens) if scheduler.chunked else fresh
     mean = options.prompt + options.output // 2
     service = Service(
-        decode=_decode(family, mean, options.drafts), last=family.decode(longest),
-        prefill=family.prefill(read, kept), parts=fresh / read, chip=described,
+        decode=_decode(family, mean, options.drafts), last=family.decode(longest - 1),
+        prefill=family.prefill(read, kept),
+        prefill_last=family.prefill(read, options.prompt - read),
+        parts=fresh / read, chip=described,
         pace=1 + (options.accepted or 0.0),
         chips=options.chips, stack=name,
         knowledge=knowledge_for(described, calibrations=options.calibrations),
-        output=options.output, usable=described.memory_capacity.value * scheduler.memory,
+        output=options.output, usable=capacity.value * scheduler.memory,
         ttft_s=options.ttft_s, tpot_s=options.tpot_s, price_per_hour=options.price_per_hour,
     )  # fmt: skip
     narrate("pricing layouts and batches")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossgrade.api.options import AssessOptions
+from crossgrade.api.options import DEGREES, AssessOptions
 from crossgrade.errors import BadRecord
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def command_line(model: str, options: AssessOptions) -> str:
     words = ["crossgrade", "assess", model]
     words += [word for name, values in repeated for value in values for word in (name, value)]
     usual = AssessOptions(on=())
-    for name in ("batch", "tokens", "context", "dtype", "chips", "optimizer", "lora_rank", "shard",
-                 "stack"):  # fmt: skip
+    for name in ("batch", "tokens", "context", "dtype", "quant", "chips", *DEGREES, "optimizer",
+                 "lora_rank", "shard", "stack"):  # fmt: skip
         value = getattr(options, name)
         if value != getattr(usual, name):
             words += [f"--{name.replace('_', '-')}", str(value)]

@@ -5,6 +5,7 @@ Must not know how the answer is shown.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -51,24 +52,31 @@ def layout_answer(
     pieces = pieces_of(prepared, stack)
     figures, rank = layout_figures(pieces, chip, layout, stack, knowledge)
     phase = prepared.capture.workload.phase
-    faults = (*layout_faults(pieces, layout), *batch_faults(layout, pieces.batch))
-    found = [*(_fault(words, chip, phase, layout, stack) for words in faults),
-             *_fit(rank, chip, phase, layout)]  # fmt: skip
+    found = [
+        *(_blocked(words, chip, phase, layout) for words in layout_faults(pieces, layout)),
+        *(_idle(words, chip, phase, layout) for words in batch_faults(layout, pieces.batch)),
+        *_fit(rank, chip, phase, layout),
+    ]
     return LayoutAnswer(stack=figures, rank=rank, findings=tuple(found))
 
 
-def _fault(words: str, chip: Chip, phase: str, layout: Layout, stack: str) -> Finding:
-    idle = "idle" in words
+def _blocked(words: str, chip: Chip, phase: str, layout: Layout) -> Finding:
     return Finding(
         id="CG-F207",
-        severity="warning" if idle else "blocker",
+        severity="blocker",
         chip=chip.name,
         phase=phase,
         title=f"{layout.words}: {words}",
         place=(),
         evidence=("shapes of the captured model",),
-        hint="give at least as many sequences" if idle
-        else "take degrees that divide them; `crossgrade layout search` lists those that do",
+        hint="take degrees that divide them; `crossgrade layout search` lists those that do",
+    )
+
+
+def _idle(words: str, chip: Chip, phase: str, layout: Layout) -> Finding:
+    return dataclasses.replace(
+        _blocked(words, chip, phase, layout), severity="warning",
+        hint="give at least as many sequences",
     )  # fmt: skip
 
 

@@ -76,8 +76,8 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
               help="A size that only some models have, such as image=384; repeatable.")  # fmt: skip
 @click.option("--dtype", metavar="D", help="fp64, fp32, bf16, fp16, fp8, int8, fp4, int4. "
               "Default: the checkpoint's own.")  # fmt: skip
-@click.option("--quant", metavar="Q", help="Quantised weights: w8a8, w4a16, fp8, fp8-block, mxfp8, "
-              "mxfp4 or nvfp4, in place of --dtype.")  # fmt: skip
+@click.option("--quant", metavar="Q", help="Quantised weights: w8a8, w4a8, w4a16, fp8, "
+              "fp8-block, mxfp8, mxfp4 or nvfp4, in place of --dtype.")  # fmt: skip
 @click.option("--optimizer", type=click.Choice(["adamw", "adamw-fp32", "sgd"]), default="adamw",
               show_default=True, help="Training: how parameters are updated.")  # fmt: skip
 @click.option("--lora-rank", type=int, metavar="R",

@@ -43,8 +43,8 @@ def command() -> None:
               help="Most time per output token at P50, such as 50ms.")  # fmt: skip
 @click.option("--dtype", metavar="D", help="Weight format, as of assess. Default: the "
               "checkpoint's own.")  # fmt: skip
-@click.option("--quant", metavar="Q", help="Quantised weights: w8a8, w4a16, fp8, fp8-block, mxfp8, "
-              "mxfp4 or nvfp4.")  # fmt: skip
+@click.option("--quant", metavar="Q", help="Quantised weights: w8a8, w4a8, w4a16, fp8, "
+              "fp8-block, mxfp8, mxfp4 or nvfp4.")  # fmt: skip
 @click.option("--stack", metavar="NAME", help="Stack whose kernels are timed. Default: the usual "
               "one of the chip.")  # fmt: skip
 @click.option("--price", "price_per_hour", type=float, metavar="AMOUNT",

@@ -225,9 +225,6 @@ def _group_rules(groups: Mapping[str, Any]) -> tuple[list[QuantRule], list[str]]
     return rules, titles
 
 
-"""A group as long as any row: one scale per output channel."""
-
-
 def _grouped(size: int) -> str:
     return "with a scale per row" if size == WHOLE_ROW else f"in groups of {size}"
 

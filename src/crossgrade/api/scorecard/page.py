@@ -23,7 +23,9 @@ measurement. No parameter is fitted to such a measurement, here or anywhere in c
   drawn from 80 % of the row's upwards, as its benchmark does. Mean TPOT and TTFT of all requests.
 - **What was seen.** The rows were looked at while this was built: that prompts mix with decoding,
   and that the cache fills up and sequences are recomputed, came from the documentation of the
-  stacks, and their effect was seen here. How degrees of dashboard rows are read (see
+  stacks, and their effect was seen here; that experts on a cube are products of the active ones,
+  that a recurrence over few tokens goes step by step, and which heads DeepSeek-V4's cache has, were
+  found on the steps on Ascend. How degrees of dashboard rows are read (see
   [Read the scorecard](howto/read-the-scorecard.md)) was settled with these rows. Nothing was tuned.
 - **Steps on Ascend.** One step each as vLLM Ascend launches it, on the layout of the case; where a
   source names none, attention by data parallelism and experts over all ranks. A step that drafts

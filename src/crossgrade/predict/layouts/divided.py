@@ -34,6 +34,13 @@ class Shares:
     """Ranks that share out one expert."""
     pp: Floats
     """Pipeline stages."""
+    stage: Floats
+    """Share of the repeated blocks that the fullest stage has."""
+
+    @property
+    def stretch(self) -> Floats:
+        """Return how often a token waits for a block of the fullest stage, over the blocks."""
+        return self.stage * self.pp
 
     def __len__(self) -> int:
         """Return the number of combinations."""
@@ -41,7 +48,7 @@ class Shares:
 
 
 def shares_of(
-    layouts: Sequence[Layout], batches: Sequence[float] | Floats, captured: int
+    layouts: Sequence[Layout], batches: Sequence[float] | Floats, captured: int, blocks: int
 ) -> Shares:
     """Return the shares of layouts that each work on a batch.
 
@@ -50,13 +57,16 @@ def shares_of(
         batches: sequences over all ranks, one per combination; pipeline stages work on as many
             parts of it, one after another, and a rank has at least one sequence.
         captured: sequences of the captured step.
+        blocks: repeated blocks of the model; the fullest stage has a whole number of them.
     """
     tp, dp, ep, pp = (
         np.array([getattr(layout, name) for layout in layouts], dtype=np.float64)
         for name in ("tp", "dp", "ep", "pp")
     )
     local = np.maximum(np.ceil(np.array(batches, dtype=np.float64) / (dp * pp)), 1.0)
-    return Shares(factor=local / captured, tp=tp, dp=dp, ep=ep, expert_tp=tp * dp / ep, pp=pp)
+    many = max(blocks, 1)
+    return Shares(factor=local / captured, tp=tp, dp=dp, ep=ep, expert_tp=tp * dp / ep, pp=pp,
+                  stage=np.ceil(many / pp) / many)  # fmt: skip
 
 
 def divided(piece: Piece, shares: Shares) -> dict[str, Floats]:
@@ -83,7 +93,7 @@ def stored(rows: Sequence[Stored], shares: Shares) -> Floats:
             part = 1 / (shares.ep * shares.expert_tp)
         else:
             part = kept(row.degrees, shares.tp)
-        total += row.bytes * part / (shares.pp if row.repeated else 1.0)
+        total += row.bytes * part * (shares.stage if row.repeated else 1.0)
     return total
 
 
@@ -104,6 +114,7 @@ def _matmul(
     if role == "heads":
         return {"m": m, "batch": np.ceil(sizes["batch"] * part)}
     if role == "experts":
+        m = _rows(sizes["m"], shares.factor * shares.dp)
         return {"m": m, "batch": np.ceil(sizes["batch"] / (shares.ep * shares.expert_tp))}
     if role == "whole":
         return {"m": m}

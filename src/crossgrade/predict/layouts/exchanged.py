@@ -7,7 +7,6 @@ stacks by name, nor how a step was captured.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,12 +105,13 @@ def _all(pieces: Pieces, shares: Shares) -> list[Said]:
     """Return every collective of a step."""
     found: list[Said] = []
     for one, count in pieces.sums.items():
-        many = np.full(len(shares), float(count))
+        many = float(count) * (shares.stretch if one.repeated else np.ones(len(shares)))
         size = one.bytes * shares.factor
         found += _sum(one, size, many, shares, pieces.routed)
     if pieces.hidden_bytes:
-        # The last stage hands the chosen tokens to the first one.
-        found.append(Said(op="send_recv", ranks=np.minimum(shares.pp, 2.0),
+        # The last stage hands the chosen tokens to the first one; a hop leaves a stage's ranks.
+        ranks = np.where(shares.pp > 1, 2 * shares.tp * shares.dp, 1.0)
+        found.append(Said(op="send_recv", ranks=ranks,
                           bytes=pieces.hidden_bytes * shares.factor, count=shares.pp))  # fmt: skip
     merged: dict[tuple[str, bytes, bytes], list[Said]] = defaultdict(list)
     for said in found:
@@ -158,11 +158,3 @@ def _dispatched(size: Floats, count: Floats, shares: Shares, routed: Routed) -> 
         Said(op="reduce_scatter", ranks=np.where(apart, 1.0, ranks), bytes=everywhere, count=count),
         Said(op="all_gather", ranks=shares.tp, bytes=size, count=count),
     ]
-
-
-def share_of_time(exchanged: Exchanges) -> Mapping[str, float]:
-    """Return P50 by operation of the first combination, s."""
-    totals: dict[str, float] = defaultdict(float)
-    for one, found in exchanged.said:
-        totals[one.op] += float(one.count[0] * found.mid[0])
-    return dict(totals)

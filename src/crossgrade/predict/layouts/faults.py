@@ -17,8 +17,10 @@ def layout_faults(pieces: Pieces, layout: Layout) -> Iterator[str]:
     Serving stacks refuse ranks that do not divide heads, experts or the inner size of an expert;
     keys that fewer heads have than there are ranks are kept by several of them.
     """
-    if pieces.heads % layout.tp:
+    if pieces.heads is not None and pieces.heads % layout.tp:
         yield f"{pieces.heads} heads do not divide over tp {layout.tp}"
+    if pieces.shared and pieces.shared % layout.tp and layout.tp % pieces.shared:
+        yield f"{pieces.shared} heads of keys do not divide over tp {layout.tp}"
     if layout.pp > max(pieces.blocks, 1):
         yield f"{pieces.blocks} blocks for pp {layout.pp}"
     routed = pieces.routed

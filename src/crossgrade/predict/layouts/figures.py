@@ -18,6 +18,8 @@ from crossgrade.values.assessment import KernelPart, RankFigures, StackFigures, 
 from crossgrade.values.chip import Chip
 from crossgrade.values.layout import Layout
 
+ENDS = ("low", "mid", "high")
+
 
 def layout_figures(
     pieces: Pieces, chip: Chip, layout: Layout, stack: str, knowledge: Knowledge
@@ -34,12 +36,16 @@ def layout_figures(
     times = step_times(pieces, chip, [layout], [pieces.batch], stack, knowledge)
     parts = sorted((*_kernels(times), *_collectives(times)), key=lambda part: -part.mid_s)
     memory = rank_memory(pieces, [layout], [pieces.batch])
-    low, mid, high = (float(column[0]) for column in (times.low, times.mid, times.high))
+    network = _network(times, layout)
+    low, mid, high = (float(getattr(times, end)[0]) for end in ENDS)
+    if network is None:  # without collectives: the kernels, and what the host adds
+        low, mid, high = (sum(getattr(p, f"{end}_s") for p in parts) for end in ENDS)
+        mid += float(times.host[0])
     figures = StackFigures(
         stack=stack, low_s=low, mid_s=mid, high_s=high,
         tokens_per_s=pieces.batch * pieces.tokens / mid if mid else 0.0,
         launches=sum(p.launches for p in parts if p.family != "collective"),
-        network_s=_network(times, layout), host_s=float(times.host[0]), tiers=_tiers(parts),
+        network_s=network, host_s=float(times.host[0]), tiers=_tiers(parts),
         parts=tuple(parts),
     )  # fmt: skip
     rank = RankFigures(
@@ -60,7 +66,7 @@ def _kernels(times: StepTimes) -> Iterator[KernelPart]:
     for one in times.kernels:
         if not one.found:
             continue
-        total = {end: float(one.counts @ getattr(one, end)[:, 0]) for end in ("low", "mid", "high")}
+        total = {end: float(one.weights[:, 0] @ getattr(one, end)[:, 0]) for end in ENDS}
         # A kind that two sources told apart counts with the one that told most of it.
         main = max(one.found, key=lambda found: len(found.mid))
         yield KernelPart(
@@ -75,12 +81,11 @@ def _collectives(times: StepTimes) -> Iterator[KernelPart]:
     """Yield each kind of collective that takes time."""
     groups: dict[str, list[tuple[float, Estimate]]] = defaultdict(list)
     for said, found in times.network.said:
-        if said.count[0] and found.mid[0]:
+        if said.count[0] and found.mid[0] > 0:
             groups[said.op].append((float(said.count[0]), found))
     for op, rows in groups.items():
         low, mid, high = (
-            sum(count * float(getattr(found, end)[0]) for count, found in rows)
-            for end in ("low", "mid", "high")
+            sum(count * float(getattr(found, end)[0]) for count, found in rows) for end in ENDS
         )
         yield KernelPart(
             family="collective", op=op, format="", launches=int(sum(count for count, _ in rows)),

@@ -116,8 +116,10 @@ class Pieces:
     """What else is alive at once at the captured batch on one chip, bytes."""
     routed: Routed | None
     """Routed experts; None without any."""
-    heads: int
-    """Most ranks that attention and recurrences divide over: least number of heads of any layer."""
+    heads: int | None
+    """Most ranks that attention divides over: least number of heads of any layer; None without."""
+    shared: int | None
+    """Least number of heads of keys, of attention that is not over a latent; None without."""
 
 
 def pieces_of(prepared: Prepared, stack: str) -> Pieces:
@@ -157,7 +159,8 @@ def _pieces(prepared: Prepared, kernels: list[Kernel]) -> Pieces:
             counts[piece] += 1
             if repeated and block == final:
                 last[piece] += 1
-    attention = [d.degrees[0][0] for p in counts if (d := p.division).role == "heads"]
+    attention = [int(p.size("heads")) for p in counts if "attention" in p.family]
+    keys = [int(p.size("kv_heads")) for p in counts if p.family == "attention"]
     return Pieces(
         batch=capture.workload.batch, tokens=capture.workload.tokens,
         hidden_bytes=prepared.traffic.bytes_per_round, pieces=dict(counts),
@@ -167,7 +170,8 @@ def _pieces(prepared: Prepared, kernels: list[Kernel]) -> Pieces:
         blocks=len({block_of(module) for module in modules} - {""}),
         weights=_weights(capture, kernels, places), cache=_cache(capture, kernels),
         activations=prepared.memory.activations_fused, routed=_routed(counts),
-        heads=min(attention, default=1 << 30),
+        heads=min(attention, default=None),
+        shared=min(keys, default=None),
     )  # fmt: skip
 
 
@@ -185,7 +189,12 @@ def _sums(groups: Iterable[list[tuple[Reduction, str]]]) -> dict[Sum, int]:
 
 
 def _routed(pieces: Iterable[Piece]) -> Routed | None:
-    found = next((p for p in pieces if p.family == "experts"), None)
+    every = next((p for p in pieces if p.division.role == "experts" and p.op == "bmm"), None)
+    found = max((p for p in pieces if p.family == "experts"), key=lambda p: p.size("topk"),
+                default=None)  # fmt: skip
+    if found is None and every is not None:
+        many = int(every.size("batch"))  # every expert computes every token
+        return Routed(experts=many, topk=many, inter=int(every.size("n")), narrow=False)
     if found is None:
         return None
     return Routed(
@@ -232,7 +241,7 @@ def _cache(capture: Capture, kernels: list[Kernel]) -> tuple[Stored, ...]:
     kept = (c["storage_role"] == ROLES.index("kv")) & (c["storage_died"] >= capture.calls)
     degree: dict[int, int] = {}
     for kernel in kernels:
-        shared = kernel.division.degrees[-1][0]
+        shared = max(kernel.division.degrees, key=lambda one: one[1])[0]
         if kernel.family == "attention" and kernel.sizes:
             shared = int(kernel.sizes[2])
         elif kernel.family == "latent-attention":

@@ -1,10 +1,10 @@
 """All layouts and batches of a model on N chips, and which of them meet the aims.
 
 A service at a steady load: a batch of sequences is open on every instance; each step gives all of
-them a token, and now and then a new prompt is read between, for everyone that ends. Prompts of a
-replica are read one at a time, so a token takes one decode step and its share of a prompt, and the
-first token of a request the step in progress and its own prompt. What a queue adds is the serving
-loop's to say. Must not know how the answer is shown.
+them a token or, with drafts, some, and now and then a new prompt is read between, for everyone that
+ends. Prompts of a replica are read one at a time, so a token takes one decode step and its share of
+a prompt, and the first token of a request the step in progress and its own prompt. What a queue
+adds is the serving loop's to say. Must not know how the answer is shown.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from crossgrade.values.evidence import Band
 from crossgrade.values.layout import Layout
 from crossgrade.values.layout_search import Rejected, ServicePoint
 
+NO_LINK = "no described link joins so many chips"
 MOST_BATCH = 1 << 13
 """Sequences of one instance, at most."""
 
@@ -40,9 +41,11 @@ class Service:
     last: Pieces
     """A decode step at the longest context, for the memory that it needs."""
     prefill: Pieces
-    """A step that reads one prompt, or the largest part of one that a step takes."""
+    """A step that reads one prompt, or the first part of one that is too long for a step."""
+    prefill_last: Pieces
+    """The step that reads the last part, which attends to all before it; the same for one part."""
     parts: float
-    """Such steps per prompt."""
+    """Such steps per prompt; the mean of first and last is taken for each."""
     chip: Chip
     """One chip."""
     chips: int
@@ -151,16 +154,18 @@ class _Priced:
         one_each = np.array([x.dp * x.pp for x in layouts], dtype=np.float64)
         times = [
             step_times(pieces, service.chip, layouts, some, service.stack, service.knowledge)
-            for pieces, some in ((service.decode, batches), (service.prefill, one_each))
-        ]
-        decode, prefill = times
+            for pieces, some in ((service.decode, batches), (service.prefill, one_each),
+                                 (service.prefill_last, one_each))
+        ]  # fmt: skip
+        decode, prefill, last = times
         memory = rank_memory(service.last, layouts, batches)
         reading = rank_memory(service.prefill, layouts, one_each).activations
         replicas, stages = (np.array([getattr(x, n) for x in layouts]) for n in ("dp", "pp"))
         others = np.maximum(batches / replicas - 1, 0)
         tpot, ttft = {}, {}
         for end in ("low", "mid", "high"):
-            step, read = getattr(decode, end), getattr(prefill, end) * service.parts
+            read = (getattr(prefill, end) + getattr(last, end)) / 2 * service.parts
+            step = getattr(decode, end)
             tpot[end] = step / service.pace + others / service.output * read / stages
             ttft[end] = step + read
         activations = np.maximum(memory.activations, reading)
@@ -175,8 +180,8 @@ class _Priced:
         s = self.service
         if self.memory[i] > s.usable:
             return f"a rank needs {bytes_(self.memory[i])} of {bytes_(s.usable)}"
-        if np.isnan(self.tpot["mid"][i]):
-            return "no link joins so many chips"
+        if np.isnan(self.decode.network.mid[i]):
+            return NO_LINK
         if s.tpot_s is not None and self.tpot["mid"][i] > s.tpot_s:
             return f"TPOT {seconds(self.tpot['mid'][i])}"
         if s.ttft_s is not None and self.ttft["mid"][i] > s.ttft_s:
@@ -193,7 +198,9 @@ class _Priced:
         fits = [i for i in indices if not (reasons[i] or "").startswith("a rank needs")]
         if not fits:
             return f"{reasons[first]} at batch {self.combos[first][1]}"
-        best = min(fits, key=lambda i: self.tpot["mid"][i])
+        if all(reasons[i] == NO_LINK for i in fits):
+            return NO_LINK
+        best = min(fits, key=lambda i: np.nan_to_num(self.tpot["mid"][i], nan=np.inf))
         return f"{reasons[best]} at best, at batch {self.combos[best][1]}"
 
     def point(self, i: int) -> ServicePoint:
@@ -219,7 +226,7 @@ class _Priced:
         shares: dict[Tier, float] = defaultdict(float)
         for one in self.decode.kernels:
             main = max(one.found, key=lambda found: len(found.mid))
-            shares[main.tier] += float(one.counts @ one.mid[:, i])
+            shares[main.tier] += float(one.weights[:, i] @ one.mid[:, i])
         total = sum(shares.values()) or 1.0
         return {tier: shares[tier] / total for tier in sorted(shares)}
 

@@ -55,6 +55,8 @@ class Priced:
     """The distinct launches."""
     counts: Floats
     """How often each is launched, shape [distinct launches]."""
+    weights: Floats
+    """How often a token waits for each: as often, or more where stages are of unlike lengths."""
     low: Floats
     """P10 of one launch."""
     mid: Floats
@@ -75,8 +77,9 @@ def step_times(
 ) -> StepTimes:
     """Return the time of a step of each layout at its batch.
 
-    A token passes through all pipeline stages, each of which works on its part of the batch: the
-    time is that of all blocks at that part. Nothing overlaps.
+    A token passes through all pipeline stages, each of which works on its part of the batch and
+    waits for the slowest one: the time is that of the fullest stage as often as there are stages,
+    embedding and head once. Nothing overlaps.
 
     Args:
         pieces: the captured step.
@@ -86,7 +89,7 @@ def step_times(
         stack: the stack that launches it.
         knowledge: what is known of kernels.
     """
-    shares = shares_of(layouts, batches, pieces.batch)
+    shares = shares_of(layouts, batches, pieces.batch, pieces.blocks)
     chosen = load_stack(stack)
     kernels = tuple(_priced(pieces, shares, chip, chosen, knowledge))
     said = exchanges(pieces, shares, chip, chosen.collectives, knowledge)
@@ -94,7 +97,9 @@ def step_times(
     reads = np.full(len(shares), float(pieces.host_reads))
     ends = reads * rate.optimistic, reads * rate.pessimistic
     total = {
-        name: sum((p.counts @ getattr(p, name) for p in kernels), np.zeros(len(shares)))
+        name: sum(
+            ((p.weights * getattr(p, name)).sum(axis=0) for p in kernels), np.zeros(len(shares))
+        )
         for name in ("low", "mid", "high")
     }
     host = (ends[0] + ends[1]) / 2
@@ -125,9 +130,19 @@ def _priced(
             low[at], mid[at], high[at] = one.low, one.mid, one.high
             found.append(one)
         counts = np.array([pieces.pieces[piece] for piece in same], dtype=np.float64)
-        result.append(Priced(rows=rows, pieces=tuple(same), counts=counts, low=low.reshape(shape),
-                             mid=mid.reshape(shape), high=high.reshape(shape),
-                             found=tuple(found)))  # fmt: skip
+        stretch = np.array([shares.stretch if p.repeated else np.ones(len(shares)) for p in same])
+        result.append(
+            Priced(
+                rows=rows,
+                pieces=tuple(same),
+                counts=counts,
+                weights=counts[:, None] * stretch,
+                low=low.reshape(shape),
+                mid=mid.reshape(shape),
+                high=high.reshape(shape),
+                found=tuple(found),
+            )
+        )
     return result
 
 
@@ -185,7 +200,7 @@ def rank_memory(
         layouts: one per combination.
         batches: sequences over all chips of the layout, one per combination.
     """
-    shares = shares_of(layouts, batches, pieces.batch)
+    shares = shares_of(layouts, batches, pieces.batch, pieces.blocks)
     resident = np.maximum(np.ceil(np.array(batches, dtype=np.float64) / shares.dp), 1.0)
     return RankMemory(
         weights=stored(pieces.weights, shares),

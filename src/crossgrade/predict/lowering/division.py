@@ -46,6 +46,7 @@ class Divisions:
         self._reduced: dict[int, int] = {}
         self._storages: dict[int, int] = {}
         self._rows: list[float] = [0.0] * many
+        self._of_expert = [False] * many
         for i, node in enumerate(self._graph.nodes):
             self._visit(i, node)
 
@@ -83,6 +84,7 @@ class Divisions:
             waiting = frozenset()
         self._partial[i] = waiting
         self._rows[i] = max((self._rows[b] for b in node.before), default=0.0)
+        self._of_expert[i] = node.vector and any(self._of_expert[b] for b in node.before)
         self._degree[i] = self._result(i, node)
         for s in node.kernel.writes:
             self._storages[s] = self._degree[i]
@@ -92,9 +94,11 @@ class Divisions:
         incoming = self._incoming(node)
         if node.part in ("up", "down", "experts-act", "permute", "topk", "combine"):
             self._role[i] = "experts" if node.part != "topk" else None
-            if node.part == "combine" or (node.part == "down" and not self._combined(node)):
+            if self._adds_experts(i, node):
                 self._partial[i] = frozenset({i})
             return 1
+        if node.kernel.reads_parameter and node.name in ("bmm", "baddbmm"):
+            return self._batched(i, node, incoming)
         if node.part in ("state", "convolution"):
             return incoming
         if node.kernel.kind == "attention":
@@ -128,8 +132,30 @@ class Divisions:
         found = [self._degree[b] for b in node.before if self._degree[b] > 1]
         return min(found, default=1)
 
-    def _combined(self, down: Node) -> bool:
-        return any(self._graph.nodes[a].part == "combine" for a in down.after)
+    def _adds_experts(self, i: int, node: Node) -> bool:
+        """Return whether a node leaves partial sums of experts: the last product, or what follows
+        it and adds up its rows."""
+        nodes = self._graph.nodes
+        if node.part == "down":
+            return not any(nodes[a].part == "combine" for a in node.after)
+        follows = bool(self._partial[i]) or any(nodes[b].part == "down" for b in node.before)
+        return node.part == "combine" and follows
+
+    def _batched(self, i: int, node: Node, incoming: int) -> int:
+        """Return the degree of a batch of products by weights.
+
+        Of groups of heads, or of all experts by all tokens, of which the second one of a layer
+        leaves partial sums.
+        """
+        if incoming > 1:
+            self._role[i] = "heads"
+            return min(incoming, max(int(product_sizes(self._graph, i)[0]), 1))
+        self._role[i] = "experts"
+        second = any(self._of_expert[b] for b in node.before)
+        self._of_expert[i] = not second
+        if second:
+            self._partial[i] = frozenset({i})
+        return 1
 
     def _passes(self, node: Node) -> bool:
         """Return whether partial sums stay partial through a node: it adds or scales them alone."""
@@ -144,7 +170,7 @@ class Divisions:
     def _fate(self, i: int) -> int:
         """Return over how many ranks the columns of a product by weights divide.
 
-        1 where they must stay whole, 0 where nobody reads them: the head of a vocabulary.
+        1 where they must stay whole, 0 where they are the step's answer: the head of a vocabulary.
         """
         rows = self._rows[i]
         found: set[int] = set()
@@ -163,7 +189,17 @@ class Divisions:
                 if state not in seen:
                     seen.add(state)
                     ready.append(state)
-        return min(found, default=1 if seen else 0)
+        if found:
+            return min(found)
+        return 0 if any(self._is_answer(j) for j in {i, *(j for j, _ in seen)}) else 1
+
+    def _is_answer(self, i: int) -> bool:
+        """Return whether what a node makes is left when the step is over, and is no cache."""
+        graph, end = self._graph, self._graph.capture.calls
+        return any(
+            s >= 0 and graph.until[s] >= end and graph.roles[s] != _KV
+            for s in graph.nodes[i].kernel.writes
+        )
 
     def _meets(self, at: int, a: int, *, normed: bool) -> int:
         """Return the degree that a reader asks for, 0 where what it makes has to be followed."""

@@ -126,8 +126,11 @@ class Sizes:
         up = graph.key(graph.nodes[layer.up]).inputs
         down = graph.key(graph.nodes[layer.down]).inputs
         rows, hidden = up[0].shape[0], up[0].shape[-1]
-        tokens = rows / layer.topk
-        sizes = (tokens, float(hidden), float(down[0].shape[-1]), float(layer.topk))
+        tokens, topk = rows / layer.topk, float(layer.topk)
+        asked = float(self._batch * graph.capture.workload.tokens)
+        if layer.topk == 1 and rows > asked and rows % asked == 0:
+            tokens, topk = asked, rows / asked  # chosen by a table, without a ranking
+        sizes = (tokens, float(hidden), float(down[0].shape[-1]), topk)
         _fill(kernel, "experts", self._formats.of(graph.nodes[layer.up].kernel),
               (*sizes, float(up[1].shape[0]), 1.0, 1.0, EVEN_ODDS))  # fmt: skip
 
@@ -137,10 +140,11 @@ class Sizes:
         if batch == 1 and heads % self._batch == 0:
             batch, heads = self._batch, heads // self._batch
         queries, keys = float(shape.queries), float(shape.keys)
+        grouped = self._phase == "decode" and self._graph.capture.workload.tokens == 1
         sparse = shape.latent is not None and self._phase == "decode"
-        if (shape.queries == 1 or sparse) and kernel.flops:
+        if (shape.queries == 1 or sparse or grouped) and kernel.flops:
             # Those that a mask or an indexer leaves.
-            keys = max(round(keys * kernel.work / kernel.flops), shape.queries)
+            keys = max(round(keys * kernel.work / kernel.flops), 1)
         if kernel.op not in ("decode", "prefill"):
             kernel.op = self._phase
         format = plain_format(kernel.dtype)
@@ -149,10 +153,12 @@ class Sizes:
             sizes = (float(batch), float(heads), queries, keys, float(rank), float(rope))
             _fill(kernel, "latent-attention", format, sizes)
             return
-        shared = self._kv_heads(shape, batch)
+        shared = self._kv_heads(shape, batch) or float(heads)
         window = _window(kernel, shape)
+        if grouped and queries > 1:  # heads that share keys stand as queries
+            heads, queries, window = round(heads * queries), 1.0, 0.0
         _fill(kernel, "attention", format,
-              (float(batch), float(heads), shared or float(heads), queries, keys,
+              (float(batch), float(heads), shared, queries, keys,
                float(shape.key_size), float(shape.value_size), window))  # fmt: skip
 
     def _kv_heads(self, shape: AttentionShape, batch: int) -> float | None:

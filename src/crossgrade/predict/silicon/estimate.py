@@ -237,7 +237,8 @@ def basis_of(wanted: Kind, chip: Chip, knowledge: Knowledge) -> Basis:
         for kind in same:
             own = knowledge.on(chip.name, kind)
             if own is not None:
-                return _calibrated(wanted, own)
+                found_here = _calibrated(wanted, own)
+                return _by_products(found_here) if isinstance(model, GroupedCube) else found_here
         lent = [_lent(wanted, kind, chip, model, knowledge) for kind in same]
         found = [(distance, basis) for distance, basis in lent if basis is not None]
         if found:
@@ -253,6 +254,11 @@ def _calibrated(wanted: Kind, fit: Fit) -> Basis:
         values=fit.values, bands=(fit,), tier="T2", stack=fit.kind.stack,
         format=_asked(wanted, fit.kind), text=text + _stand_in(wanted, fit.kind),
     )  # fmt: skip
+
+
+def _by_products(basis: Basis) -> Basis:
+    """Return a basis for routed experts from one of dense products: nothing of experts is in it."""
+    return replace(basis, tier="T1", text=f"dense products, {basis.text}")
 
 
 def _lent(

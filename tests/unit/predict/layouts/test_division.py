@@ -26,7 +26,7 @@ def product(found: Pieces, n: float, k: float) -> Piece:
 
 
 def sized(piece: Piece, **degrees: int) -> dict[str, float]:
-    shares = shares_of([layout(**degrees)], [BATCH], BATCH)
+    shares = shares_of([layout(**degrees)], [BATCH], BATCH, 2)
     return {name: float(column[0]) for name, column in divided(piece, shares).items()}
 
 

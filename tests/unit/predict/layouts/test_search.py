@@ -38,6 +38,7 @@ def case(seed: int) -> Service:
     heaviest = sum(row.bytes for row in decode.weights)
     return Service(
         decode=decode, last=own(context=1024), prefill=own(phase="prefill", batch=1),
+        prefill_last=own(phase="prefill", batch=1, context=1024),
         parts=float(rng.integers(1, 4)), chip=load_chip(chip), chips=int(rng.integers(1, 5)),
         stack=STACK[chip], knowledge=shipped(), output=int(rng.integers(1, 2000)),
         usable=heaviest * float(rng.choice([0.1, 0.4, 1.2, 10.0])),
@@ -79,10 +80,11 @@ def one_by_one(s: Service) -> list[tuple[Layout, int, float, float, float]]:
 def alone(s: Service, layout: Layout, batch: int) -> tuple[float, float, float] | None:
     """Return TPOT, TTFT and tokens/s of one combination; None where it will not do."""
     each = layout.dp * layout.pp
-    step, read = (
+    step, first, final = (
         float(step_times(p, s.chip, [layout], [b], s.stack, s.knowledge).mid[0])
-        for p, b in ((s.decode, batch), (s.prefill, each))
+        for p, b in ((s.decode, batch), (s.prefill, each), (s.prefill_last, each))
     )
+    read = (first + final) / 2
     tpot = step + (batch / layout.dp - 1) / s.output * read * s.parts / layout.pp
     ttft = step + read * s.parts
     kept = rank_memory(s.last, [layout], [batch])

@@ -37,8 +37,8 @@ def test_two_products_that_no_fit_has_seen():
 
 def test_parameters_are_those_of_dense_products_of_the_chip():
     found = estimate(rows(1024), DIE, shipped())
-    assert found.tier == "T2"
-    assert "ascend-910c-die" in found.basis
+    assert found.tier == "T1"  # nothing of experts was fitted
+    assert found.basis.startswith("dense products, calibrated on")
     moved = estimate(rows(1024), load_chip("ascend-910b2"), shipped())
     assert moved.tier == "T1"
     assert "transferred from ascend-910c-die" in moved.basis
