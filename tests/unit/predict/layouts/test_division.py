@@ -101,6 +101,7 @@ class TestExperts:
         sums = {s.bytes: n for s, n in pieces("minimax-m2.5").sums.items() if s.repeated}
         assert sums[4.0 * BATCH] == 2  # a number per token, once for queries and keys together
 
+    @pytest.mark.slow
     def test_shared_and_routed_experts_are_added_up_in_one_collective(self):
         from tests.unit.predict.layouts.steps import session
 

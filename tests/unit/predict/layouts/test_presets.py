@@ -45,7 +45,13 @@ def shortened(config: dict[str, Any]) -> dict[str, Any]:
     return short
 
 
-@pytest.mark.parametrize("model", SUMS)
+QUICK = ("deepseek-v4-flash", "gemma-4-26b-a4b", "mimo-v2-flash")
+"""Captured in `make test`; the others in `make test-all`."""
+
+
+@pytest.mark.parametrize(
+    "model", [m if m in QUICK else pytest.param(m, marks=pytest.mark.slow) for m in SUMS]
+)
 def test_eight_ranks_share_out_a_model(model):
     session = CaptureSession(from_config(shortened(find_model(model).config)))
     workload = Workload(model=REF, phase="decode", batch=BATCH, tokens=1, context=512, dtype=None)
