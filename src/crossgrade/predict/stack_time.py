@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crossgrade.predict.assumptions import End, assumptions
 from crossgrade.predict.exchange import exchange
 from crossgrade.predict.lowering.kernel import Kernel
-from crossgrade.predict.lowering.stack import load_stack
+from crossgrade.predict.lowering.stack import Stack, load_stack
 from crossgrade.predict.lowering.stacks import distinct_rows, kernel_rows
 from crossgrade.predict.phase import Prepared
 from crossgrade.predict.silicon.estimate import Estimate, estimates
@@ -197,12 +197,16 @@ def _timed(group: Group, found: Estimate, split: int) -> Timed:
                  found=found)  # fmt: skip
 
 
+def format_on(chip: Chip, format: str, stack: Stack) -> str:
+    """Return the format that launches have on a chip: int8 may stand in for fp8 there."""
+    if format not in FP8 or narrows(chip, format) or stack["without_fp8"] != "int8":
+        return format
+    return "int8"
+
+
 def _on(group: Group, chip: Chip, stack: str) -> Group:
-    """Return launches in the format that they have on a chip: int8 may stand in for fp8 there."""
-    format = group.rows.format
-    if format not in FP8 or narrows(chip, format) or load_stack(stack)["without_fp8"] != "int8":
-        return group
-    return replace(group, rows=replace(group.rows, format="int8"))
+    format = format_on(chip, group.rows.format, load_stack(stack))
+    return replace(group, rows=replace(group.rows, format=format))
 
 
 def _runs(group: Group, chip: Chip) -> bool:

@@ -14,14 +14,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 from crossgrade.api.scorecard.page import TITLES, page
-from crossgrade.predict.scorecard.__main__ import printed
+from crossgrade.predict.scorecard.__main__ import scored
 from crossgrade.predict.scorecard.line import Line
 from crossgrade.predict.scorecard.store import dump, load
 
@@ -48,23 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("error: no folder of data\nhint: --data DIR or CROSSGRADE_DATA names the folder that "
               "tools/data.toml describes", file=sys.stderr)  # fmt: skip
         return 2
-    lines = scored(Path(given.data), tuple(given.only or CARDS))
+    lines = scored(Path(given.data), tuple(given.only or CARDS), "crossgrade.api.scorecard")
     if given.write:
         write(lines, given.write)
     return 0
-
-
-def scored(data: Path, cards: Sequence[str]) -> list[Line]:
-    """Return the lines of some cards, printing each."""
-    lines: list[Line] = []
-    for name in cards:
-        module = import_module(f"crossgrade.api.scorecard.{name}")
-        begun = time.monotonic()
-        for line in module.lines(data):
-            lines.append(replace(line, card=name))
-            print(printed(line), flush=True)
-        print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
-    return lines
 
 
 def write(lines: list[Line], docs: Path) -> None:

@@ -17,10 +17,11 @@ from crossgrade.predict.layouts.divided import Floats, Shares, divided, shares_o
 from crossgrade.predict.layouts.exchanged import Exchanges, exchanges
 from crossgrade.predict.layouts.pieces import Piece, Pieces
 from crossgrade.predict.lowering.stack import Stack, load_stack
+from crossgrade.predict.lowering.stacks import distinct_rows
 from crossgrade.predict.silicon.estimate import Estimate, estimates
 from crossgrade.predict.silicon.facts import narrows
 from crossgrade.predict.silicon.knowledge import Knowledge
-from crossgrade.predict.stack_time import FP8
+from crossgrade.predict.stack_time import format_on
 from crossgrade.values.chip import Chip
 from crossgrade.values.kernel import SIZES, Family, KernelRows
 from crossgrade.values.layout import Layout
@@ -115,7 +116,7 @@ def _priced(
     """Return every kind of launch with its times in all combinations."""
     kinds: dict[tuple[Family, str, str], list[Piece]] = defaultdict(list)
     for piece in pieces.pieces:
-        format = _format(piece, chip, stack)
+        format = format_on(chip, piece.format, stack)
         if piece.family != "quantise" or narrows(chip, format):
             kinds[piece.family, piece.op, format].append(piece)
     result = []
@@ -150,12 +151,10 @@ def _estimated(
     rows: KernelRows, chip: Chip, knowledge: Knowledge
 ) -> list[tuple[np.ndarray, Estimate]]:
     """Return estimates of rows, each distinct one priced once."""
-    table = np.stack([rows.sizes[name] for name in SIZES[rows.family]], axis=1)
-    _, first, inverse = np.unique(table, axis=0, return_index=True, return_inverse=True)
-    inverse = inverse.reshape(-1)
+    distinct, inverse = distinct_rows(rows)
     result = []
-    for at, one in estimates(rows.take(first), chip, knowledge, replayed=True):
-        place = np.full(len(first), -1)
+    for at, one in estimates(distinct, chip, knowledge, replayed=True):
+        place = np.full(len(distinct), -1)
         place[at] = np.arange(len(at))
         where = place[inverse]
         mine = np.flatnonzero(where >= 0)
@@ -164,13 +163,6 @@ def _estimated(
                                       high=one.high[spread], terms=one.terms, tier=one.tier,
                                       basis=one.basis)))  # fmt: skip
     return result
-
-
-def _format(piece: Piece, chip: Chip, stack: Stack) -> str:
-    """Return the format that a launch has on a chip: int8 may stand in for fp8 there."""
-    if piece.format not in FP8 or narrows(chip, piece.format) or stack["without_fp8"] != "int8":
-        return piece.format
-    return "int8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,11 +85,13 @@ def _printed_own(found: OwnScore) -> str:
     return f"{kind}\t{figures}\t{found.basis}"
 
 
-def scored(data: Path, cards: Sequence[str]) -> list[Line]:
-    """Return the lines of some cards, printing each."""
+def scored(
+    data: Path, cards: Sequence[str], package: str = "crossgrade.predict.scorecard.cards"
+) -> list[Line]:
+    """Return the lines of some cards, which are modules of a package, printing each."""
     lines: list[Line] = []
     for name in cards:
-        module = import_module(f"crossgrade.predict.scorecard.cards.{name}")
+        module = import_module(f"{package}.{name}")
         begun = time.monotonic()
         for line in module.lines(data):
             lines.append(replace(line, card=name))
