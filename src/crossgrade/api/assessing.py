@@ -122,7 +122,7 @@ def _foreign(options: AssessOptions, described: Sequence[tuple[str, Chip]]) -> t
 
 
 def _check_layout(options: AssessOptions, described: Sequence[tuple[str, Chip]]) -> None:
-    """Refuse a layout where no serving stack is known.
+    """Refuse a layout where no serving stack is known; training needs none.
 
     Raises:
         BadOption: of a chip, or the stack asked for serves nobody.
@@ -132,11 +132,12 @@ def _check_layout(options: AssessOptions, described: Sequence[tuple[str, Chip]])
     if options.layout() is None:
         return
     for _, chip_ in described:
-        name = options.stack or usual_stack(chip_.op_table)
+        usual = None if options.plan() is not None else usual_stack(chip_.op_table)
+        name = options.stack or usual
         if name is not None and not load_stack(name).runs_on(chip_.op_table):
             raise BadOption(f"--stack {name} does not run on {chip_.name}: no layout there",
                             hint="assess such chips apart")  # fmt: skip
-        if name is None or load_stack(name).scheduler is None:
+        if options.plan() is None and (name is None or load_stack(name).scheduler is None):
             which = f"--stack {name}" if options.stack else f"what is known of {chip_.name}"
             raise BadOption(f"{which} does not serve: a layout has no time there",
                             hint="leave the degrees out; --chips N gives the bounds")  # fmt: skip
@@ -355,6 +356,7 @@ class _Desk:
             stack=self.options.stack,
             knowledge=self._knowledge(described),
             layout=self.options.layout(),
+            plan=self.options.plan(),
         )
         if result.speed is not None:
             execution = execution_of(prepared, described, table, result.layout)

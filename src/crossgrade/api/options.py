@@ -10,6 +10,15 @@ from crossgrade.errors import BadOption
 from crossgrade.values.layout import SHARDS, Layout, Shard
 from crossgrade.values.precision import USER_DTYPES
 from crossgrade.values.quantisation import QUANTISATIONS
+from crossgrade.values.training import (
+    OFFLOADS,
+    PRODUCTS,
+    RECOMPUTES,
+    Offload,
+    Products,
+    Recompute,
+    TrainingPlan,
+)
 from crossgrade.values.workload import OPTIMIZERS, PHASES, Optimizer, Phase
 
 _LARGEST = 1 << 31
@@ -71,6 +80,20 @@ class AssessOptions:
     """Replicas of attention, None for as many as the chips allow."""
     ep: int | None = None
     """Expert parallel degree, None for 1: every expert is divided over all ranks of a stage."""
+    micro_batch: int | None = None
+    """Training on a layout: sequences that a replica works on at a time, None for 1."""
+    interleave: int | None = None
+    """Training on a layout: chunks of blocks per pipeline stage, None for 1."""
+    recompute: Recompute = "none"
+    """Training: what the backward pass works out again."""
+    sequence_parallel: bool = False
+    """Training: whether tensor-parallel ranks share out tokens where they do the same."""
+    overlap: bool = True
+    """Training: whether collectives of replicas run beside the computation."""
+    offload: Offload = "none"
+    """Training: what lies in the memory of the host."""
+    products: Products = "as-computed"
+    """Training: format of products by weights and of their gradients."""
     prices: Mapping[str, float] = field(default_factory=dict)
     """Chip -> price of one chip per hour, in the user's currency."""
     chip_files: tuple[str, ...] = ()
@@ -104,6 +127,8 @@ class AssessOptions:
             ("--tokens", self.tokens, 1),
             ("--context", self.context, 0),
             ("--chips", self.chips, 1),
+            ("--micro-batch", self.micro_batch, 1),
+            ("--interleave", self.interleave, 1),
             *((f"--{name}", getattr(self, name), 1) for name in DEGREES),
         )
         for name, value, least in sizes:
@@ -113,6 +138,7 @@ class AssessOptions:
         self._check_training()
         self._check_stack()
         self.layout()
+        self.plan()
         for chip, price in self.prices.items():
             if not (0 < price < float("inf")):
                 raise BadOption(f"--price {chip}={price}", hint="a finite amount above 0")
@@ -126,13 +152,19 @@ class AssessOptions:
         """Return the layout that the degrees make; None where none was given.
 
         Raises:
-            BadOption: they do not make the number of chips, or training is asked for.
+            BadOption: they do not make the number of chips, or training does not know one.
         """
         given = {name: getattr(self, name) for name in DEGREES if getattr(self, name) is not None}
         if not given:
             return None
-        if "train" in self.phases:
-            raise BadOption(f"--{next(iter(given))} belongs to inference", hint="--shard to train")
+        trains = "train" in self.phases
+        if trains and len(self.phases) > 1:
+            raise BadOption("--phase train on a layout stands alone",
+                            hint="ask for the other phases by themselves")  # fmt: skip
+        if trains and self.ep is not None:
+            raise BadOption("--ep belongs to inference",
+                            hint="in training, --tp divides every expert; --shard full shares "
+                            "their weights")  # fmt: skip
         tp, pp = self.tp or 1, self.pp or 1
         dp = self.dp
         if dp is None:
@@ -147,7 +179,37 @@ class AssessOptions:
         if tp * dp % ep:
             raise BadOption(f"--ep {ep} does not divide tp {tp} x dp {dp}",
                             hint="experts are shared by ranks of one pipeline stage")  # fmt: skip
-        return Layout(chips=chips, kind="sharded", tp=tp, dp=dp, pp=pp, ep=ep)
+        return Layout(chips=chips, kind="sharded", tp=tp, dp=dp, pp=pp, ep=ep, shard=self.shard)
+
+    def plan(self) -> TrainingPlan | None:
+        """Return how a training step is run on the layout; None where no layout was given.
+
+        Raises:
+            BadOption: replicas cannot share the batch evenly, or the schedule cannot run it.
+        """
+        layout = self.layout()
+        if layout is None or "train" not in self.phases:
+            return None
+        micro, chunks = self.micro_batch or 1, self.interleave or 1
+        together = layout.dp * micro
+        batch = self.batch or together * layout.pp
+        if batch % together:
+            raise BadOption(
+                f"--batch {batch} does not divide into {layout.dp} replicas of micro-batches "
+                f"of {micro}",
+                hint=f"a multiple of {together}",
+            )
+        if chunks > 1 and layout.pp == 1:
+            raise BadOption(f"--interleave {chunks} without stages", hint="add --pp")
+        if chunks > 1 and batch // together % layout.pp:
+            raise BadOption(f"--interleave {chunks}: {batch // together} micro-batches do not "
+                            f"divide over {layout.pp} stages",
+                            hint=f"--batch {together * layout.pp} or a multiple")  # fmt: skip
+        return TrainingPlan(
+            batch=batch, micro_batch=micro, interleave=chunks, recompute=self.recompute,
+            sequence_parallel=self.sequence_parallel, overlap=self.overlap, offload=self.offload,
+            products=self.products,
+        )  # fmt: skip
 
     def _check_stack(self) -> None:
         """Refuse a stack that is not known, or that would have to train.
@@ -155,14 +217,15 @@ class AssessOptions:
         Raises:
             BadOption: names the option.
         """
-        from crossgrade.predict.lowering.stack import stack_names
+        from crossgrade.predict.lowering.stack import load_stack, stack_names
 
         if self.stack is None:
             return
         if self.stack not in stack_names():
             raise BadOption(f"--stack {self.stack}", hint=f"one of {', '.join(stack_names())}")
-        if "train" in self.phases:
-            raise BadOption("--stack does not time training", hint="leave it out, or --phase")
+        if "train" in self.phases and not load_stack(self.stack).trains:
+            raise BadOption(f"--stack {self.stack} serves and does not train",
+                            hint="--stack compile or --stack eager")  # fmt: skip
 
     def _check_training(self) -> None:
         """Refuse options of training where something else is asked for too.
@@ -173,6 +236,9 @@ class AssessOptions:
         for name, value, known in (
             ("--optimizer", self.optimizer, OPTIMIZERS),
             ("--shard", self.shard, SHARDS),
+            ("--recompute", self.recompute, RECOMPUTES),
+            ("--offload", self.offload, OFFLOADS),
+            ("--products", self.products, PRODUCTS),
         ):
             if value not in known:
                 raise BadOption(f"{name} {value}", hint=f"one of {', '.join(known)}")
@@ -185,6 +251,20 @@ class AssessOptions:
             "--lora-rank": self.lora_rank is not None,
             "--shard": self.shard != "none",
         }
+        on_layout = {
+            "--micro-batch": self.micro_batch is not None,
+            "--interleave": self.interleave is not None,
+            "--recompute": self.recompute != "none",
+            "--sequence-parallel": self.sequence_parallel,
+            "--no-overlap": not self.overlap,
+            "--offload": self.offload != "none",
+            "--products": self.products != "as-computed",
+        }
+        degrees = any(getattr(self, name) is not None for name in DEGREES)
+        for name, is_given in on_layout.items():
+            if is_given and self.phases == ("train",) and not degrees:
+                raise BadOption(f"{name} needs a layout", hint="add --dp 1, or other degrees")
+        given |= on_layout
         for name, is_given in given.items():
             if is_given and self.phases != ("train",):
                 raise BadOption(f"{name} belongs to training", hint="add --phase train, alone")

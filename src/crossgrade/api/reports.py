@@ -34,10 +34,13 @@ def command_line(model: str, options: AssessOptions) -> str:
     words += [word for name, values in repeated for value in values for word in (name, value)]
     usual = AssessOptions(on=())
     for name in ("batch", "tokens", "context", "dtype", "quant", "chips", *DEGREES, "optimizer",
-                 "lora_rank", "shard", "stack"):  # fmt: skip
+                 "lora_rank", "shard", "micro_batch", "interleave", "recompute", "offload",
+                 "products", "stack"):  # fmt: skip
         value = getattr(options, name)
         if value != getattr(usual, name):
             words += [f"--{name.replace('_', '-')}", str(value)]
+    words += ["--sequence-parallel"] if options.sequence_parallel else []
+    words += [] if options.overlap else ["--no-overlap"]
     words += [] if options.measured else ["--no-measured"]
     return shlex.join(words)
 

@@ -86,7 +86,7 @@ def sized(
         model=model,
         phase=phase,
         dtype=options.weights,
-        batch=(options.batch or 1) if "batch" in built.sizes else 1,
+        batch=_batch(options) if "batch" in built.sizes else 1,
         tokens=tokens if "tokens" in built.sizes else 1,
         context=context if "context" in built.sizes else 0,
         item=built.item(phase),
@@ -96,6 +96,12 @@ def sized(
     )
     _check_positions(workload, built.most_positions)
     return workload
+
+
+def _batch(options: AssessOptions) -> int:
+    """Return the sequences that are captured: in training on a layout, of one micro-batch."""
+    plan = options.plan()
+    return plan.micro_batch if plan is not None else options.batch or 1
 
 
 def _own_sizes(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from crossgrade.check.execution import execution_findings
@@ -22,6 +23,7 @@ from crossgrade.check.operators import (
     operator_uses,
 )
 from crossgrade.check.training import sharded_findings, training_in_words
+from crossgrade.check.training_step import training_answer
 from crossgrade.predict.lowering.stack import load_stack, usual_stack
 from crossgrade.predict.memory import MemoryNeed
 from crossgrade.predict.phase import (
@@ -38,6 +40,7 @@ from crossgrade.predict.phase import (
 from crossgrade.predict.sharding import least_sharded, peak_per_chip
 from crossgrade.predict.silicon.knowledge import Knowledge, shipped
 from crossgrade.predict.stack_time import stack_time
+from crossgrade.predict.training.figures import training_figures
 from crossgrade.values.assessment import (
     LevelFigures,
     MemoryFigures,
@@ -52,10 +55,13 @@ from crossgrade.values.chip import Chip
 from crossgrade.values.evidence import Band
 from crossgrade.values.finding import Finding
 from crossgrade.values.layout import Layout, Shard
+from crossgrade.values.training import TrainingFigures, TrainingPlan
 from crossgrade.values.workload import Workload
 
 PLAIN = "eager"
 """Stack of a chip without a usual one, once its kernels were calibrated: they were timed so."""
+TRAINS = "compile"
+"""Stack that trains where none is asked for."""
 _SEVERITY = {"blocker": 0, "warning": 1, "note": 2}
 
 
@@ -71,6 +77,7 @@ def assess_phase(
     stack: str | None = None,
     knowledge: Knowledge | None = None,
     layout: Layout | None = None,
+    plan: TrainingPlan | None = None,
 ) -> PhaseAssessment:
     """Return the answer for one phase on one chip.
 
@@ -85,6 +92,7 @@ def assess_phase(
         stack: the stack whose kernels are timed; None for the one that is usual on the chip.
         knowledge: fits of kernel models; None for those that are shipped.
         layout: what each chip does; None for ideal shards of `chips`.
+        plan: how a training step is run on that layout.
     """
     memory = prepared.memory
     workload = prepared.capture.workload
@@ -95,8 +103,10 @@ def assess_phase(
     told = priced and unrated_share(prepared, chip) <= UNRATED
     uses = operator_uses(prepared, table, chip.soc, _shares(prepared, chip, told))
     prediction = predict(prepared, chip, layout, dissolved_work(uses)) if priced else None
-    on_layout = _on_layout(prepared, chip, given, stack, known) if told else None
-    findings = _findings(prepared, chip, uses, prediction, layout, least, shard)
+    on_layout = _on_layout(prepared, chip, given, plan, stack, known) if told else None
+    timed = on_layout or (_timed(prepared, chip, layout, stack, known) if told else None)
+    trains = workload.phase == "train" and plan is not None
+    findings = _findings(prepared, chip, uses, prediction, layout, least, shard, fits=not trains)
     if on_layout is not None:
         findings = _ordered((*on_layout.findings, *findings))
     result = PhaseAssessment(
@@ -105,7 +115,9 @@ def assess_phase(
         tokens=workload.tokens,
         context=workload.context,
         item=workload.item,
-        verdict=_verdict(uses, findings, given.chips if given else chips or 1, least),
+        verdict=_verdict(
+            uses, findings, given.chips if given else chips or 1, 1 if trains else least
+        ),
         training=training_in_words(workload, memory, layout) if workload.phase == "train" else "",
         layout=layout,
         calls=prepared.capture.calls,
@@ -119,9 +131,12 @@ def assess_phase(
             layout,
             on_layout.rank if on_layout else None,
         ),
-        speed=_speed(prediction, layout, price_per_hour) if prediction and told else None,
+        speed=None
+        if trains or not (prediction and told)
+        else _speed(prediction, layout, price_per_hour),
         rank=on_layout.rank if on_layout else None,
-        stack=_stack(prepared, chip, layout, stack, known, on_layout) if told else None,
+        stack=timed.stack if timed else None,
+        step=timed.step if timed else None,
         levels=_levels(uses),
         operators=tuple(_operator(use) for use in uses),
         findings=findings,
@@ -137,15 +152,36 @@ def execution_of(prepared: Prepared, chip: Chip, table: SupportTable, layout: La
     return Execution(prepared=prepared, chip=chip, layout=layout, dissolved=dissolved_work(uses))
 
 
-def _stack(
-    prepared: Prepared, chip: Chip, layout: Layout, stack: str | None, knowledge: Knowledge,
-    on_layout: LayoutAnswer | None,
-) -> StackFigures | None:  # fmt: skip
-    """Return the time as a stack runs the phase; None where no stack does."""
-    if on_layout is not None:
-        return on_layout.stack
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Timed:
+    """A phase as a stack runs it where no degrees were given."""
+
+    stack: StackFigures
+    """Its time."""
+    step: TrainingFigures | None = None
+    """What a training step is made of."""
+
+
+def _timed(
+    prepared: Prepared, chip: Chip, layout: Layout, stack: str | None, knowledge: Knowledge
+) -> _Timed | None:
+    """Return the time as a stack runs the phase; None where no stack does.
+
+    Training has a time on one chip, and on replicas of which each has the captured batch.
+    """
     name = _stack_name(prepared, chip, stack, knowledge)
-    return None if name is None else stack_time(prepared, chip, layout, name, knowledge)
+    if name is None:
+        return None
+    workload = prepared.capture.workload
+    if workload.phase != "train":
+        return _Timed(stack=stack_time(prepared, chip, layout, name, knowledge))
+    if layout.kind == "ideal-shards":
+        return None
+    dp, micro = layout.copies, workload.batch
+    replicas = Layout(chips=dp, kind="sharded", dp=dp, shard=layout.shard)
+    plan = TrainingPlan(batch=dp * micro, micro_batch=micro)
+    found = training_figures(prepared, chip, replicas, plan, name, knowledge)
+    return _Timed(stack=found.stack, step=found.step)
 
 
 def _stack_name(
@@ -153,23 +189,29 @@ def _stack_name(
 ) -> str | None:
     """Return the stack that is timed.
 
-    None where no stack is known for the chip, or the one asked for does not run there; training has
-    no stack with known kernels.
+    None where no stack is known for the chip, or the one asked for does not run there. What serves
+    does not train: `compile` stands for a training stack that joins what lies between products.
     """
-    name = stack or usual_stack(chip.op_table)
+    trains = prepared.capture.workload.phase == "train"
+    name = stack or (TRAINS if trains else usual_stack(chip.op_table))
     if name is None and knowledge.calibrated(chip.name):
         name = PLAIN
     if name is None or not load_stack(name).runs_on(chip.op_table):
         return None
-    return None if prepared.capture.workload.phase == "train" else name
+    return name
 
 
 def _on_layout(
-    prepared: Prepared, chip: Chip, layout: Layout | None, stack: str | None, knowledge: Knowledge
-) -> LayoutAnswer | None:
+    prepared: Prepared, chip: Chip, layout: Layout | None, plan: TrainingPlan | None,
+    stack: str | None, knowledge: Knowledge,
+) -> LayoutAnswer | None:  # fmt: skip
     """Return the phase on a layout that was given; None without one, or where no stack serves."""
     name = _stack_name(prepared, chip, stack, knowledge) if layout is not None else None
-    if layout is None or name is None or load_stack(name).scheduler is None:
+    if layout is None or name is None:
+        return None
+    if plan is not None:
+        return training_answer(prepared, chip, layout, plan, name, knowledge)
+    if load_stack(name).scheduler is None:
         return None
     return layout_answer(prepared, chip, layout, name, knowledge)
 
@@ -223,11 +265,13 @@ def _findings(
     layout: Layout,
     least: int | None,
     shard: Shard,
+    *,
+    fits: bool,
 ) -> tuple[Finding, ...]:
-    """Return all findings, the worst and heaviest first."""
+    """Return all findings, the worst and heaviest first; of capacity where they are asked for."""
     phase = prepared.capture.workload.phase
     found = [
-        *_fit(prepared.memory, chip, phase, layout, least, shard),
+        *(_fit(prepared.memory, chip, phase, layout, least, shard) if fits else ()),
         *operator_findings(uses, chip.name, phase),
         *numerics_findings(prepared, chip, phase),
     ]

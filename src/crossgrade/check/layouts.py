@@ -20,6 +20,7 @@ from crossgrade.values.assessment import RankFigures, StackFigures
 from crossgrade.values.chip import Chip
 from crossgrade.values.finding import Finding
 from crossgrade.values.layout import Layout
+from crossgrade.values.training import TrainingFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class LayoutAnswer:
     """Memory of the fullest rank."""
     findings: tuple[Finding, ...]
     """What keeps it from running."""
+    step: TrainingFigures | None = None
+    """How a training step is run; None outside training."""
 
 
 def layout_answer(
@@ -53,14 +56,15 @@ def layout_answer(
     figures, rank = layout_figures(pieces, chip, layout, stack, knowledge)
     phase = prepared.capture.workload.phase
     found = [
-        *(_blocked(words, chip, phase, layout) for words in layout_faults(pieces, layout)),
+        *(blocked(words, chip, phase, layout) for words in layout_faults(pieces, layout)),
         *(_idle(words, chip, phase, layout) for words in batch_faults(layout, pieces.batch)),
         *_fit(rank, chip, phase, layout),
     ]
     return LayoutAnswer(stack=figures, rank=rank, findings=tuple(found))
 
 
-def _blocked(words: str, chip: Chip, phase: str, layout: Layout) -> Finding:
+def blocked(words: str, chip: Chip, phase: str, layout: Layout) -> Finding:
+    """Return the finding that a layout cannot run a phase."""
     return Finding(
         id="CG-F207",
         severity="blocker",
@@ -75,7 +79,7 @@ def _blocked(words: str, chip: Chip, phase: str, layout: Layout) -> Finding:
 
 def _idle(words: str, chip: Chip, phase: str, layout: Layout) -> Finding:
     return dataclasses.replace(
-        _blocked(words, chip, phase, layout), severity="warning",
+        blocked(words, chip, phase, layout), severity="warning",
         hint="give at least as many sequences",
     )  # fmt: skip
 

@@ -95,6 +95,23 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 @click.option("--dp", type=int, metavar="N",
               help="Layout: replicas of attention. Default: what --chips allows.")  # fmt: skip
 @click.option("--pp", type=int, metavar="N", help="Layout: pipeline stages.")
+@click.option("--micro-batch", type=int, metavar="N",
+              help="Training on a layout: sequences at a time (1); --batch is of all "
+              "chips.")  # fmt: skip
+@click.option("--recompute", type=click.Choice(["none", "selective", "full"]), default="none",
+              show_default=True, help="Training: what the backward pass works out again: "
+              "attention, or whole blocks.")  # fmt: skip
+@click.option("--interleave", type=int, metavar="N",
+              help="Training: chunks of blocks per pipeline stage (1).")  # fmt: skip
+@click.option("--sequence-parallel", is_flag=True,
+              help="Training: --tp ranks share out tokens where they do the same.")  # fmt: skip
+@click.option("--no-overlap", "overlap", is_flag=True, flag_value=False, default=True,
+              help="Training: collectives of replicas are waited for.")  # fmt: skip
+@click.option("--offload", type=click.Choice(["none", "optimizer"]), default="none",
+              show_default=True, help="Training: what lies in the host's memory.")  # fmt: skip
+@click.option("--products", default="as-computed", show_default=True,
+              type=click.Choice(["as-computed", "fp8", "fp8_block", "mxfp8", "int8"]),
+              help="Training: format of products by weights and of their gradients.")  # fmt: skip
 @click.option("--stack", metavar="NAME", help="Stack whose kernels are timed, such as vllm, "
               "trtllm, compile or eager. Default: the usual one of the chip.")  # fmt: skip
 @click.option("--calibration", "calibrations", multiple=True, metavar="RECORD",
@@ -164,6 +181,7 @@ def command(model: str, as_json: bool, everything: bool, out: Path | None, no_re
     \b
     crossgrade assess deepseek-v4-pro --on ascend-950dt --on h200
     crossgrade assess ./my-model --on ascend-910b2 --phase train --tokens 2048
+    crossgrade assess qwen3-8b --on ascend-910b2 --phase train --tp 8 --dp 4 --batch 128
     crossgrade assess my_package.model:make --on mi300x --json
     crossgrade assess qwen3-8b --on ascend-910b2 --on h200 --html report.html
     crossgrade assess deepseek-v3 --on ascend-910c --chips 32 --tp 4 --ep 32 --quant w8a8

@@ -12,6 +12,7 @@ from crossgrade.report.document import Block, Document, Entry, Heading, Line, Ta
 from crossgrade.report.measured import measured_blocks
 from crossgrade.report.merged import merged_findings
 from crossgrade.report.stacked import stack_blocks
+from crossgrade.report.training import training_blocks
 from crossgrade.units import bytes_, count, figure, percent, seconds, si, things
 from crossgrade.values.assessment import (
     Assessment,
@@ -75,7 +76,9 @@ def _blocks(a: Assessment, everything: bool, changes: Changes | None) -> Iterato
         yield _memory_table(rows)
         yield from measured_blocks(rows)
         yield from stack_blocks(rows)
-        yield _speed_table(rows)
+        yield from training_blocks(rows)
+        if any(p.speed is not None or p.stack is None for _, p in rows):
+            yield _speed_table(rows)
         yield _operator_table(rows)
         yield from _claims(rows)
     yield from _findings(a, everything)
@@ -90,6 +93,8 @@ def _sizes(p: PhaseAssessment) -> str:
         return p.inputs
     if p.item == "executions":
         return "the example inputs"
+    if p.step is not None and p.rank is not None:
+        return f"batch {count(p.step.plan.batch)}, {count(p.tokens)} tokens per sequence"
     return (
         f"batch {p.batch}, {count(p.tokens)} new and {count(p.context)} cached tokens per sequence"
     )
@@ -115,7 +120,7 @@ def _memory_table(rows: Rows) -> Table:
     ]
     shared = any(p.memory.peak_per_chip is not None for _, p in rows)
     per_chip = ("peak per chip",) if shared else ()
-    replica = any(p.layout.kind == "data-parallel-sharded" for _, p in rows)
+    replica = any(p.layout.kind == "data-parallel-sharded" or p.step for _, p in rows)
     whose = "one replica" if replica else "all chips together"
     ends = (*per_chip, "usable per chip", "at least")
     return Table(

@@ -29,6 +29,8 @@ from crossgrade.report.merged import MergedFinding, merged_findings
 from crossgrade.report.stacked import collectives as collectives
 from crossgrade.report.stacked import restings as restings
 from crossgrade.report.stacked import rests_on as rests_on
+from crossgrade.report.training import plan_in_words as plan_in_words
+from crossgrade.report.training import training_rows as training_rows
 from crossgrade.report.verdict import verdict_parts as verdict_parts
 from crossgrade.units import bytes_, count, seconds, things
 from crossgrade.values.assessment import (

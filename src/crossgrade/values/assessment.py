@@ -18,6 +18,7 @@ from crossgrade.values.evidence import Band, NumberClass
 from crossgrade.values.finding import Finding
 from crossgrade.values.layout import Layout
 from crossgrade.values.support import SupportLevel
+from crossgrade.values.training import TrainingFigures
 from crossgrade.values.workload import Item, ModelRef, Phase
 
 Verdict = Literal["runs", "runs-with-findings", "needs-N-chips", "blocked", "unknown"]
@@ -310,6 +311,9 @@ class PhaseAssessment:
     stack: StackFigures | None = None
     """Time as a named stack runs it; None where no stack is known for the chip, or none can run the
     phase, or no time is predicted."""
+    step: TrainingFigures | None = None
+    """How a training step is run and what its time is made of; None outside training, and where
+    chips are ideal shards."""
     measured: tuple[MeasuredTime, ...] = ()
     """Times of one device from records, those known as well as asked first, the fastest first; for
     one chip they are the answer, and `speed` stands beside them."""

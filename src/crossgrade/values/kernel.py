@@ -63,6 +63,8 @@ SITES: Mapping[Family, tuple[str, ...]] = {
 Kernels that share them come together, so what was not measured differs in them.
 """
 
+BACKWARD = "prefill_backward"
+"""`op` of the gradients of an attention; its sizes are those of the forward pass."""
 EVEN_ODDS = -1.0
 """`skew` of experts that tokens choose independently and without preference."""
 

@@ -97,6 +97,12 @@ NUMBER_KINDS: tuple[NumberKind, ...] = (
             "says what each rests on", "capture", "constants", "own-source"),
     *_kinds(_PHASE, "stack.launches stack.parts[].launches", "predicted",
             "launches of the stack, lowered from the capture", "capture"),
+    *_kinds(_PHASE, "rank", "predicted", f"{_LOWERED}, divided as `layout` says", "capture",
+            "options"),
+    *_kinds(_PHASE, "step", "predicted", "kernel and collective models on the launches of the "
+            "stack, divided as `layout` and `step.plan` say", "capture", "constants", "options",
+            "own-source"),
+    *_kinds(_PHASE, "step.plan step.micro_batches", "exact", "the options as resolved", "options"),
     *_kinds(_PHASE, "levels[].operators levels[].calls operators[].calls operators[].call_share",
             "exact", _COUNTED, "capture", "operator-table"),
     *_kinds(_PHASE, "operators[].inner operators[].host_syncs", "exact",

@@ -116,6 +116,9 @@ def _matmul(
     if role == "experts":
         m = _rows(sizes["m"], shares.factor * shares.dp)
         return {"m": m, "batch": np.ceil(sizes["batch"] / (shares.ep * shares.expert_tp))}
+    if role in ("gradient-rows", "gradient-columns"):
+        across = "m" if role == "gradient-rows" else "n"
+        return {across: np.ceil(sizes[across] * part), "k": _rows(sizes["k"], shares.factor)}
     if role == "whole":
         return {"m": m}
     if piece.size("batch") > 1:  # activations of each sequence by each other

@@ -45,7 +45,7 @@ def layout_figures(
         stack=stack, low_s=low, mid_s=mid, high_s=high,
         tokens_per_s=pieces.batch * pieces.tokens / mid if mid else 0.0,
         launches=sum(p.launches for p in parts if p.family != "collective"),
-        network_s=network, host_s=float(times.host[0]), tiers=_tiers(parts),
+        network_s=network, host_s=float(times.host[0]), tiers=tiers_of(parts),
         parts=tuple(parts),
     )  # fmt: skip
     rank = RankFigures(
@@ -102,7 +102,8 @@ def binds(found: Estimate) -> str:
     return max(named, key=lambda name: float(np.nan_to_num(named[name]).sum()))
 
 
-def _tiers(parts: list[KernelPart]) -> dict[Tier, float]:
+def tiers_of(parts: list[KernelPart]) -> dict[Tier, float]:
+    """Return the share of the time that rests on each tier."""
     shares: dict[Tier, float] = defaultdict(float)
     for part in parts:
         shares[part.tier] += part.mid_s

@@ -130,12 +130,19 @@ def pieces_of(prepared: Prepared, stack: str) -> Pieces:
     """
     key = f"{stack}/pieces"
     if key not in prepared.launches:
-        prepared.launches[key] = _pieces(prepared, launched(prepared, stack).kernels)
+        prepared.launches[key] = pieces_from(prepared, launched(prepared, stack).kernels)
     found: Pieces = prepared.launches[key]
     return found
 
 
-def _pieces(prepared: Prepared, kernels: list[Kernel]) -> Pieces:
+def pieces_from(prepared: Prepared, kernels: list[Kernel], *, partial: bool = False) -> Pieces:
+    """Return the distinct ones of some launches.
+
+    Args:
+        prepared: the capture that they are of.
+        kernels: launches of one stack.
+        partial: whether they are a part of the step: weights are those that they read alone.
+    """
     capture = prepared.capture
     modules = capture.tables["modules"]
     blocks = [block_of(module) for module in modules]
@@ -168,7 +175,7 @@ def _pieces(prepared: Prepared, kernels: list[Kernel]) -> Pieces:
         last_sums=_sums(g for g in groups.values() if any(b == final != "" for _, b in g)),
         host_reads=prepared.host_reads,
         blocks=len({block_of(module) for module in modules} - {""}),
-        weights=_weights(capture, kernels, places), cache=_cache(capture, kernels),
+        weights=_weights(capture, kernels, places, partial=partial), cache=_cache(capture, kernels),
         activations=prepared.memory.activations_fused, routed=_routed(counts),
         heads=min(attention, default=None),
         shared=min(keys, default=None),
@@ -203,7 +210,9 @@ def _routed(pieces: Iterable[Piece]) -> Routed | None:
     )  # fmt: skip
 
 
-def _weights(capture: Capture, kernels: list[Kernel], places: list[bool]) -> tuple[Stored, ...]:
+def _weights(
+    capture: Capture, kernels: list[Kernel], places: list[bool], *, partial: bool
+) -> tuple[Stored, ...]:
     """Return the parameters and buffers by how the launches that read them divide."""
     c = capture.columns
     roles, stored = c["storage_role"], c["storage_stored_bytes"]
@@ -221,6 +230,8 @@ def _weights(capture: Capture, kernels: list[Kernel], places: list[bool]) -> tup
     degrees: Degrees
     for s in np.flatnonzero(fixed).tolist():
         reader = readers.get(s)
+        if partial and reader is None:
+            continue
         role, degrees, repeated = "whole", ((1, 1.0),), False
         if reader is not None:
             repeated = places[reader.calls[0]]

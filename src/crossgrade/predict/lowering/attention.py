@@ -19,7 +19,9 @@ from crossgrade.values.capture import Capture
 
 SLOT = "_scaled_dot_product_fused_attention_overrideable"
 """Fused attention, by the name under which any device may bring its own."""
-_MASK_AT = {SLOT: 3, f"{SLOT}_backward": 4}
+GRADIENTS = f"{SLOT}_backward"
+"""Its gradients."""
+_MASK_AT = {SLOT: 3, GRADIENTS: 4}
 """Fused attention and its gradient -> position of the mask among the arguments."""
 
 

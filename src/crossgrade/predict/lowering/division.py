@@ -24,6 +24,8 @@ _FIXED = frozenset(ROLES.index(r) for r in ("parameter", "buffer", "constant"))
 _KV = ROLES.index("kv")
 _LINEAR = frozenset({"mul", "_to_copy", "div", "view", "index", "clone", "expand"})
 """Calls that may come before partial sums are added: they scale each of them alike."""
+_PLAIN = frozenset({"mm", "addmm"})
+"""Products of two activations: in the backward pass they make gradients of weights."""
 _AVERAGES = frozenset({"mean", "native_layer_norm", "_fused_rms_norm"})
 _ADDS = frozenset({"add", "index_add", "scatter_add"})
 
@@ -65,11 +67,17 @@ class Divisions:
             degrees = self._traffic(kernel)
         elif role == "vocabulary":
             degrees = ((ANY, 1.0),)
+        elif role in ("gradient-rows", "gradient-columns"):
+            degrees = ((self._degree[nodes[-1]], 1.0),)
         else:
             most = max(self._incoming(self._graph.nodes[i]) for i in nodes)
             degrees = ((most, 1.0),) if role == "rows" else ((self._degree[nodes[-1]], 1.0),)
         return Division(role=role, degrees=degrees, fixed=self._fixed(kernel),
                         reductions=reductions)  # fmt: skip
+
+    def written(self, kernel: Kernel) -> dict[int, int]:
+        """Return over how many ranks each storage that a launch writes divides, at most."""
+        return {s: self._storages[s] for s in kernel.writes if self._storages.get(s, 1) > 1}
 
     # nodes --------------------------------------------------------------------------------------
     def _visit(self, i: int, node: Node) -> None:
@@ -113,7 +121,20 @@ class Divisions:
             return 1
         if node.kernel.reads_parameter and node.name in PRODUCTS:
             return self._product(i, incoming)
+        if node.stage == "backward" and node.name in _PLAIN and not node.vector:
+            self._role[i] = self._gradient(node)
         return incoming
+
+    def _gradient(self, node: Node) -> Role | None:
+        """Return which dimension of the gradient of a weight divides: that of its divided operand.
+
+        Rows come from the gradient of the product's result, columns from what the product read.
+        """
+        reads = [s for s in node.kernel.reads if self._storages.get(s, 1) > 1]
+        first = self._graph.key(node).inputs[0].nbytes
+        if not reads:
+            return "whole"
+        return "gradient-rows" if node.kernel.reads[reads[0]] == first else "gradient-columns"
 
     def _product(self, i: int, incoming: int) -> int:
         """Return the degree of a product by weights; partial sums where it is divided by rows."""

@@ -13,7 +13,7 @@ from typing import Literal
 
 from crossgrade.predict.lowering.kernel import Kernel
 from crossgrade.predict.lowering.kernels import Narrowed, merged
-from crossgrade.values.capture import ROLES, CallKey, Capture
+from crossgrade.values.capture import ROLES, STAGES, CallKey, Capture, Stage
 
 Part = Literal[
     "", "ahead", "norm", "rope", "cache", "act", "topk", "permute", "up", "experts-act", "down",
@@ -49,6 +49,8 @@ class Node:
     """What it is, empty where no pattern has it."""
     unit: int = -1
     """Which one of that part; nodes of one unit belong together."""
+    stage: Stage = "forward"
+    """Part of a training step that it belongs to."""
 
     @property
     def vector(self) -> bool:
@@ -96,7 +98,11 @@ class Graph:
         self._call_key = c["call_key"].tolist()
         self.roles = c["storage_role"].tolist()
         self._whole = c["storage_bytes"].tolist()
-        self.nodes = [Node(kernel=k, name=k.label.rstrip("_")) for k in kernels]
+        stages = c["call_stage"].tolist()
+        self.nodes = [
+            Node(kernel=k, name=k.label.rstrip("_"), stage=STAGES[stages[min(k.calls)]])
+            for k in kernels
+        ]
         self._connect()
         self._units = 0
         self.attention_after = self._first_after(through_products=True)
@@ -193,7 +199,7 @@ class Graph:
         return any(s >= 0 and self.roles[s] == _KV for s in node.kernel.reads)
 
     def join(self, part: Part) -> None:
-        """Give every free node the part, one unit per set of neighbours."""
+        """Give every free node the part, one unit per set of neighbours of one stage."""
         root: dict[int, int] = {}
 
         def find(i: int) -> int:
@@ -206,7 +212,7 @@ class Graph:
             if self.free(i):
                 root[i] = i
                 for b in self.nodes[i].before:
-                    if b in root:
+                    if b in root and self.nodes[b].stage == self.nodes[i].stage:
                         root[find(i)] = find(b)
         units: dict[int, int] = {}
         for i in list(root):

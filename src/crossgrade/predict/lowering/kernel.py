@@ -11,11 +11,14 @@ from typing import Literal
 from crossgrade.predict.lowering.cost import CallClass
 from crossgrade.values.kernel import Family
 
-Role = Literal["whole", "columns", "rows", "heads", "experts", "vocabulary", "vector"]
+Role = Literal["whole", "columns", "rows", "heads", "experts", "vocabulary", "vector",
+               "gradient-rows", "gradient-columns"]  # fmt: skip
 """How a launch divides over tensor-parallel ranks. whole: each rank does all of it. columns, rows:
 a product by weights, by what it makes or by what it adds up. heads: attention and what is computed
 per head. experts: routed layers, over the expert-parallel ranks and what is left of the others.
-vocabulary: an embedding or the last product. vector: as what it moves divides."""
+vocabulary: an embedding or the last product. vector: as what it moves divides.
+gradient-rows, gradient-columns: the gradient of a weight, by its rows or columns; it adds up
+tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,8 @@ class Kernel:
     """Sizes of the family, in the order of `values.kernel.SIZES`."""
     division: Division = WHOLE
     """How it divides over the ranks of a layout."""
+    written_degrees: dict[int, int] = field(default_factory=dict)
+    """Storage that it writes -> over how many ranks of a layout that divides, at most."""
     part_of: int | None = None
     """Place of the launch whose sizes stand for this one too, None where it stands for itself."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from crossgrade.predict.lowering.attention import SLOT, slot_shape
+from crossgrade.predict.lowering.attention import GRADIENTS, SLOT, slot_shape
 from crossgrade.predict.lowering.experts import Experts
 from crossgrade.predict.lowering.formats import Formats, plain_format
 from crossgrade.predict.lowering.formulas import expected_share
@@ -16,7 +16,7 @@ from crossgrade.predict.lowering.kernel import AttentionShape, Kernel
 from crossgrade.predict.lowering.projections import product_sizes
 from crossgrade.predict.lowering.states import CONVOLUTIONS
 from crossgrade.values.capture import DTYPES_BYTES, ROLES
-from crossgrade.values.kernel import EVEN_ODDS, Family
+from crossgrade.values.kernel import BACKWARD, EVEN_ODDS, Family
 
 _KV = ROLES.index("kv")
 _PER_ELEMENT = 7.0
@@ -47,7 +47,9 @@ class Sizes:
         kernel.op = op
         if kernel.label == SLOT and kernel.attention is None:
             kernel.attention = slot_shape(kernel, self._graph.capture, {})
-        if experts is not None:
+        if kernel.label == GRADIENTS:
+            self._attention_backward(kernel, nodes[0])
+        elif experts is not None:
             self._experts(kernel, experts)
         elif kernel.attention is not None and op != "indexer":
             self._attention(kernel, kernel.attention)
@@ -160,6 +162,13 @@ class Sizes:
         _fill(kernel, "attention", format,
               (float(batch), float(heads), shared, queries, keys,
                float(shape.key_size), float(shape.value_size), window))  # fmt: skip
+
+    def _attention_backward(self, kernel: Kernel, i: int) -> None:
+        """Name the backward pass of attention by the sizes of its forward pass."""
+        query, key, value = (m.shape for m in self._graph.key(self._graph.nodes[i]).inputs[1:4])
+        kernel.op = BACKWARD
+        sizes = (*query[:2], key[1], query[2], key[2], query[3], value[3], 0)
+        _fill(kernel, "attention", plain_format(kernel.dtype), tuple(map(float, sizes)))
 
     def _kv_heads(self, shape: AttentionShape, batch: int) -> float | None:
         """Return heads of keys, from the elements that the cache keeps; None without a cache."""

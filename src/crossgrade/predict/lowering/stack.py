@@ -120,6 +120,11 @@ class Stack:
         """Return the value of a rule."""
         return self.rules[rule].value if rule in self.rules else DEFAULTS[rule]
 
+    @property
+    def trains(self) -> bool:
+        """Return whether it can train: it rewrites no cache and leaves no gradient out."""
+        return bool(self["graph"] != "serving")
+
     def runs_on(self, op_table: str) -> bool:
         """Return whether it runs on chips with an operator table, such as `npu`."""
         return not self.only or op_table in self.only

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossgrade.predict.lowering import joining
+from crossgrade.predict.lowering.attention import GRADIENTS
 from crossgrade.predict.lowering.cost import CallCost
 from crossgrade.predict.lowering.division import Divisions
 from crossgrade.predict.lowering.experts import find_experts
@@ -37,7 +38,7 @@ from crossgrade.predict.lowering.sizes import Sizes
 from crossgrade.predict.lowering.stack import Stack, load_stack
 from crossgrade.predict.lowering.states import find_convolutions, find_states
 from crossgrade.values.capture import Capture
-from crossgrade.values.kernel import SIZES, Family, KernelRows
+from crossgrade.values.kernel import BACKWARD, SIZES, Family, KernelRows
 
 
 def lower(capture: Capture, stack: str, costs: list[CallCost] | None = None) -> list[Kernel]:
@@ -165,7 +166,7 @@ def _launch_units(launches: Launches) -> None:
 def _product_op(node: Node, phase: str) -> str:
     """Return the name of a matrix kernel; scores that are reduced at once pick keys."""
     if node.kernel.kind == "attention":
-        return phase
+        return BACKWARD if node.kernel.label == GRADIENTS else phase
     if len(node.kernel.calls) > 1 and not node.kernel.reads_parameter and node.name == "bmm":
         return "indexer"
     return PRODUCT_OPS.get(node.name, node.name)
@@ -228,6 +229,7 @@ def _kernels(launches: Launches, sizes: Sizes) -> list[Kernel]:
     divisions = Divisions(launches, named)
     for launch, kernel in zip(ordered, kernels, strict=True):
         kernel.division = divisions.of(launch, kernel)
+        kernel.written_degrees = divisions.written(kernel)
     return kernels
 
 

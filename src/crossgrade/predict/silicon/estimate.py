@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossgrade.chips.loader import load_chip
+from crossgrade.predict.assumptions import assumptions
 from crossgrade.predict.silicon.experts import UNGATED
 from crossgrade.predict.silicon.facts import BYTES, facts_of
 from crossgrade.predict.silicon.grouped import GroupedCube
@@ -32,7 +33,7 @@ from crossgrade.predict.silicon.transfer import donors, transferred
 from crossgrade.units import things
 from crossgrade.values.assessment import Tier
 from crossgrade.values.chip import Chip
-from crossgrade.values.kernel import Family, KernelRows
+from crossgrade.values.kernel import BACKWARD, Family, KernelRows
 
 LENDERS: Mapping[Family, tuple[Family, str]] = {
     "quantise": ("matmul", "mm"), "matmul": ("matmul", "mm"), "experts": ("experts", "gated"),
@@ -107,6 +108,9 @@ def estimates(
     Raises:
         KeyError: no model prices the family, or the format is unknown.
     """
+    if rows.op == BACKWARD:
+        return [_backward(*one) for one in estimates(replace(rows, op="prefill"), chip, knowledge,
+                                                     replayed=replayed)]  # fmt: skip
     everything, kind = np.arange(len(rows)), kind_of(rows)
     table, known = knowledge.measured(chip.name, kind), basis_of(kind, chip, knowledge)
     fitted_here = known.tier == "T2" and known.format == kind.format
@@ -126,6 +130,18 @@ def estimates(
             text = f"{fit.basis}; {why} the {table.text()}"
             result.append((everything[which], replace(fit, basis=text)))
     return result
+
+
+def _backward(at: NDArray[np.int64], forward: Estimate) -> tuple[NDArray[np.int64], Estimate]:
+    """Return the gradients of attention as so many times its forward pass."""
+    rate = assumptions()["attention_backward"]
+    low, high = rate.optimistic, rate.pessimistic
+    mid = (low + high) / 2
+    return at, Estimate(
+        low=forward.low * low, mid=forward.mid * mid, high=forward.high * high,
+        terms=Terms(**{name: getattr(forward.terms, name) * mid for name in TERMS}), tier="T1",
+        basis=f"{mid:g} times the forward pass; {forward.basis}",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,155 @@
+"""A training step on a layout as the figures that a person reads.
+
+Must not know how it is shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossgrade.predict.layouts.figures import binds, tiers_of
+from crossgrade.predict.lowering.stack import load_stack
+from crossgrade.predict.phase import Prepared
+from crossgrade.predict.silicon.facts import facts_of
+from crossgrade.predict.silicon.knowledge import Knowledge
+from crossgrade.predict.stack_time import format_on
+from crossgrade.predict.training.memory import training_memory
+from crossgrade.predict.training.passes import TrainingPasses, passes_of
+from crossgrade.predict.training.step import ENDS, TrainingPricer, TrainingStep
+from crossgrade.values.assessment import KernelPart, RankFigures, StackFigures
+from crossgrade.values.chip import Chip
+from crossgrade.values.layout import Layout
+from crossgrade.values.training import COLLECTIVES, TrainingFigures, TrainingPart, TrainingPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFigures:
+    """Everything about a training step on a layout; predicted."""
+
+    stack: StackFigures
+    """Its time."""
+    rank: RankFigures
+    """Memory of the fullest rank."""
+    step: TrainingFigures
+    """What the time is made of."""
+
+
+def training_figures(
+    prepared: Prepared, chip: Chip, layout: Layout, plan: TrainingPlan, stack: str,
+    knowledge: Knowledge,
+) -> StepFigures:  # fmt: skip
+    """Return the time of a training step, its parts, and the memory of its fullest rank.
+
+    Args:
+        prepared: the captured step of one micro-batch.
+        chip: one chip.
+        layout: how many of them, and what each does.
+        plan: how the step is run.
+        stack: the stack that launches it.
+        knowledge: what is known of kernels.
+
+    Raises:
+        ValueError: the stack does not train.
+    """
+    passes = passes_of(prepared, stack, plan.products)
+    pricer = TrainingPricer(passes, prepared.memory, chip, stack, knowledge)
+    step = pricer.step(layout, plan)
+    memory = training_memory(passes, prepared.memory, layout, plan)
+    workload = prepared.capture.workload
+    each = workload.tokens if workload.item == "tokens" else 1
+    utilised = _utilisation(prepared, passes, chip, layout, plan, stack, step)
+    parts = sorted((*_kernels(step), *_collectives(step)), key=lambda part: -part.mid_s)
+    figures = StackFigures(
+        stack=stack, low_s=step.low, mid_s=step.mid, high_s=step.high,
+        tokens_per_s=plan.batch * each / step.mid,
+        launches=sum(p.launches for p in parts if p.family != "collective"),
+        network_s=None if step.unknown_links else sum(
+            seconds for name, seconds in step.parts.items() if name in COLLECTIVES),
+        host_s=step.parts.get("host", 0.0), tiers=tiers_of(parts), parts=tuple(parts),
+    )  # fmt: skip
+    rank = RankFigures(weights=memory.weights, cache=0.0, activations=memory.activations,
+                       peak=memory.total)  # fmt: skip
+    return StepFigures(
+        stack=figures,
+        rank=rank,
+        step=TrainingFigures(
+            plan=plan, micro_batches=plan.micro_batches(layout),
+            parts=tuple(TrainingPart(name=n, seconds=s) for n, s in step.parts.items()),
+            mfu=utilised[0], hfu=utilised[1], gradients=memory.gradients,
+            optimizer=memory.optimizer,
+        ),
+    )  # fmt: skip
+
+
+def _utilisation(
+    prepared: Prepared, passes: TrainingPasses, chip: Chip, layout: Layout, plan: TrainingPlan,
+    stack: str, step: TrainingStep,
+) -> tuple[float | None, float | None]:  # fmt: skip
+    """Return MFU and HFU; None where the peak of the products' format is not published."""
+    work: dict[str, float] = defaultdict(float)
+    for piece, count in passes.whole.pieces.items():
+        if piece.family == "matmul":
+            work[piece.format] += count * math.prod(piece.sizes)
+    if not work or prepared.capture.workload.lora_rank:
+        return None, None
+    format = format_on(chip, max(work, key=lambda name: work[name]), load_stack(stack))
+    peak = facts_of(chip, format).matrix_flop_per_s
+    if not np.isfinite(peak):
+        return None, None
+    again = {"none": 0.0, "selective": passes.core_flops, "full": passes.flops}[plan.recompute]
+    steps = plan.batch / plan.micro_batch
+    capacity = step.mid * layout.chips * peak
+    return 3 * passes.flops * steps / capacity, (3 * passes.flops + again) * steps / capacity
+
+
+def _kernels(step: TrainingStep) -> Iterator[KernelPart]:
+    """Yield each kind of launch of the busiest stage, all passes together."""
+    groups: dict[tuple[str, str, str], list[tuple[float, KernelPart]]] = defaultdict(list)
+    for one in step.kernels:
+        kind = one.kind
+        if not kind.found:
+            continue
+        low, mid, high = (
+            float(kind.weights[:, 0] @ getattr(kind, end)[:, 0]) * one.times for end in ENDS
+        )
+        main = max(kind.found, key=lambda found: len(found.mid))
+        part = KernelPart(
+            family=kind.rows.family, op=kind.rows.op, format=kind.rows.format,
+            launches=round(kind.counts.sum() * one.times), low_s=low, mid_s=mid, high_s=high,
+            roofline_s=None, binds=binds(main), tier=main.tier, basis=main.basis,
+        )  # fmt: skip
+        groups[part.family, part.op, part.format].append((mid, part))
+    for rows in groups.values():
+        main_part = max(rows, key=lambda row: row[0])[1]
+        yield KernelPart(
+            family=main_part.family, op=main_part.op, format=main_part.format,
+            launches=sum(p.launches for _, p in rows), low_s=sum(p.low_s for _, p in rows),
+            mid_s=sum(p.mid_s for _, p in rows), high_s=sum(p.high_s for _, p in rows),
+            roofline_s=None, binds=main_part.binds, tier=main_part.tier, basis=main_part.basis,
+        )  # fmt: skip
+
+
+def _collectives(step: TrainingStep) -> Iterator[KernelPart]:
+    """Yield each kind of collective that ranks wait for in every micro-batch."""
+    groups: dict[str, list[KernelPart]] = defaultdict(list)
+    for (said, found), times in step.said:
+        many = float(said.count[0]) * times
+        low, mid, high = (many * float(getattr(found, end)[0]) for end in ENDS)
+        if mid > 0:
+            groups[said.op].append(
+                KernelPart(family="collective", op=said.op, format="", launches=round(many),
+                           low_s=low, mid_s=mid, high_s=high, roofline_s=None, binds="network",
+                           tier=found.tier, basis=found.basis)
+            )  # fmt: skip
+    for op, rows in groups.items():
+        yield KernelPart(
+            family="collective", op=op, format="", launches=sum(p.launches for p in rows),
+            low_s=sum(p.low_s for p in rows), mid_s=sum(p.mid_s for p in rows),
+            high_s=sum(p.high_s for p in rows), roofline_s=None, binds="network",
+            tier=rows[0].tier, basis=rows[0].basis,
+        )  # fmt: skip
