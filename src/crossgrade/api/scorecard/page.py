@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from crossgrade.predict.scorecard.line import Line
 from crossgrade.predict.scorecard.page import goals, quoted, table
 
-TITLES = {"served": "Services", "step": "Steps on Ascend"}
+TITLES = {"served": "Services", "step": "Steps on Ascend", "training": "Training steps"}
 """Family -> heading, in the page's order."""
 OPENING = """\
 # Scorecard of services and steps: how far off predicted TPOT, TTFT and step times are

@@ -12,8 +12,8 @@ from crossgrade.predict.silicon.score import Score
 from crossgrade.values.assessment import Tier as Tier
 from crossgrade.values.kernel import Family
 
-Whole = Literal["served", "step"]
-"""What is scored as a whole: a service under load; one step."""
+Whole = Literal["served", "step", "training"]
+"""What is scored as a whole: a service under load; one step; a training step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
