@@ -46,6 +46,7 @@ from crossgrade.predict.sources import (
     collectives,
     vector_gpu,
 )
+from crossgrade.predict.sources import products_fp32 as neusight_fp32
 from crossgrade.values.kernel import KernelRows
 
 TARGET = Path(__file__).parents[1] / "src/crossgrade/predict/silicon" / FILE
@@ -60,6 +61,11 @@ def matmul(data: Path) -> Iterator[tuple[str, str, KernelRows]]:
     """Yield (chip, source, rows) of dense products."""
     yield from _listed(aiconfigurator.matmul(data), AIC)
     yield from _listed(aiter.matmul(data), "ROCm/aiter@e4048607, MIT")
+
+
+def products_fp32(data: Path) -> Iterator[tuple[str, str, KernelRows]]:
+    """Yield (chip, source, rows) of products in fp32."""
+    yield from _listed(neusight_fp32.products(data), "sitar-lab/NeuSight@6945927, MIT")
 
 
 def attention(data: Path) -> Iterator[tuple[str, str, KernelRows]]:
@@ -103,7 +109,8 @@ def cube(data: Path) -> Iterator[tuple[str, str, KernelRows]]:
 
 
 READERS = {
-    "matmul": matmul, "attention": attention, "latent-attention": latent, "experts": experts,
+    "matmul": matmul, "matmul-fp32": products_fp32, "attention": attention,
+    "latent-attention": latent, "experts": experts,
     "vector": vector, "collective": collective, "cube": cube,
 }  # fmt: skip
 

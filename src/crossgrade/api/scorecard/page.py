@@ -32,6 +32,17 @@ measurement. No parameter is fitted to such a measurement, here or anywhere in c
   runs one more block with the head per draft; TPOT is the step over one and the drafts that the
   source counts as right. Not covered: GLM-4.7 (no configuration ships), pictures, and the video
   model. What msmodeling calls a reference is not said to be a device's.
+- **Training steps.** As the stack `compile` launches them, on the layout that the source names
+  ([Training steps](explanation/training.md)). Selene: A100, tensor and pipeline parallelism,
+  attention that is not fused. That gradients are added up in fp32, cleared and clipped was put in
+  after the first scores had been seen, 1.5 to 10 % too fast; how many bytes that moves follows from
+  Megatron-LM and PyTorch. MaxText: whole blocks recomputed, weights shared by all replicas; what
+  a recipe keeps in the host's memory is not modelled, and no kernel of a TPU is fitted. Not
+  covered: Llama 4 Scout, whose module computes every expert for every token. NeuSight: forward
+  and backward passes in fp32 without loss and optimizer, call by call, or as `compile` where
+  torch.compile ran or tensors are divided; products in fp32 are fitted on its operators of the
+  same devices, none of its passes. Not covered: devices that are not described (P100, P4, T4,
+  MI100), and Switch Transformer. The A100 of 40 GB is ours with its bandwidth.
 - **Tier.** T2 where kernels of the chip were fitted, T1 where all are transferred.
 - **Bands.** The same simulation with every kernel at its P10, and at its P90. They speak of kernels
   alone: what a scheduler, a network of HTTP requests or a first compilation adds is not in them.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crossgrade.predict.sources import collectives, vector_gpu
+from crossgrade.predict.sources import collectives, products_fp32, vector_gpu
 
 
 def put(path: Path, text: str) -> None:
@@ -86,3 +86,26 @@ def test_neusight_reads_described_gpus_only(tmp_path: Path) -> None:
     (rows,) = found["a100"]
     assert rows.sizes["rows"].tolist() == [1024]
     assert rows.seconds == pytest.approx([4e-4])
+
+
+def test_products_in_fp32_are_those_of_described_devices(tmp_path: Path) -> None:
+    head = "OPName,Latency,Device,B,H,M,N,K\n"
+    rows = (
+        "linear,2.0,NVIDIA H100 80GB HBM3,1,,64,128,256\n"
+        "linear,4.0,NVIDIA H100 80GB HBM3,1,,64,128,256\n"
+        "bmm,1.0,AMD Instinct MI210,8,,64,64,32\n"
+        "bmm,1.0,Tesla P4,8,,64,64,32\n"
+        "add,1.0,NVIDIA L4,8,64,,,\n"
+    )
+    put(tmp_path / vector_gpu.NEUSIGHT, head + rows)
+
+    found = products_fp32.products(tmp_path)
+
+    assert found.keys() == {"h100", "mi210"}
+    (h100,) = found["h100"]
+    assert (h100.op, h100.format, h100.stack) == ("mm", "fp32", "torch")
+    assert h100.seconds is not None
+    assert h100.seconds.tolist() == [3.0e-3]
+    assert {name: column.tolist() for name, column in h100.sizes.items()} == {
+        "batch": [1.0], "m": [64.0], "n": [128.0], "k": [256.0],
+    }  # fmt: skip
