@@ -74,6 +74,9 @@ from crossgrade.api.reports import markdown_report as markdown_report
 from crossgrade.api.reports import number_named as number_named
 from crossgrade.api.reports import report as report
 from crossgrade.api.reports import sarif_report as sarif_report
+from crossgrade.api.services import ServiceOptions as ServiceOptions
+from crossgrade.api.services import render_service as render_service
+from crossgrade.api.services import simulate_service as simulate_service
 from crossgrade.api.serving import ServeOptions as ServeOptions
 from crossgrade.api.serving import bench_serve as bench_serve
 from crossgrade.api.serving import render_serving as render_serving

@@ -17,6 +17,7 @@ from crossgrade.values.layout_search import LayoutSearch
 if TYPE_CHECKING:
     from crossgrade.predict.layouts.family import StepFamily
     from crossgrade.predict.layouts.pieces import Pieces
+    from crossgrade.values.chip import Chip
 
 Narrate = Callable[[str], None]
 _LARGEST = 1 << 20
@@ -102,27 +103,46 @@ def search_layouts(
         return _searched(model, options, narrate)
 
 
-def _searched(model: str, options: LayoutOptions, narrate: Narrate) -> LayoutSearch:
-    from crossgrade.api.calibrating_kernels import knowledge_for
+def serving_chip(on: str, chip_files: tuple[str, ...], stack: str | None) -> tuple[Chip, str]:
+    """Return a chip and the stack that serves on it.
+
+    Args:
+        on: the chip, as typed.
+        chip_files: descriptions of the user.
+        stack: the stack asked for, None for the usual one.
+
+    Raises:
+        BadOption: no such chip or stack, it does not serve there, or memory is not published.
+    """
     from crossgrade.api.catalog import chip, chosen_chips
-    from crossgrade.api.steps import model_steps
-    from crossgrade.predict.layouts.search import Service, best_of, front_of, search
     from crossgrade.predict.lowering.stack import load_stack, stack_names, usual_stack
 
-    [(_, described)] = chosen_chips((options.on,), options.chip_files, chip)[:1]
-    if options.stack is not None and options.stack not in stack_names():
-        raise BadOption(f"--stack {options.stack}", hint=f"one of {', '.join(stack_names())}")
-    name = options.stack or usual_stack(described.op_table)
+    [(_, described)] = chosen_chips((on,), chip_files, chip)[:1]
+    if stack is not None and stack not in stack_names():
+        raise BadOption(f"--stack {stack}", hint=f"one of {', '.join(stack_names())}")
+    name = stack or usual_stack(described.op_table)
     scheduler = load_stack(name).scheduler if name is not None else None
     if name is None or scheduler is None or not load_stack(name).runs_on(described.op_table):
         raise BadOption(f"no serving stack is known for {described.name}"
-                        + (f" by the name {options.stack}" if options.stack else ""),
+                        + (f" by the name {stack}" if stack else ""),
                         hint="`crossgrade assess --chips N` gives bounds there")  # fmt: skip
-    capacity = described.memory_capacity
-    if capacity is None or described.memory_bandwidth is None:
-        what = "capacity" if capacity is None else "bandwidth"
+    if described.memory_capacity is None or described.memory_bandwidth is None:
+        what = "capacity" if described.memory_capacity is None else "bandwidth"
         raise BadOption(f"{described.name}: memory {what} is not published",
                         hint="--chip-file with a value of yours")  # fmt: skip
+    return described, name
+
+
+def _searched(model: str, options: LayoutOptions, narrate: Narrate) -> LayoutSearch:
+    from crossgrade.api.calibrating_kernels import knowledge_for
+    from crossgrade.api.steps import model_steps
+    from crossgrade.predict.layouts.search import Service, best_of, front_of, search
+    from crossgrade.predict.lowering.stack import load_stack
+
+    described, name = serving_chip(options.on, options.chip_files, options.stack)
+    capacity, scheduler = described.memory_capacity, load_stack(name).scheduler
+    assert capacity is not None
+    assert scheduler is not None
     steps = model_steps(model, options.quant or options.dtype, narrate)
     longest = options.prompt + options.output
     if steps.built.most_positions is not None and longest > steps.built.most_positions:

@@ -16,9 +16,11 @@ from crossgrade.cli.written import narrate
 
 @click.group("layout", short_help="which layout of N chips serves a model within the aims")
 def command() -> None:
-    """Find how a model is best spread over chips.
+    """Find how a model is best spread over chips, and what a service on a layout makes of a load.
 
-    Example: crossgrade layout search deepseek-v3 --on ascend-910c --chips 32 --tpot 50ms
+    \b
+    crossgrade layout search deepseek-v3 --on ascend-910c --chips 32 --tpot 50ms
+    crossgrade layout serve deepseek-v3 --on ascend-910c --dp 32 --ep 32 --rate 20
     """
 
 
@@ -75,4 +77,72 @@ def search(model: str, as_json: bool, everything: bool, **asked: Any) -> int:
     found = api.search_layouts(model, api.LayoutOptions(**asked), narrate=narrate)
     click.echo(api.render_layouts(found, as_json=as_json, everything=everything, **screen()),
                nl=False)  # fmt: skip
+    return found.exit_code
+
+
+@command.command("serve", short_help="latencies and throughput of a service at a rate or a trace")
+@click.argument("model", shell_complete=complete_models)
+@click.option("--on", required=True, metavar="CHIP", help="The chip.",
+              shell_complete=complete_chips)  # fmt: skip
+@click.option("--tp", type=int, default=1, metavar="N", help="Tensor parallel ranks (1).")
+@click.option("--dp", type=int, default=1, metavar="N", help="Replicas of attention (1).")
+@click.option("--pp", type=int, default=1, metavar="N", help="Pipeline stages (1).")
+@click.option("--ep", type=int, default=1, metavar="N", help="Ranks that share out experts (1).")
+@click.option("--instances", type=int, default=1, metavar="N",
+              help="Equal instances, asked in turn (1).")  # fmt: skip
+@click.option("--prefill-instances", type=int, default=0, metavar="N",
+              help="Instances that read prompts alone; the others then decode alone.")  # fmt: skip
+@click.option("--prefill-tp", type=int, metavar="N", help="Their ranks. Default: --tp.")
+@click.option("--prefill-dp", type=int, metavar="N", help="Their replicas. Default: --dp.")
+@click.option("--prefill-ep", type=int, metavar="N", help="Their --ep. Default: --ep.")
+@click.option("--rate", type=float, metavar="R", help="Requests per second, at random times.")
+@click.option("--users", type=int, metavar="N",
+              help="Users that wait for an answer before they ask again.")  # fmt: skip
+@click.option("--trace", metavar="NAME|FILE", help="A shipped trace (azure-code, azure-conv, "
+              "mooncake-conversation, mooncake-synthetic), or a file of either form.")  # fmt: skip
+@click.option("--requests", type=int, metavar="N",
+              help="How many requests. Default: 1000, or all of a trace.")  # fmt: skip
+@click.option("--prompt", type=int, metavar="N", help="Tokens of a prompt (4096).")
+@click.option("--output", type=int, metavar="N", help="Tokens of an answer (1024).")
+@click.option("--cached", type=float, default=0.0, metavar="SHARE",
+              help="Share of every prompt that a prefix cache holds.")  # fmt: skip
+@click.option("--scheduler-delay", "scheduler_delay_s", callback=duration, metavar="TIME",
+              help="Time between two steps in which nothing is computed. Default: "
+              "none.")  # fmt: skip
+@click.option("--ttft", "ttft_s", callback=duration, metavar="TIME",
+              help="Aim for the time to the first token of 99 of 100 requests.")  # fmt: skip
+@click.option("--tpot", "tpot_s", callback=duration, metavar="TIME",
+              help="Aim for the time per further token of 99 of 100 requests.")  # fmt: skip
+@click.option("--seed", type=int, default=0, metavar="N", help="Of random arrivals (0).")
+@click.option("--dtype", metavar="D", help="Weight format, as of assess. Default: the "
+              "checkpoint's own.")  # fmt: skip
+@click.option("--quant", metavar="Q", help="Quantised weights, as of assess.")
+@click.option("--stack", metavar="NAME", help="Stack whose kernels and scheduler are taken. "
+              "Default: the usual one of the chip.")  # fmt: skip
+@click.option("--chip-file", "chip_files", multiple=True, metavar="FILE",
+              help="Chip description of your own; --on names it.")  # fmt: skip
+@click.option("--calibration", "calibrations", multiple=True, metavar="RECORD",
+              type=click.Path(path_type=Path, dir_okay=False, exists=True),
+              help="Record of `calibrate --points` of the chip; repeatable.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def serve(model: str, as_json: bool, **asked: Any) -> int:
+    """Simulate a service of MODEL on a layout of chips under a load.
+
+    The stack's own scheduler: continuous batching, prompts in parts where it does so, a queue, a
+    cache that fills up. With --prefill-instances prompts are read on instances of their own, and
+    their cache moves to those that decode.
+
+    \b
+    crossgrade layout serve qwen3-32b --on h200 --tp 2 --instances 4 --rate 4 --prompt 2048
+    crossgrade layout serve qwen3-8b --on ascend-910b2 --trace azure-conv --requests 2000
+    crossgrade layout serve qwen3-32b --on h200 --tp 2 --instances 2 --prefill-instances 2 --rate 4
+
+    Exit codes: 0 within the aims, or none given; 1 misses them; 2 wrong usage or input; 130
+    interrupted.
+    """
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from crossgrade import api
+
+    found = api.simulate_service(model, api.ServiceOptions(**asked), narrate=narrate)
+    click.echo(api.render_service(found, as_json=as_json, **screen()), nl=False)
     return found.exit_code
