@@ -141,8 +141,7 @@ def _searched(model: str, options: LayoutOptions, narrate: Narrate) -> LayoutSea
 
     described, name = serving_chip(options.on, options.chip_files, options.stack)
     capacity, scheduler = described.memory_capacity, load_stack(name).scheduler
-    assert capacity is not None
-    assert scheduler is not None
+    assert capacity is not None and scheduler is not None  # noqa: PT018
     steps = model_steps(model, options.quant or options.dtype, narrate)
     longest = options.prompt + options.output
     if steps.built.most_positions is not None and longest > steps.built.most_positions:

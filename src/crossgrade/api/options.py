@@ -246,7 +246,17 @@ class AssessOptions:
             raise BadOption(f"--lora-rank {self.lora_rank}", hint="a whole number of at least 1")
         if self.lora_targets and self.lora_rank is None:
             raise BadOption("--lora-targets without --lora-rank", hint="add --lora-rank 16")
-        given = {
+        anywhere, on_layout = self._given_to_train()
+        trains, spread = self.phases == ("train",), self.layout() is not None
+        for name in (*anywhere, *on_layout):
+            if not trains:
+                raise BadOption(f"{name} belongs to training", hint="add --phase train, alone")
+        if on_layout and not spread:
+            raise BadOption(f"{on_layout[0]} needs a layout", hint="add --dp 1, or other degrees")
+
+    def _given_to_train(self) -> tuple[list[str], list[str]]:
+        """Return the options of training that were given: all others, and those of a layout."""
+        anywhere = {
             "--optimizer": self.optimizer != "adamw",
             "--lora-rank": self.lora_rank is not None,
             "--shard": self.shard != "none",
@@ -260,11 +270,4 @@ class AssessOptions:
             "--offload": self.offload != "none",
             "--products": self.products != "as-computed",
         }
-        degrees = any(getattr(self, name) is not None for name in DEGREES)
-        for name, is_given in on_layout.items():
-            if is_given and self.phases == ("train",) and not degrees:
-                raise BadOption(f"{name} needs a layout", hint="add --dp 1, or other degrees")
-        given |= on_layout
-        for name, is_given in given.items():
-            if is_given and self.phases != ("train",):
-                raise BadOption(f"{name} belongs to training", hint="add --phase train, alone")
+        return [n for n, on in anywhere.items() if on], [n for n, on in on_layout.items() if on]

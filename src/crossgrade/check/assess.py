@@ -94,56 +94,51 @@ def assess_phase(
         layout: what each chip does; None for ideal shards of `chips`.
         plan: how a training step is run on that layout.
     """
-    memory = prepared.memory
-    workload = prepared.capture.workload
-    least = _least(memory, chip, shard)
+    least = _least(prepared.memory, chip, shard)
+    spread = layout or _layout(chips or least or 1, shard)
     known = knowledge or shipped()
-    given, layout = layout, layout or _layout(chips or least or 1, shard)
     priced = chip.memory_bandwidth is not None
     told = priced and unrated_share(prepared, chip) <= UNRATED
     uses = operator_uses(prepared, table, chip.soc, _shares(prepared, chip, told))
-    prediction = predict(prepared, chip, layout, dissolved_work(uses)) if priced else None
-    on_layout = _on_layout(prepared, chip, given, plan, stack, known) if told else None
-    timed = on_layout or (_timed(prepared, chip, layout, stack, known) if told else None)
-    trains = workload.phase == "train" and plan is not None
-    findings = _findings(prepared, chip, uses, prediction, layout, least, shard, fits=not trains)
-    if on_layout is not None:
-        findings = _ordered((*on_layout.findings, *findings))
-    result = PhaseAssessment(
-        phase=workload.phase,
-        batch=workload.batch,
-        tokens=workload.tokens,
-        context=workload.context,
-        item=workload.item,
-        verdict=_verdict(
-            uses, findings, given.chips if given else chips or 1, 1 if trains else least
-        ),
-        training=training_in_words(workload, memory, layout) if workload.phase == "train" else "",
-        layout=layout,
-        calls=prepared.capture.calls,
-        distinct_calls=prepared.capture.keys,
-        flops=prepared.flops,
-        memory=_memory(
-            memory,
-            chip,
-            least,
-            _format(memory, workload, weights_format),
-            layout,
-            on_layout.rank if on_layout else None,
-        ),
-        speed=None
-        if trains or not (prediction and told)
-        else _speed(prediction, layout, price_per_hour),
-        rank=on_layout.rank if on_layout else None,
-        stack=timed.stack if timed else None,
-        step=timed.step if timed else None,
-        levels=_levels(uses),
-        operators=tuple(_operator(use) for use in uses),
-        findings=findings,
-        claims=(),
-        capture_digest="",
-    )
+    prediction = predict(prepared, chip, spread, dissolved_work(uses)) if priced else None
+    on_layout = _on_layout(prepared, chip, layout, plan, stack, known) if told else None
+    trains = on_layout is not None and on_layout.step is not None
+    findings = _findings(prepared, chip, uses, prediction, spread, least, shard, fits=not trains)
+    result = _assessment(
+        prepared, spread, uses=uses, on_layout=on_layout,
+        findings=_ordered((*on_layout.findings, *findings)) if on_layout else findings,
+        timed=on_layout or (_timed(prepared, chip, spread, stack, known) if told else None),
+        memory=_memory(prepared, chip, least, weights_format, spread,
+                       on_layout.rank if on_layout else None),
+        # Ranks of a training layout were looked at one by one.
+        verdict_chips=(spread.chips if layout else chips or 1, 1 if trains else least),
+        speed=None if trains or not (prediction and told)
+        else _speed(prediction, spread, price_per_hour),
+    )  # fmt: skip
     return result if told else _untimed(result)
+
+
+def _assessment(
+    prepared: Prepared, layout: Layout, *, uses: tuple[OperatorUse, ...],
+    on_layout: LayoutAnswer | None, findings: tuple[Finding, ...],
+    timed: LayoutAnswer | _Timed | None, memory: MemoryFigures,
+    verdict_chips: tuple[int, int | None], speed: SpeedFigures | None,
+) -> PhaseAssessment:  # fmt: skip
+    """Return what was found out of a phase, in one value."""
+    workload = prepared.capture.workload
+    trained = workload.phase == "train"
+    return PhaseAssessment(
+        phase=workload.phase, batch=workload.batch, tokens=workload.tokens,
+        context=workload.context, item=workload.item,
+        verdict=_verdict(uses, findings, *verdict_chips),
+        training=training_in_words(workload, prepared.memory, layout) if trained else "",
+        layout=layout, calls=prepared.capture.calls, distinct_calls=prepared.capture.keys,
+        flops=prepared.flops, memory=memory, speed=speed,
+        rank=on_layout.rank if on_layout else None,
+        stack=timed.stack if timed else None, step=timed.step if timed else None,
+        levels=_levels(uses), operators=tuple(_operator(use) for use in uses),
+        findings=findings, claims=(), capture_digest="",
+    )  # fmt: skip
 
 
 def execution_of(prepared: Prepared, chip: Chip, table: SupportTable, layout: Layout) -> Execution:
@@ -337,16 +332,17 @@ def _format(memory: MemoryNeed, workload: Workload, given: str) -> str:
 
 
 def _memory(
-    memory: MemoryNeed, chip: Chip, least: int | None, weights_format: str, layout: Layout,
+    prepared: Prepared, chip: Chip, least: int | None, weights_format: str, layout: Layout,
     rank: RankFigures | None,
 ) -> MemoryFigures:  # fmt: skip
+    memory = prepared.memory
     per_chip = rank.peak if rank else None
     if layout.kind == "data-parallel-sharded":
         per_chip = peak_per_chip(memory, layout.shard, layout.dp)
     return MemoryFigures(
         peak_per_chip=per_chip,
         weights=memory.weights,
-        weights_format=weights_format,
+        weights_format=_format(memory, prepared.capture.workload, weights_format),
         kv=memory.kv,
         gradients=memory.gradients,
         optimizer=memory.optimizer,

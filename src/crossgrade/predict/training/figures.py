@@ -60,29 +60,35 @@ def training_figures(
     pricer = TrainingPricer(passes, prepared.memory, chip, stack, knowledge)
     step = pricer.step(layout, plan)
     memory = training_memory(passes, prepared.memory, layout, plan)
-    workload = prepared.capture.workload
-    each = workload.tokens if workload.item == "tokens" else 1
-    utilised = _utilisation(prepared, passes, chip, layout, plan, stack, step)
-    parts = sorted((*_kernels(step), *_collectives(step)), key=lambda part: -part.mid_s)
-    figures = StackFigures(
-        stack=stack, low_s=step.low, mid_s=step.mid, high_s=step.high,
-        tokens_per_s=plan.batch * each / step.mid,
-        launches=sum(p.launches for p in parts if p.family != "collective"),
-        network_s=None if step.unknown_links else sum(
-            seconds for name, seconds in step.parts.items() if name in COLLECTIVES),
-        host_s=step.parts.get("host", 0.0), tiers=tiers_of(parts), parts=tuple(parts),
-    )  # fmt: skip
-    rank = RankFigures(weights=memory.weights, cache=0.0, activations=memory.activations,
-                       peak=memory.total)  # fmt: skip
+    mfu, hfu = _utilisation(prepared, passes, chip, layout, plan, stack, step)
     return StepFigures(
-        stack=figures,
-        rank=rank,
+        stack=_stack(step, stack, plan.batch * _items(prepared)),
+        rank=RankFigures(weights=memory.weights, cache=0.0, activations=memory.activations,
+                         peak=memory.total),
         step=TrainingFigures(
             plan=plan, micro_batches=plan.micro_batches(layout),
             parts=tuple(TrainingPart(name=n, seconds=s) for n, s in step.parts.items()),
-            mfu=utilised[0], hfu=utilised[1], gradients=memory.gradients,
-            optimizer=memory.optimizer,
+            mfu=mfu, hfu=hfu, gradients=memory.gradients, optimizer=memory.optimizer,
         ),
+    )  # fmt: skip
+
+
+def _items(prepared: Prepared) -> int:
+    """Return what one sequence counts in rates."""
+    workload = prepared.capture.workload
+    return workload.tokens if workload.item == "tokens" else 1
+
+
+def _stack(step: TrainingStep, stack: str, items: int) -> StackFigures:
+    """Return the time of a step with its launches and collectives by kind."""
+    parts = sorted((*_kernels(step), *_collectives(step)), key=lambda part: -part.mid_s)
+    talk = sum(seconds for name, seconds in step.parts.items() if name in COLLECTIVES)
+    return StackFigures(
+        stack=stack, low_s=step.low, mid_s=step.mid, high_s=step.high,
+        tokens_per_s=items / step.mid if step.mid else 0.0,
+        launches=sum(p.launches for p in parts if p.family != "collective"),
+        network_s=None if step.unknown_links else talk, host_s=step.parts.get("host", 0.0),
+        tiers=tiers_of(parts), parts=tuple(parts),
     )  # fmt: skip
 
 
@@ -101,7 +107,9 @@ def _utilisation(
     peak = facts_of(chip, format).matrix_flop_per_s
     if not np.isfinite(peak):
         return None, None
-    again = {"none": 0.0, "selective": passes.core_flops, "full": passes.flops}[plan.recompute]
+    again = {"none": 0.0, "selective": passes.core_flops, "full": passes.block_flops}[
+        plan.recompute
+    ]
     steps = plan.batch / plan.micro_batch
     capacity = step.mid * layout.chips * peak
     return 3 * passes.flops * steps / capacity, (3 * passes.flops + again) * steps / capacity

@@ -65,6 +65,8 @@ class TrainingPasses:
     """What updates parameters."""
     flops: float
     """Nominal matrix operations of the forward pass."""
+    block_flops: float
+    """Those in blocks."""
     core_flops: float
     """Those inside attention."""
 
@@ -133,6 +135,7 @@ def _passes(prepared: Prepared, kernels: list[Kernel]) -> TrainingPasses:
         blocks=max(len({block for block in blocks if block}), 1),
         optimizer=capture.workload.optimizer,
         flops=sum(k.flops for k in eager),
+        block_flops=sum(k.flops for k in groups["forward", "blocks"]),
         core_flops=sum(k.flops for k in core),
     )
 
