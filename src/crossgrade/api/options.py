@@ -163,7 +163,7 @@ class AssessOptions:
                             hint="ask for the other phases by themselves")  # fmt: skip
         if trains and self.ep is not None:
             raise BadOption("--ep belongs to inference",
-                            hint="in training, --tp divides every expert; --shard full shares "
+                            hint="in training, --tp shares out experts too; --shard full shares "
                             "their weights")  # fmt: skip
         tp, pp = self.tp or 1, self.pp or 1
         dp = self.dp

@@ -26,6 +26,8 @@ _LINEAR = frozenset({"mul", "_to_copy", "div", "view", "index", "clone", "expand
 """Calls that may come before partial sums are added: they scale each of them alike."""
 _PLAIN = frozenset({"mm", "addmm"})
 """Products of two activations: in the backward pass they make gradients of weights."""
+_GROUPED = frozenset({"_grouped_mm", "_scaled_grouped_mm"})
+"""Products of routed experts: in the backward pass they have no part that says so."""
 _AVERAGES = frozenset({"mean", "native_layer_norm", "_fused_rms_norm"})
 _ADDS = frozenset({"add", "index_add", "scatter_add"})
 
@@ -100,6 +102,9 @@ class Divisions:
     def _result(self, i: int, node: Node) -> int:
         """Return over how many ranks a node's results divide; fills in its role."""
         incoming = self._incoming(node)
+        if node.stage == "backward" and node.name in _GROUPED:
+            self._role[i] = "experts"
+            return 1
         if node.part in ("up", "down", "experts-act", "permute", "topk", "combine"):
             self._role[i] = "experts" if node.part != "topk" else None
             if self._adds_experts(i, node):

@@ -66,7 +66,13 @@ class Sizes:
 
     def _grouped(self, kernel: Kernel, i: int) -> None:
         """Name a grouped product on its own: as many products as experts get a row, rows shared."""
-        rows, weights = (m.shape for m in self._graph.key(self._graph.nodes[i]).inputs[:2])
+        key = self._graph.key(self._graph.nodes[i])
+        rows, weights = (m.shape for m in key.inputs[:2])
+        if len(rows) == 2 and len(weights) == 2 and len(key.outputs[0].shape) == 3:
+            # Gradients of weights: every group adds up its own share of the rows.
+            groups, m, n = map(float, key.outputs[0].shape)
+            _fill(kernel, "matmul", self._formats.of(kernel), (groups, m, n, rows[1] / groups))
+            return
         if len(rows) != 2 or len(weights) != 3:
             self.vector(kernel, [i])
             return

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from crossgrade.predict.layouts.pieces import Piece, Pieces, Stored, pieces_from
+from crossgrade.predict.layouts.pieces import Piece, Pieces, Stored, Sum, pieces_from
 from crossgrade.predict.lowering.division import ANY
 from crossgrade.predict.lowering.kernel import WHOLE, Kernel
 from crossgrade.predict.phase import Prepared
@@ -124,10 +124,18 @@ def _passes(prepared: Prepared, kernels: list[Kernel]) -> TrainingPasses:
 
     before = {s for k in groups["forward", "first"] for s in k.reads}
     twice = [k for k in groups["forward", "last"] if k.reads_parameter and k.reads.keys() & before]
+    routed = sum(k.division.role == "experts" and k.kind == "matmul"
+                 for k in groups["forward", "blocks"]) // 2  # fmt: skip
+
+    def blocks_of(stage: Pass) -> dict[Place, Pieces]:
+        found = {place: made(groups[stage, place]) for place in PLACES}
+        hidden = prepared.traffic.bytes_per_round
+        return {**found, "blocks": _experts_once(found["blocks"], routed, hidden)}
+
     return TrainingPasses(
-        forward={place: made(groups["forward", place]) for place in PLACES},
+        forward=blocks_of("forward"),
         tied=made(twice).weights,
-        backward={place: made(groups["backward", place]) for place in PLACES},
+        backward=blocks_of("backward"),
         core=made(core),
         update=_undivided(made(update)),
         kept={p: _kept(groups["forward", p], core, kernels, of_stage, capture) for p in PLACES},
@@ -176,6 +184,18 @@ def _core(kernels: list[Kernel]) -> list[Kernel]:
 
 def _of_activations(kernel: Kernel) -> bool:
     return kernel.kind == "matmul" and not kernel.reads_parameter and kernel.op == "bmm"
+
+
+def _experts_once(pieces: Pieces, layers: int, hidden: float) -> Pieces:
+    """Return launches whose routed layers add up once each, what shared experts made included.
+
+    A layer that is not one launch leaves partial sums in several places of the graph.
+    """
+    if not layers:
+        return pieces
+    dense = {one: count for one, count in pieces.sums.items() if "experts" not in one.kinds}
+    once = Sum(kinds=frozenset({"experts"}), bytes=hidden, repeated=True)
+    return dataclasses.replace(pieces, sums={**dense, once: layers})
 
 
 def _undivided(pieces: Pieces) -> Pieces:
