@@ -38,6 +38,20 @@ def test_prompts_read_apart_move_their_cache(cg: Run) -> None:
     assert data["outcomes"]["mid"]["within_aims"] == 0.0
 
 
+def test_a_request_that_no_cache_holds_is_refused_alone(cg: Run, tmp_path: Path) -> None:
+    trace = tmp_path / "mine.csv"
+    trace.write_text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n2026-01-01 00:00:00.0,300,2\n"
+        "2026-01-01 00:00:01.0,900000,2\n"
+    )
+    ended, out, err = cg(*BASE, "--trace", trace)
+    assert ended in (0, 2)
+    if ended == 0:
+        assert "1 request" in out
+    else:
+        assert "positions" in err
+
+
 @pytest.mark.slow
 def test_a_trace_has_lengths_of_its_own(cg: Run, tmp_path: Path) -> None:
     trace = tmp_path / "mine.csv"
@@ -59,6 +73,8 @@ def test_a_trace_has_lengths_of_its_own(cg: Run, tmp_path: Path) -> None:
         (("--rate", "0"), "--rate 0.0"),
         (("--users", "2", "--prefill-instances", "1"), "--users with --prefill-instances"),
         (("--rate", "1", "--prefill-tp", "2"), "without instances that read them"),
+        (("--users", "1", "--instances", "4"), "--users 1 for 4 instances"),
+        (("--rate", "1", "--seed", "-1"), "--seed -1"),
         (("--rate", "1", "--ep", "2"), "--ep 2 does not divide"),
         (("--trace", "nosuch"), "no trace or file is called 'nosuch'"),
         (("--trace", "azure-conv", "--prompt", "5"), "--prompt and --output belong to"),

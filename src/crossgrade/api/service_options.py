@@ -103,6 +103,11 @@ class ServiceOptions:
         if self.trace is not None and (self.prompt or self.output):
             raise BadOption("--prompt and --output belong to --rate and --users",
                             hint="a trace has lengths of its own")  # fmt: skip
+        if self.users is not None and self.users < self.instances:
+            raise BadOption(f"--users {self.users} for {self.instances} instances",
+                            hint="at least one user for each")  # fmt: skip
+        if self.seed < 0:
+            raise BadOption(f"--seed {self.seed}", hint="a whole number from 0")
         if self.users is not None and self.prefill_instances:
             raise BadOption("--users with --prefill-instances", hint="--rate or --trace")
         apart = (self.prefill_tp, self.prefill_dp, self.prefill_ep)

@@ -222,8 +222,8 @@ class _Desk:
         """Return an instance; requests that are longer than its cache are refused later."""
         from crossgrade.predict.layouts.service import instance
 
-        found = instance(self.family, layout, self.chip, cost, end=end,
-                         longest=min(self._room(layout), self.longest))  # fmt: skip
+        found = instance(self.family, layout, self.chip, cost, end=end, longest=self.longest,
+                         refuses=True)  # fmt: skip
         assert found is not None
         return found
 

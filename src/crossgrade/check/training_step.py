@@ -12,8 +12,10 @@ from crossgrade.check.layouts import LayoutAnswer, blocked
 from crossgrade.predict.layouts.faults import layout_faults
 from crossgrade.predict.lowering.stack import load_stack
 from crossgrade.predict.phase import Prepared, usable_memory
+from crossgrade.predict.silicon.facts import narrows
 from crossgrade.predict.silicon.knowledge import Knowledge
 from crossgrade.predict.training.figures import StepFigures, training_figures
+from crossgrade.predict.training.memory import one_replica
 from crossgrade.predict.training.passes import TrainingPasses, passes_of
 from crossgrade.units import bytes_
 from crossgrade.values.chip import Chip
@@ -40,7 +42,7 @@ def training_answer(
         ValueError: the stack does not train.
     """
     found = training_figures(prepared, chip, layout, plan, stack, knowledge)
-    faults = _faults(passes_of(prepared, stack), layout, plan, stack)
+    faults = _faults(passes_of(prepared, stack), chip, layout, plan, stack)
     findings = [
         *(blocked(words, chip, "train", layout) for words in faults),
         *_fit(found, chip, layout),
@@ -50,10 +52,14 @@ def training_answer(
 
 
 def _faults(
-    passes: TrainingPasses, layout: Layout, plan: TrainingPlan, stack: str
+    passes: TrainingPasses, chip: Chip, layout: Layout, plan: TrainingPlan, stack: str
 ) -> Iterator[str]:
     """Yield what keeps a layout from training a model."""
-    yield from layout_faults(passes.whole, layout)
+    if plan.products != "as-computed" and not narrows(chip, plan.products):
+        yield f"{chip.name} has no engine for products in {plan.products}"
+    if plan.offload != "none" and chip.link("host") is None:
+        yield f"{chip.name}: no link to the host is described, so offloading has no time"
+    yield from layout_faults(passes.whole, one_replica(layout))
     chunks = layout.pp * plan.interleave
     if plan.interleave > 1 and chunks > passes.blocks:
         yield f"{passes.blocks} blocks for {chunks} chunks of pp {layout.pp}"
@@ -79,7 +85,7 @@ def _fit(found: StepFigures, chip: Chip, layout: Layout) -> Iterator[Finding]:
             f"activations {bytes_(rank.activations)}",
         ),
         evidence=capacity_evidence(chip, usable),
-        hint="--recompute selective or full, --shard optimizer or full, --sequence-parallel, "
+        hint="--recompute full, --shard optimizer or full, --sequence-parallel, "
         "a smaller --micro-batch, or more chips",
         data={"peak_bytes": rank.peak},
     )

@@ -65,12 +65,13 @@ def _lines(
     name: str, rows: list[tuple[str, float]], predicted: Callable[[str], Times], chip: str,
     most: float, anchors: tuple[Anchor, ...],
 ) -> Iterator[Line]:  # fmt: skip
+    chips = {row["path"]: row["chip"] for row in steps_described()["recipes"]}
     found = [predicted(key) for key, _ in rows]
     measured = np.array([seconds for _, seconds in rows])
     yield _line(name, found, measured, chip, (Goal(measure="mape", most=most),), anchors)
     for (key, seconds), one in zip(rows, found, strict=True):
         if np.isfinite(one[1]):
-            yield _line(f"a step, {key}", [one], np.array([seconds]), chip)
+            yield _line(f"a step, {key}", [one], np.array([seconds]), chips.get(key, chip))
 
 
 def _line(

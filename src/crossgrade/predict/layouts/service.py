@@ -59,7 +59,7 @@ def cache_tokens(family: StepFamily, layout: Layout, chip: Chip, longest: int) -
 
 def instance(
     family: StepFamily, layout: Layout, chip: Chip, cost: StepCost, *, longest: int,
-    users: int | None = None, pace: int = 1000, end: str = "mid",
+    users: int | None = None, pace: int = 1000, end: str = "mid", refuses: bool = False,
 ) -> Instance | None:  # fmt: skip
     """Return an instance with the stack's own limits; None where the longest sequence has no room.
 
@@ -72,13 +72,15 @@ def instance(
         users: requests that are open at once, where that is a limit.
         pace: tokens per sequence and step, in thousandths.
         end: `low`, `mid` or `high`.
+        refuses: whether requests without room are refused one by one, and there is an instance for
+            the others.
 
     Raises:
         ValueError: the chip's memory is unknown, or the stack does not serve.
     """
     scheduler = load_stack(family.stack).scheduler
     tokens = cache_tokens(family, layout, chip, longest)
-    if scheduler is None or tokens < longest:
+    if scheduler is None or not tokens or (tokens < longest and not refuses):
         return None
     running = min(scheduler.max_running * layout.dp, users or 1 << 30)
     policy = Policy(

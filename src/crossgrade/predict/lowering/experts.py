@@ -38,7 +38,12 @@ def find_experts(graph: Graph) -> list[Experts]:
 
 def _layers(graph: Graph) -> Iterator[Experts]:
     for up, node in enumerate(graph.nodes):
-        if node.name not in _GROUPED or node.part or not node.kernel.reads_parameter:
+        if (
+            node.stage != "forward"
+            or node.name not in _GROUPED
+            or node.part
+            or not node.kernel.reads_parameter
+        ):
             continue
         behind = _reached(graph, up, forwards=True)
         down = min((a for i in (up, *behind) for a in graph.nodes[i].after
@@ -101,13 +106,16 @@ def _topk(graph: Graph, chosen: set[int]) -> int:
 
 
 def _reached(graph: Graph, start: int, *, forwards: bool) -> set[int]:
-    """Return the free vector calls that a node's results go through, or that it is made of."""
+    """Return the free vector calls that a node's results go through, or that it is made of.
+
+    Calls of another stage than the node's are another pass, and not of its layer.
+    """
     found: set[int] = set()
-    ready = [start]
+    ready, stage = [start], graph.nodes[start].stage
     while ready:
         node = graph.nodes[ready.pop()]
         for other in node.after if forwards else node.before:
-            if graph.free(other) and other not in found:
+            if graph.free(other) and other not in found and graph.nodes[other].stage == stage:
                 found.add(other)
                 ready.append(other)
     return found

@@ -14,7 +14,7 @@ from crossgrade.predict.lowering.formulas import expected_share
 from crossgrade.predict.lowering.graph import Graph
 from crossgrade.predict.lowering.kernel import AttentionShape, Kernel
 from crossgrade.predict.lowering.projections import product_sizes
-from crossgrade.predict.lowering.states import CONVOLUTIONS
+from crossgrade.predict.lowering.states import CONVOLUTION_GRADIENTS, CONVOLUTIONS
 from crossgrade.values.capture import DTYPES_BYTES, ROLES
 from crossgrade.values.kernel import BACKWARD, EVEN_ODDS, Family
 
@@ -61,6 +61,8 @@ class Sizes:
             self._grouped(kernel, nodes[0])
         elif kernel.kind == "matmul" and op in CONVOLUTIONS:
             self._convolution(kernel, nodes[0])
+        elif kernel.kind == "matmul" and op in CONVOLUTION_GRADIENTS:
+            self._convolution_backward(kernel, nodes[0])
         else:
             self.vector(kernel, nodes)
 
@@ -88,6 +90,19 @@ class Sizes:
         columns = weight[0] / groups
         rows = made.numel / max(weight[0], 1)
         sizes = (float(groups), rows, columns, float(math.prod(weight[1:])))
+        _fill(kernel, "matmul", self._formats.of(kernel), sizes)
+
+    def _convolution_backward(self, kernel: Kernel, i: int) -> None:
+        """Name gradients of a convolution as products, as many as are asked for, each as much as
+        the forward one."""
+        inputs = self._graph.key(self._graph.nodes[i]).inputs
+        made, weight = inputs[0], inputs[2].shape
+        groups = max(inputs[1].shape[1] // max(weight[1], 1), 1)
+        rows, columns = made.numel / max(weight[0], 1), weight[0] / groups
+        inner = float(math.prod(weight[1:]))
+        one = 2.0 * groups * rows * columns * inner
+        wanted = max(round(kernel.flops / one), 1) if one else 1
+        sizes = (float(groups * wanted), rows, columns, inner)
         _fill(kernel, "matmul", self._formats.of(kernel), sizes)
 
     def vector(self, kernel: Kernel, nodes: list[int]) -> None:

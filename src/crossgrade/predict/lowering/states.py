@@ -8,6 +8,7 @@ from __future__ import annotations
 from crossgrade.predict.lowering.graph import Graph
 
 CONVOLUTIONS = frozenset({"convolution", "_convolution", "convolution_overrideable"})
+CONVOLUTION_GRADIENTS = frozenset({"convolution_backward", "convolution_backward_overrideable"})
 _BEHIND = frozenset({"silu", "_to_copy", "mul", "sigmoid"})
 
 

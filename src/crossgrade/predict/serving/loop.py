@@ -202,14 +202,23 @@ class _Loop:
                 self.held -= context
                 self.prompts[request] += 1 + made // MILLI
                 self.left[request] -= made // MILLI
+                self._forget(request)
                 self.again += self.prompts[request] - self.cached[request]
                 break
             if self.reading and self.reading[-1][0] == request:
                 _, rest = self.reading.pop()
                 self.held -= self.prompts[request] * MILLI
                 self.again += self.prompts[request] - self.cached[request] - rest
+                self.again += self._forget(request)
                 break
         self.waiting.appendleft(request)
+
+    def _forget(self, request: int) -> int:
+        """Drop the cache that came with a request; return its tokens, 0 where it is kept."""
+        if not self.load.arrives:
+            return 0
+        lost, self.cached[request] = self.cached[request], 0
+        return lost
 
     def _pass(self, steps: int, time: int, decodes: int) -> None:
         """Let time pass; end what has its last token."""
@@ -245,7 +254,8 @@ class _Loop:
             RuntimeError: tokens were lost or invented, or something is left over.
         """
         load, refused = self.load, set(self.refused)
-        asked = [int(p) - c for p, c in zip(load.prompts, self.cached, strict=True)]
+        cached = np.zeros(len(load.prompts), int) if load.cached is None else load.cached
+        asked = (load.prompts - cached).tolist()
         due = sum(n for i, n in enumerate(asked) if i not in refused) + self.again
         if self.prefilled != due or self.context or self.held or self.began:
             raise RuntimeError("the loop computed something else than was asked for")

@@ -42,7 +42,7 @@ def pooled(load: Load, policy: Policy, price: Price, instances: int) -> Pooled:
     """Return what equal instances make of a load, each with its share of the users or requests.
 
     Args:
-        load: requests.
+        load: requests; of at least as many users as there are instances.
         policy: how each schedules.
         price: time of a step.
         instances: how many there are.
@@ -56,9 +56,10 @@ def pooled(load: Load, policy: Policy, price: Price, instances: int) -> Pooled:
         for name, column in columns.items():
             column[at] = getattr(found, name)
         runs.append(found)
+    idle = [0] * (instances - len(runs))
     return Pooled(
         **columns, outputs=load.outputs, transfer=np.zeros(many, dtype=np.int64),
-        busy=tuple(run.busy for run in runs), again=sum(run.again for run in runs),
+        busy=(*(run.busy for run in runs), *idle), again=sum(run.again for run in runs),
         most_running=max(run.most_running for run in runs),
     )  # fmt: skip
 
@@ -69,8 +70,8 @@ def _taken(load: Load, at: Ints, i: int, instances: int) -> Load:
     return Load(
         prompts=load.prompts[at], outputs=load.outputs[at],
         arrivals=None if load.arrivals is None else load.arrivals[at],
-        users=max(users, 1) if load.arrivals is None else 0,
-        cached=None if load.cached is None else load.cached[at],
+        users=users if load.arrivals is None else 0,
+        cached=None if load.cached is None else load.cached[at], arrives=load.arrives,
     )  # fmt: skip
 
 
@@ -110,7 +111,7 @@ def disaggregated(
     order = goes_on[np.argsort((read.end + moved)[goes_on], kind="stable")]
     rest = Load(
         prompts=load.prompts[order] + 1, outputs=load.outputs[order] - 1,
-        arrivals=(read.end + moved)[order], cached=load.prompts[order],
+        arrivals=(read.end + moved)[order], cached=load.prompts[order], arrives=True,
     )  # fmt: skip
     ends, first = read.end.copy(), read.first.copy()
     decoded = pooled(rest, decodes.policy, decodes.price, decodes.instances) if len(order) else None

@@ -36,6 +36,8 @@ class Load:
     comes."""
     cached: Ints | None = None
     """Tokens of each prompt that a prefix cache holds; None: none."""
+    arrives: bool = False
+    """Whether what is cached came with the request, and is gone where it gives its place up."""
 
     def __post_init__(self) -> None:
         """Check the arrays.

@@ -30,8 +30,8 @@ BOTH_NARROW: dict[str, tuple[str, ...]] = {"nvfp4": ("nvfp4", "fp4"), "mxfp4": (
 _WIDE = frozenset({"bf16", "fp16", "fp32", "fp64", "tf32", "hf32"})
 BYTES: dict[str, float] = {
     "bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp64": 8.0, "fp8": 1.0, "fp8_block": 1.0, "int8": 1.0,
-    "nvfp4": 0.5625, "mxfp4": 0.53125, "int4_a8": 0.5, "int8_wo": 1.0, "int4_wo": 0.5,
-    "mxfp4_wo": 0.53125, "mxfp4_a8": 0.53125, "bf16_kv_fp8": 1.0,
+    "mxfp8": 1.03125, "nvfp4": 0.5625, "mxfp4": 0.53125, "int4_a8": 0.5, "int8_wo": 1.0,
+    "int4_wo": 0.5, "mxfp4_wo": 0.53125, "mxfp4_a8": 0.53125, "bf16_kv_fp8": 1.0,
 }  # fmt: skip
 """Format of kernel rows -> bytes of one stored weight, or of attention one cached, element, scales
 included."""

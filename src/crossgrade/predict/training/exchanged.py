@@ -49,7 +49,8 @@ class Links:
         """
         domain = self._domain()
         if ranks > 1 and ranks * stride > domain:
-            ranks, bytes_ = ranks * stride, bytes_ * stride
+            side = int(min(stride, domain))
+            ranks, bytes_ = max(ranks * side, int(domain) + 1), bytes_ * side
         said = Said(op=op, ranks=np.array([float(ranks)]), bytes=np.array([bytes_]),
                     count=np.array([float(count)]))  # fmt: skip
         return said, price(said, self.chip, self.stacks, self.knowledge)
@@ -83,13 +84,18 @@ class Links:
             for one, count in pieces.sums.items():
                 yield self.among("all_gather", tp, 1, one.bytes, count)
 
-    def handed_on(self, bytes_: float, count: float) -> Iterator[Priced]:
-        """Yield what passes from one stage to the next: each rank hands on its share."""
+    def handed_on(
+        self, bytes_: float, count: float, *, sequence_parallel: bool
+    ) -> Iterator[Priced]:
+        """Yield what passes from one stage to the next: each rank hands on its share.
+
+        Where ranks do not keep to their own tokens they gather the shares behind the hop.
+        """
         layout = self.layout
         if layout.pp == 1:
             return
         yield self.among("send_recv", 2, layout.tp * layout.dp, bytes_ / layout.tp, count)
-        if layout.tp > 1:
+        if layout.tp > 1 and not sequence_parallel:
             yield self.among("all_gather", layout.tp, 1, bytes_, count)
 
     def replicated(self, op: str, bytes_: float, count: float) -> Iterator[Priced]:

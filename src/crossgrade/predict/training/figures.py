@@ -107,9 +107,8 @@ def _utilisation(
     peak = facts_of(chip, format).matrix_flop_per_s
     if not np.isfinite(peak):
         return None, None
-    again = {"none": 0.0, "selective": passes.core_flops, "full": passes.block_flops}[
-        plan.recompute
-    ]
+    core = passes.core_flops if passes.keeps_scores else 0.0
+    again = {"none": 0.0, "selective": core, "full": passes.block_flops}[plan.recompute]
     steps = plan.batch / plan.micro_batch
     capacity = step.mid * layout.chips * peak
     return 3 * passes.flops * steps / capacity, (3 * passes.flops + again) * steps / capacity

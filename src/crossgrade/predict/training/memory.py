@@ -43,10 +43,16 @@ class TrainingMemory:
 def held(passes: TrainingPasses, layout: Layout, place: Place) -> float:
     """Return bytes of the weights of a place on one rank, before replicas share them out."""
     pieces = passes.forward[place]
-    shares = shares_of([layout], [pieces.batch * layout.dp * layout.pp], pieces.batch,
-                       passes.blocks)  # fmt: skip
+    # Replicas have experts of their own: in training they are not shared out among them.
+    alone = one_replica(layout)
+    shares = shares_of([alone], [pieces.batch * layout.pp], pieces.batch, passes.blocks)
     rows = [row for row in pieces.weights if place != "blocks" or row.repeated]
     return float(stored(rows, shares)[0])
+
+
+def one_replica(layout: Layout) -> Layout:
+    """Return the layout of one replica."""
+    return Layout(chips=layout.tp * layout.pp, kind="sharded", tp=layout.tp, pp=layout.pp)
 
 
 def places_of(stage: int, layout: Layout) -> tuple[Place, ...]:
@@ -92,7 +98,7 @@ def _on_stage(
 ) -> TrainingMemory:
     share = weights_share(passes, layout, stage)
     shared = {name: layout.dp if layout.shard in which else 1 for name, which in _SHARED.items()}
-    weights = need.weights_as_computed * share / shared["weights"]
+    weights = need.weights * share / shared["weights"]
     if layout.shard == "full" and layout.dp > 1:
         weights += need.shares.block / layout.tp
     optimizer = need.optimizer * share / shared["optimizer"]

@@ -71,6 +71,11 @@ class TrainingPasses:
     """Those inside attention."""
 
     @property
+    def keeps_scores(self) -> bool:
+        """Return whether attention keeps what lies between its products: it is not fused."""
+        return any(piece.family == "matmul" for piece in self.core.pieces)
+
+    @property
     def whole(self) -> Pieces:
         """Return the blocks of the forward pass: heads and experts of the model are theirs."""
         return self.forward["blocks"]

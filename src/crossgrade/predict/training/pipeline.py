@@ -27,10 +27,11 @@ def pipeline_time(stages: Sequence[float], micro_batches: int, interleave: int =
 def in_flight(stage: int, stages: int, micro_batches: int, interleave: int = 1) -> float:
     """Return the most micro-batches whose activations a stage keeps at once, in whole stages.
 
-    Narayanan et al., section 2.2: p in the first of p stages, p - i in stage i; with v chunks per
-    stage p (1 + (p - 1) / (p v)) in the first one.
+    One forward and one backward in turn: p - i in stage i of p. With v chunks stage i has
+    2 (p - i - 1) + (v - 1) p + 1 of them under way, which makes p (1 + (p - 1) / (p v)) in the
+    first one (Korthikanti et al., 2022, arXiv 2205.05198, section 4.2.3).
     """
-    waiting = float(stages - stage)
-    if interleave > 1:
-        waiting += (stages - 1) / interleave
-    return min(float(micro_batches), waiting)
+    if interleave == 1:
+        return min(float(micro_batches), float(stages - stage))
+    chunks = 2 * (stages - stage - 1) + (interleave - 1) * stages + 1
+    return min(float(micro_batches), chunks / interleave)

@@ -182,7 +182,7 @@ class _Run:
         passes = self._pricer.passes
         if self._plan.recompute == "full":
             return self._forward["blocks"]
-        if self._plan.recompute == "selective":
+        if self._plan.recompute == "selective" and passes.keeps_scores:
             return Pass(kernels=self._pricer.priced(passes.core, self._layout.tp), said=())
         return Pass(kernels=(), said=())
 
@@ -201,7 +201,7 @@ class _Run:
 
         The product that makes a gradient reads the sum and writes it in place of the gradient.
         """
-        need, share = self._pricer.need, self._held()
+        need, share = self._pricer.need, self._held() / self._sharing()
         sums = accumulated(need, self._pricer.passes.optimizer) * share
         wider = sums - need.shares.gradients * share
         return (sums, wider) if self._micro > 1 or wider else (0.0, 0.0)
@@ -209,10 +209,13 @@ class _Run:
     def _clipped(self) -> tuple[float, float]:
         """Return bytes read and written to set gradients to zero, take their norm and scale them,
         as `torch.nn.utils.clip_grad_norm_` does."""
-        shared = self._layout.dp if self._layout.shard in ("gradients", "full") else 1
         sums = accumulated(self._pricer.need, self._pricer.passes.optimizer)
-        sums *= self._held() / shared
+        sums *= self._held() / self._sharing()
         return 2 * sums, 2 * sums
+
+    def _sharing(self) -> int:
+        """Return how many replicas share out gradients."""
+        return self._layout.dp if self._layout.shard in ("gradients", "full") else 1
 
     def _moved(self, read: float, written: float) -> Pieces:
         """Return one launch that moves so many bytes; none where it moves none."""
@@ -251,7 +254,9 @@ class _Run:
     def _hops(self) -> list[Priced]:
         """Return what one stage hands on and is handed for one micro-batch."""
         size = self._pricer.passes.hidden_bytes
-        return list(self._links.handed_on(size, 2.0 * self._plan.interleave))
+        together = self._plan.sequence_parallel
+        count = 2.0 * self._plan.interleave
+        return list(self._links.handed_on(size, count, sequence_parallel=together))
 
     def _stages(self, end: str) -> list[dict[PartName, float]]:
         """Return all stages: those between the first and the last are alike."""
@@ -274,7 +279,7 @@ class _Run:
         found |= self._replicas(slowest, end)
         found["optimizer"] = compute((*self._update, *self._clip), end)
         if self._pricer.eager:
-            found["host"] = self._host(end, sum(found.values()))
+            found["host"] = self._host(end, _known(found))
         if self._plan.offload == "optimizer":
             found["offload"] = self._through_host()
         return {name: seconds for name, seconds in found.items() if seconds}
@@ -298,22 +303,45 @@ class _Run:
         """
         forward = stage["forward"]
         backward = stage["backward"] + stage["recompute"]
-        shard, micro = self._layout.shard, self._micro
+        shard = self._layout.shard
         need, passes = self._pricer.need, self._pricer.passes
         share = self._held()
         gradients = accumulated(need, passes.optimizer) * share
-        weights = need.weights_as_computed * share
+        updated = need.shares.trained * share
+        weights = need.weights * share
         buckets = max(round(passes.blocks * self._share), 1)
         reduce = "all_reduce" if shard == "none" else "reduce_scatter"
         added = self._exposed(reduce, gradients, buckets, backward, end)
         if shard == "none":
             return {"gradients reduced": added}
-        gathered = self._exposed("all_gather", weights, buckets, forward, end)
         if shard != "full":
-            return {"gradients reduced": added, "weights gathered": gathered}
-        again = self._exposed("all_gather", weights, buckets, backward, end)
-        # Both kinds run beside one backward pass: what is reduced waits for what is gathered.
-        return {"gradients reduced": added * micro, "weights gathered": (gathered + again) * micro}
+            # Shared-out sums have to be reduced in every micro-batch, whole ones once.
+            times = self._micro if shard == "gradients" else 1
+            gathered = self._exposed("all_gather", updated, buckets, forward, end)
+            return {"gradients reduced": added * times, "weights gathered": gathered}
+        return self._of_full(gradients, weights, buckets, (forward, backward), end)
+
+    def _of_full(
+        self, gradients: float, weights: float, buckets: int, beside: tuple[float, float], end: str
+    ) -> dict[PartName, float]:
+        """Return what is waited for where weights are shared out, in all micro-batches, s.
+
+        Weights are gathered again beside the backward pass, which hides that and what is reduced
+        together.
+        """
+        forward, backward = beside
+        gathered = self._exposed("all_gather", weights, buckets, forward, end)
+        again, added = (
+            time_of(self._links.replicated(op, bytes_, buckets), end)
+            for op, bytes_ in (("all_gather", weights), ("reduce_scatter", gradients))
+        )
+        both = again + added
+        waited = both
+        if self._plan.overlap:
+            waited = max(both - backward, both / buckets)
+        share = waited / both if both else 0.0
+        return {"gradients reduced": added * share * self._micro,
+                "weights gathered": (gathered + again * share) * self._micro}  # fmt: skip
 
     def _exposed(self, op: str, bytes_: float, buckets: int, beside: float, end: str) -> float:
         """Return how long a collective is waited for, s."""

@@ -101,3 +101,21 @@ def test_users_cannot_be_served_apart() -> None:
     side = Side(policy=POLICY, price=price, instances=1)
     with pytest.raises(ValueError, match="arrivals"):
         disaggregated(asked, side, side, lambda prompts: prompts)
+
+
+def test_a_cache_that_arrived_is_gone_with_the_place() -> None:
+    asked = Load(prompts=np.array([1000, 1000]), outputs=np.array([250, 250]),
+                 arrivals=np.array([0, 1]))  # fmt: skip
+    reads = Side(policy=POLICY, price=price, instances=1)
+    tight = Side(policy=Policy(max_running=4, max_tokens=4096, capacity=2300, reserves=False),
+                 price=price, instances=1)  # fmt: skip
+    found = disaggregated(asked, reads, tight, lambda prompts: np.zeros_like(prompts))
+    assert found.again > 1000
+    assert (found.end > found.first).all()
+
+
+def test_instances_without_a_request_are_idle() -> None:
+    asked = Load(prompts=np.array([10]), outputs=np.array([2]), arrivals=np.array([0]))
+    found = pooled(asked, POLICY, price, 3)
+    assert len(found.busy) == 3
+    assert found.busy[1:] == (0, 0)

@@ -10,6 +10,7 @@ from tests.unit.predict.training.steps import GPT, layout, passes, prepared
 
 from crossgrade.predict.layouts.divided import divided, shares_of
 from crossgrade.predict.layouts.pieces import Pieces
+from crossgrade.predict.stack_time import launched
 from crossgrade.predict.training.memory import training_memory
 from crossgrade.values.kernel import BACKWARD
 from crossgrade.values.layout import Layout
@@ -150,3 +151,21 @@ def test_stages_hold_their_blocks_and_ends() -> None:
     # Tied weights of the embedding and the head are on both ends.
     assert one.weights / 2 < two.weights < one.weights
     assert np.isfinite(two.total)
+
+
+def test_replicas_have_experts_of_their_own() -> None:
+    step, found = prepared("qwen3-30b-a3b"), passes("qwen3-30b-a3b")
+    plan = TrainingPlan(batch=8)
+    one, eight = (training_memory(found, step.memory, layout(dp=dp), plan) for dp in (1, 8))
+    assert one.weights == pytest.approx(step.memory.weights)
+    assert (one.weights, one.gradients, one.optimizer) == (
+        eight.weights, eight.gradients, eight.optimizer
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("model", [*MODELS, *ROUTED])
+def test_no_launch_is_of_two_passes(model: str) -> None:
+    step = prepared(model)
+    stages = step.capture.columns["call_stage"]
+    for kernel in launched(step, "compile").kernels:
+        assert len(set(stages[kernel.calls].tolist())) == 1, kernel.op

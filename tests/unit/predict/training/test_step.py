@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from tests.unit.predict.training.steps import layout, pricer
+from tests.unit.predict.training.steps import layout, prepared, pricer
 
-from crossgrade.values.layout import Layout
-from crossgrade.values.training import TrainingPlan
+from crossgrade.chips.loader import load_chip
+from crossgrade.predict.silicon.knowledge import shipped
+from crossgrade.predict.training.passes import passes_of
+from crossgrade.predict.training.step import TrainingPricer
+from crossgrade.values.layout import Layout, Shard
+from crossgrade.values.training import PRODUCTS, Products, TrainingPlan
 
 PLAN = TrainingPlan(batch=16)
 LAYOUTS = (layout(), layout(tp=2), layout(dp=2), layout(pp=2), layout(tp=2, dp=2, pp=2),
@@ -36,9 +40,8 @@ def test_whole_blocks_again_take_their_forward_pass_again() -> None:
     price = pricer("qwen3-0.6b")
     plan = dataclasses.replace(PLAN, recompute="full")
     none, full = (price.step(layout(tp=2), one).parts for one in (PLAN, plan))
-    selective = price.step(layout(tp=2), dataclasses.replace(PLAN, recompute="selective")).parts
     assert "recompute" not in none
-    assert 0 < selective["recompute"] < full["recompute"] < none["forward"]
+    assert 0 < full["recompute"] < none["forward"]
     talk = "tensor-parallel collectives"
     assert none[talk] < full[talk] < 2 * none[talk]
 
@@ -103,3 +106,57 @@ def test_calls_one_by_one_are_more_and_slower() -> None:
         k.kind.counts.sum() for k in joined.kernels
     )
     assert eager.mid > 1.2 * joined.mid
+
+
+@pytest.mark.parametrize("shard", ["none", "optimizer", "gradients", "full"])
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_band_holds_its_middle_where_links_are_slow(shard: Shard, overlap: bool) -> None:
+    found = pricer("meta-llama-3.1-8b", optimizer="adamw-fp32").step(
+        layout(dp=64, shard=shard), TrainingPlan(batch=128, overlap=overlap)
+    )
+    assert found.low <= found.mid <= found.high
+
+
+def test_one_backward_pass_hides_what_is_gathered_and_reduced_once() -> None:
+    price = pricer("meta-llama-3.1-8b", optimizer="adamw-fp32")
+    where, plan = layout(dp=64, shard="full"), TrainingPlan(batch=64)
+    hidden, waited = (price.step(where, dataclasses.replace(plan, overlap=overlap)).parts
+                      for overlap in (True, False))  # fmt: skip
+    names = ("gradients reduced", "weights gathered")
+    spared = sum(waited[n] - hidden[n] for n in names)  # type: ignore[index]
+    assert spared <= hidden["forward"] + hidden["backward"] + 1e-9
+
+
+def test_sums_that_are_shared_out_are_reduced_in_every_micro_batch() -> None:
+    price = pricer("qwen3-0.6b")
+    where, plan = layout(dp=2, shard="gradients"), TrainingPlan(batch=2, overlap=False)
+    one, four = (price.step(where, dataclasses.replace(plan, batch=batch)).parts
+                 for batch in (2, 8))  # fmt: skip
+    assert four["gradients reduced"] == pytest.approx(4 * one["gradients reduced"])
+    whole = price.step(layout(dp=2), dataclasses.replace(plan, batch=8)).parts
+    assert four["gradients added up"] < whole["gradients added up"]
+
+
+def test_a_hop_between_stages_does_not_grow_with_replicas() -> None:
+    price = pricer("meta-llama-3.1-8b")
+    hops = [
+        price.step(layout(tp=8, pp=2, dp=dp), TrainingPlan(batch=4 * dp)).parts[
+            "hand-over between stages"
+        ]
+        for dp in (1, 8, 64)
+    ]
+    assert hops == pytest.approx([hops[0]] * 3)
+
+
+@pytest.mark.parametrize("products", PRODUCTS)
+def test_products_have_a_time_in_every_format(products: Products) -> None:
+    step = prepared("qwen3-0.6b")
+    found = TrainingPricer(passes_of(step, "compile", products), step.memory, load_chip("b200"),
+                           "compile", shipped()).step(layout(), PLAN)  # fmt: skip
+    assert found.mid > 0
+
+
+def test_what_fused_attention_does_not_keep_is_not_worked_out_again() -> None:
+    plan = dataclasses.replace(PLAN, recompute="selective")
+    assert "recompute" not in pricer("qwen3-0.6b").step(layout(), plan).parts
+    assert pricer("gpt").step(layout(), plan).parts["recompute"] > 0
