@@ -16,6 +16,7 @@ ARITHMETIC: dict[str, tuple[str, str]] = {
     "bf16": ("bfloat16", ""), "fp16": ("float16", ""), "fp32": ("float32", ""),
     "fp64": ("float64", ""),
     "fp8": ("bfloat16", "float8_e4m3fn"), "fp8_block": ("bfloat16", "float8_e4m3fn"),
+    "mxfp8": ("bfloat16", "float8_e4m3fn"),
     "int8": ("bfloat16", "int8"), "nvfp4": ("bfloat16", "fp4"), "mxfp4": ("bfloat16", "fp4"),
     "int4_a8": ("bfloat16", "int8"), "int8_wo": ("bfloat16", ""), "int4_wo": ("bfloat16", ""),
     "mxfp4_wo": ("bfloat16", ""), "mxfp4_a8": ("bfloat16", "float8_e4m3fn"),
