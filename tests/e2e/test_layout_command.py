@@ -149,7 +149,7 @@ class TestAssess:
             (("--tp", "4", "--chips", "6"), "are 4"),
             (("--tp", "4", "--ep", "3"), "does not divide"),
             (("--tp", "0"), "--tp 0"),
-            (("--tp", "2", "--phase", "train"), "belongs to inference"),
+            (("--ep", "2", "--phase", "train"), "belongs to inference"),
             (("--tp", "2", "--stack", "eager"), "does not serve"),
             (("--tp", "2", "--trace", "out.json"), "no layout"),
             (("--quant", "w8a8", "--dtype", "bf16"), "give one"),
