@@ -370,7 +370,8 @@ def test_the_time_of_a_stack_is_shown_and_can_be_chosen(capsys, dense_config):
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    (["--stack", "tgi"], "one of compile"), (["--stack", "vllm", "--phase", "train"], "does not train"),
+    (["--stack", "tgi"], "one of compile"),
+    (["--stack", "vllm", "--phase", "train"], "does not train"),
     (["--stack", "vllm-ascend"], "does not run on h100"),
 ])  # fmt: skip
 def test_a_stack_that_cannot_be_timed_is_refused(capsys, dense_config, arguments, words):

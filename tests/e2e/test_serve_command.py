@@ -42,14 +42,13 @@ def test_a_request_that_no_cache_holds_is_refused_alone(cg: Run, tmp_path: Path)
     trace = tmp_path / "mine.csv"
     trace.write_text(
         "TIMESTAMP,ContextTokens,GeneratedTokens\n2026-01-01 00:00:00.0,300,2\n"
-        "2026-01-01 00:00:01.0,900000,2\n"
+        "2026-01-01 00:00:01.0,39000,2\n"
     )
-    ended, out, err = cg(*BASE, "--trace", trace)
-    assert ended in (0, 2)
-    if ended == 0:
-        assert "1 request" in out
-    else:
-        assert "positions" in err
+    ended, out, err = cg("layout", "serve", "qwen3-8b", "--on", "l4", "--trace", trace, "--json")
+    data = json.loads(out)["data"]
+    assert ended == 0, err
+    assert data["pools"][0]["cache_tokens"] < 39_002
+    assert (data["requests"], data["refused"]) == (2, 1)
 
 
 @pytest.mark.slow

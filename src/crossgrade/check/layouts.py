@@ -6,7 +6,7 @@ Must not know how the answer is shown.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from crossgrade.check.fit import capacity_evidence
@@ -63,7 +63,11 @@ def layout_answer(
     return LayoutAnswer(stack=figures, rank=rank, findings=tuple(found))
 
 
-def blocked(words: str, chip: Chip, phase: str, layout: Layout) -> Finding:
+def blocked(
+    words: str, chip: Chip, phase: str, layout: Layout,
+    evidence: str = "shapes of the captured model",
+    hint: str = "take degrees that divide them; `crossgrade layout search` lists those that do",
+) -> Finding:  # fmt: skip
     """Return the finding that a layout cannot run a phase."""
     return Finding(
         id="CG-F207",
@@ -72,8 +76,8 @@ def blocked(words: str, chip: Chip, phase: str, layout: Layout) -> Finding:
         phase=phase,
         title=f"{layout.words}: {words}",
         place=(),
-        evidence=("shapes of the captured model",),
-        hint="take degrees that divide them; `crossgrade layout search` lists those that do",
+        evidence=(evidence,),
+        hint=hint,
     )
 
 
@@ -86,22 +90,37 @@ def _idle(words: str, chip: Chip, phase: str, layout: Layout) -> Finding:
 
 def _fit(rank: RankFigures, chip: Chip, phase: str, layout: Layout) -> Iterator[Finding]:
     """Yield a finding where a rank has too little memory."""
-    usable = usable_memory(chip)
-    if usable is None or rank.peak <= usable:
+    parts = {"weights": rank.weights, "cache": rank.cache, "activations": rank.activations}
+    yield from no_room(
+        parts, chip, phase, layout,
+        hint="more chips, other degrees, a narrower --quant, or fewer sequences; "
+        "`crossgrade layout search` lists the layouts that fit",
+    )  # fmt: skip
+
+
+def no_room(
+    parts: Mapping[str, float], chip: Chip, phase: str, layout: Layout, *, hint: str
+) -> Iterator[Finding]:
+    """Yield a finding where the parts of a rank's memory are more than a chip holds.
+
+    Args:
+        parts: what it is -> bytes on the fullest rank.
+        chip: one chip.
+        phase: phase of the workload.
+        layout: the degrees.
+        hint: what to do.
+    """
+    usable, peak = usable_memory(chip), sum(parts.values())
+    if usable is None or peak <= usable:
         return
     yield Finding(
         id="CG-F206",
         severity="blocker",
         chip=chip.name,
         phase=phase,
-        title=f"{layout.words}: a rank needs {bytes_(rank.peak)} and can hold {bytes_(usable)}",
-        place=(
-            f"weights {bytes_(rank.weights)}",
-            f"cache {bytes_(rank.cache)}",
-            f"activations {bytes_(rank.activations)}",
-        ),
+        title=f"{layout.words}: a rank needs {bytes_(peak)} and can hold {bytes_(usable)}",
+        place=tuple(f"{name} {bytes_(size)}" for name, size in parts.items()),
         evidence=capacity_evidence(chip, usable),
-        hint="more chips, other degrees, a narrower --quant, or fewer sequences; "
-        "`crossgrade layout search` lists the layouts that fit",
-        data={"peak_bytes": rank.peak},
+        hint=hint,
+        data={"peak_bytes": peak},
     )

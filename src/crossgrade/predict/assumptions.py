@@ -32,6 +32,11 @@ class Assumption:
     url: str = ""
     """The repository that the source names; empty where the value is ours alone."""
 
+    @property
+    def middle(self) -> float:
+        """Return the value halfway between the ends, for what has a P50."""
+        return (self.optimistic + self.pessimistic) / 2
+
     def at(self, end: End) -> float:
         """Return the value at one end of the band."""
         return self.optimistic if end == "optimistic" else self.pessimistic

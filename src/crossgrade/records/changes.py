@@ -74,10 +74,19 @@ def _pairs(before: Json, new: Json, remarks: list[str]) -> Iterator[tuple[str, J
             earlier = known.get(phase["phase"])
             if earlier is None:
                 remarks.append(f"{name} {phase['phase']}: not in the earlier record")
+            elif _plan(earlier) != _plan(phase):
+                remarks.append(f"{name} {phase['phase']}: trained otherwise than in the earlier "
+                               "record")  # fmt: skip
             elif any(earlier[size] != phase[size] for size in _SIZES if earlier[size]):
                 remarks.append(f"{name} {phase['phase']}: other sizes than in the earlier record")
             else:
                 yield f"{name} {phase['phase']}", earlier, phase
+
+
+def _plan(phase: Json) -> Json | None:
+    """Return how a training step is run on a layout; None without one, or in an old record."""
+    step = phase.get("step")
+    return step["plan"] if step and phase.get("rank") else None
 
 
 def _asked(before: Json, new: Json) -> Iterator[Change]:

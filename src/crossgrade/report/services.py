@@ -83,7 +83,10 @@ def _rates(found: SimulatedService) -> Table:
                      figure(o.requests_per_s), percent(o.busy),
                      *((percent(o.within_aims or 0.0),) if aimed else ()), percent(o.read_again),
                      count(o.most_running)))  # fmt: skip
-    return Table(title="throughput (predicted)", columns=columns, rows=tuple(rows),
+    asked = (
+        "" if found.rate_per_s is None else f"; {figure(found.rate_per_s)} requests come per second"
+    )
+    return Table(title=f"throughput (predicted{asked})", columns=columns, rows=tuple(rows),
                  right=frozenset(range(1, len(columns))))  # fmt: skip
 
 

@@ -95,8 +95,8 @@ class SimulatedService:
     scheduler_delay_s: float
     """Time between two steps in which nothing is computed, s."""
     transfer_s: float | None
-    """Mean time in which the cache of a prompt reaches the instance that decodes, s; None where one
-    instance does both."""
+    """Mean time in which the cache of a prompt reaches the instance that decodes, s; None where
+    none moves."""
     transfer_link: str
     """Link that it takes; empty where one instance does both."""
     ttft_aim_s: float | None

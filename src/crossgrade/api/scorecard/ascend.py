@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossgrade.api.scorecard.whole import NONE, Times, whole_line
 from crossgrade.api.steps import ModelSteps, model_steps
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line
@@ -41,7 +42,6 @@ NOMINAL = 376.0
 """What the cases call the 16-bit rate of a die of 24 cores, TFLOP/s."""
 MOST_BATCH = 16
 """Sequences of a captured step; the layout's batch follows from it."""
-NONE = (np.nan, np.nan, np.nan)
 QUOTED = Anchor(
     who="msmodeling", figure="9.4 % mean, 24.3 % at most over 22 cases, with about 20 adapters",
     source="its repository at 84fec85; its answers on these rows are in italics",
@@ -101,15 +101,11 @@ def _published(desk: _Desk) -> Iterator[Line]:
 
 
 def _line(
-    name: str, found: list[tuple[float, float, float]], measured: np.ndarray,
-    goals: tuple[Goal, ...] = (), anchors: tuple[Anchor, ...] = (), chip: str = "ascend",
+    name: str, found: list[Times], measured: np.ndarray, goals: tuple[Goal, ...] = (),
+    anchors: tuple[Anchor, ...] = (), chip: str = "ascend",
 ) -> Line:  # fmt: skip
-    low, mid, high = (np.array(column) for column in zip(*found, strict=True))
-    return Line(
-        family="step", rows_of=name, chip=chip, tier="T2" if "910c" in chip else "T1",
-        split="no end-to-end row is fitted to", score=score(mid, measured, low, high),
-        fitted_rows=0, goals=goals, anchors=anchors,
-    )  # fmt: skip
+    return whole_line("step", name, found, measured, chip=chip, goals=goals, anchors=anchors,
+                      tier="T2" if "910c" in chip else "T1")  # fmt: skip
 
 
 def published() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossgrade.api.scorecard.whole import NONE, Times, whole_line
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line
 from crossgrade.predict.silicon.knowledge import shipped
@@ -71,8 +72,6 @@ KINDS: Mapping[str, str] = {
     "": "call by call", "fusion": "torch.compile", "dp4": "on 4 devices", "tp4": "on 4 devices",
     "pp4_1": "on 4 devices",
 }  # fmt: skip
-Times = tuple[float, float, float]
-NONE = (np.nan, np.nan, np.nan)
 
 
 def lines(data: Path) -> Iterator[Line]:
@@ -105,10 +104,10 @@ def _line(
     covered = np.isfinite(found[:, 1])
     theirs = np.where(covered, [s.neusight_s for s in steps], np.nan)
     anchor = Anchor(who="NeuSight", figure="", source="", score=score(theirs, measured))
-    return Line(
-        family="training", rows_of=f"NeuSight's passes in fp32, {name}", chip=chip, tier="T2",
-        split="fp32 products fitted on operators; no step", goals=goals, anchors=(anchor,),
-        score=score(found[:, 1], measured, found[:, 0], found[:, 2]), fitted_rows=0,
+    return whole_line(
+        "training", f"NeuSight's passes in fp32, {name}", found.tolist(), measured, chip=chip,
+        tier="T2", split="fp32 products fitted on operators; no step", goals=goals,
+        anchors=(anchor,),
     )  # fmt: skip
 
 
@@ -150,8 +149,8 @@ def _pricer(step: FloatStep, batch: int, stack: str) -> TrainingPricer:
     from crossgrade.predict.training.step import TrainingPricer
 
     prepared = _prepared(step.model, step.trains, batch, step.tokens)
-    return TrainingPricer(passes_of(prepared, stack), prepared.memory, device(step.device), stack,
-                          shipped())  # fmt: skip
+    return TrainingPricer(passes=passes_of(prepared, stack), need=prepared.memory,
+                          chip=device(step.device), stack=stack, knowledge=shipped())  # fmt: skip
 
 
 def device(name: str) -> Chip:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossgrade.api.scorecard.whole import NONE, Times, whole_line
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line
 from crossgrade.predict.silicon.knowledge import shipped
-from crossgrade.predict.silicon.score import score
 from crossgrade.predict.sources.training_steps import recipes, selene
 from crossgrade.values.layout import Layout
 from crossgrade.values.training import Recompute, TrainingPlan
@@ -42,10 +42,8 @@ MODES: Mapping[str, tuple[Recompute, bool]] = {
     "full recompute": ("full", False), "seq-parallel+selective": ("selective", True),
 }  # fmt: skip
 """What a mode recomputes, and whether tokens are shared out."""
-NONE = (np.nan, np.nan, np.nan)
 CALCULON = Anchor(who="Calculon", figure="3.65 % mean, 8.87 % at most over the 8 steps",
                   source="own run at caa4b11")  # fmt: skip
-Times = tuple[float, float, float]
 
 
 def lines(data: Path) -> Iterator[Line]:
@@ -78,12 +76,8 @@ def _line(
     name: str, found: list[Times], measured: np.ndarray, chip: str,
     goals: tuple[Goal, ...] = (), anchors: tuple[Anchor, ...] = (),
 ) -> Line:  # fmt: skip
-    low, mid, high = (np.array(column) for column in zip(*found, strict=True))
-    return Line(
-        family="training", rows_of=name, chip=chip, tier="T1" if "tpu" in chip else "T2",
-        split="no end-to-end row is fitted to", score=score(mid, measured, low, high),
-        fitted_rows=0, goals=goals, anchors=anchors,
-    )  # fmt: skip
+    return whole_line("training", name, found, measured, chip=chip, goals=goals, anchors=anchors,
+                      tier="T1" if "tpu" in chip else "T2")  # fmt: skip
 
 
 def steps_described() -> dict[str, Any]:
@@ -140,8 +134,8 @@ def _predicted(
     print(f"{preset or dict(config)['n_layer']}, {layout.words}, {plan.recompute}", file=sys.stderr)
     session = _session(tuple((k, _frozen(v)) for k, v in config), preset)
     prepared = session(plan.micro_batch, tokens)
-    pricer = TrainingPricer(passes_of(prepared, STACK, plan.products), prepared.memory,
-                            load_chip(chip), STACK, shipped())  # fmt: skip
+    pricer = TrainingPricer(passes=passes_of(prepared, STACK, plan.products), need=prepared.memory,
+                            chip=load_chip(chip), stack=STACK, knowledge=shipped())  # fmt: skip
     step: TrainingStep = pricer.step(layout, plan)
     return step.low, step.mid, step.high
 

@@ -18,13 +18,11 @@ import numpy as np
 from crossgrade.predict.layouts.divided import Floats
 from crossgrade.predict.layouts.family import LEAST, StepFamily
 from crossgrade.predict.layouts.pieces import Piece, Pieces
-from crossgrade.predict.layouts.step import step_times
+from crossgrade.predict.layouts.step import ENDS, step_times
 from crossgrade.predict.silicon.knowledge import Knowledge
 from crossgrade.values.chip import Chip
 from crossgrade.values.layout import Layout
 
-ENDS = ("low", "mid", "high")
-"""P10, P50, P90."""
 ROWS = np.unique(np.concatenate([
     [1, 2, 3, 4, 6, 8, 12], 2.0 ** np.arange(4, 19), 1.5 * 2.0 ** np.arange(4, 18),
     2.0 ** np.arange(6, 19) + 1,

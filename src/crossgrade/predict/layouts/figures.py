@@ -6,19 +6,18 @@ Must not know how it is shown.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from crossgrade.predict.layouts.exchanged import Said
 from crossgrade.predict.layouts.pieces import Pieces
-from crossgrade.predict.layouts.step import StepTimes, rank_memory, step_times
+from crossgrade.predict.layouts.step import ENDS, Priced, StepTimes, rank_memory, step_times
 from crossgrade.predict.silicon.estimate import Estimate
 from crossgrade.predict.silicon.knowledge import Knowledge
 from crossgrade.values.assessment import KernelPart, RankFigures, StackFigures, Tier
 from crossgrade.values.chip import Chip
 from crossgrade.values.layout import Layout
-
-ENDS = ("low", "mid", "high")
 
 
 def layout_figures(
@@ -34,7 +33,9 @@ def layout_figures(
         knowledge: what is known of kernels.
     """
     times = step_times(pieces, chip, [layout], [pieces.batch], stack, knowledge)
-    parts = sorted((*_kernels(times), *_collectives(times)), key=lambda part: -part.mid_s)
+    kernels = kernel_parts((one, 1.0) for one in times.kernels)
+    said = collective_parts((one, found, 1.0) for one, found in times.network.said)
+    parts = sorted((*kernels, *said), key=lambda part: -part.mid_s)
     memory = rank_memory(pieces, [layout], [pieces.batch])
     network = _network(times, layout)
     low, mid, high = (float(getattr(times, end)[0]) for end in ENDS)
@@ -61,34 +62,49 @@ def _network(times: StepTimes, layout: Layout) -> float | None:
     return None if layout.chips > 1 and np.isnan(found) else found
 
 
-def _kernels(times: StepTimes) -> Iterator[KernelPart]:
-    """Yield each kind of launch."""
-    for one in times.kernels:
-        if not one.found:
-            continue
-        total = {end: float(one.weights[:, 0] @ getattr(one, end)[:, 0]) for end in ENDS}
-        # A kind that two sources told apart counts with the one that told most of it.
-        main = max(one.found, key=lambda found: len(found.mid))
+def kernel_parts(kinds: Iterable[tuple[Priced, float]]) -> Iterator[KernelPart]:
+    """Yield launches on the first combination by kind, each kind once.
+
+    Args:
+        kinds: launches of one kind, and how often all of them run.
+    """
+    groups: dict[tuple[str, str, str], list[tuple[Priced, float]]] = defaultdict(list)
+    for one, times in kinds:
+        if one.found:
+            groups[one.rows.family, one.rows.op, one.rows.format].append((one, times))
+    for (family, op, format), same in groups.items():
+        low, mid, high = (
+            sum(times * float(one.weights[:, 0] @ getattr(one, end)[:, 0]) for one, times in same)
+            for end in ENDS
+        )
+        # A kind that several sources told apart counts with the one that told most of it.
+        main = max((f for one, _ in same for f in one.found), key=lambda found: len(found.mid))
         yield KernelPart(
-            family=one.rows.family, op=one.rows.op, format=one.rows.format,
-            launches=int(one.counts.sum()), low_s=total["low"], mid_s=total["mid"],
-            high_s=total["high"], roofline_s=None, binds=binds(main), tier=main.tier,
-            basis=main.basis,
+            family=family, op=op, format=format,
+            launches=round(sum(times * one.counts.sum() for one, times in same)),
+            low_s=low, mid_s=mid, high_s=high, roofline_s=None, binds=binds(main),
+            tier=main.tier, basis=main.basis,
         )  # fmt: skip
 
 
-def _collectives(times: StepTimes) -> Iterator[KernelPart]:
-    """Yield each kind of collective that takes time."""
+def collective_parts(
+    said: Iterable[tuple[Said, Estimate, float]],
+) -> Iterator[KernelPart]:
+    """Yield collectives of the first combination that take time, by operation.
+
+    Args:
+        said: collectives of one kind, the time of one, and how often all of them are said.
+    """
     groups: dict[str, list[tuple[float, Estimate]]] = defaultdict(list)
-    for said, found in times.network.said:
-        if said.count[0] and found.mid[0] > 0:
-            groups[said.op].append((float(said.count[0]), found))
+    for one, found, times in said:
+        if one.count[0] and found.mid[0] > 0:
+            groups[one.op].append((float(one.count[0]) * times, found))
     for op, rows in groups.items():
         low, mid, high = (
             sum(count * float(getattr(found, end)[0]) for count, found in rows) for end in ENDS
         )
         yield KernelPart(
-            family="collective", op=op, format="", launches=int(sum(count for count, _ in rows)),
+            family="collective", op=op, format="", launches=round(sum(count for count, _ in rows)),
             low_s=low, mid_s=mid, high_s=high, roofline_s=None, binds="network",
             tier=rows[0][1].tier, basis=rows[0][1].basis,
         )  # fmt: skip

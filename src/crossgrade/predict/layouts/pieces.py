@@ -166,8 +166,6 @@ def pieces_from(prepared: Prepared, kernels: list[Kernel], *, partial: bool = Fa
             counts[piece] += 1
             if repeated and block == final:
                 last[piece] += 1
-    attention = [int(p.size("heads")) for p in counts if "attention" in p.family]
-    keys = [int(p.size("kv_heads")) for p in counts if p.family == "attention"]
     return Pieces(
         batch=capture.workload.batch, tokens=capture.workload.tokens,
         hidden_bytes=prepared.traffic.bytes_per_round, pieces=dict(counts),
@@ -177,9 +175,14 @@ def pieces_from(prepared: Prepared, kernels: list[Kernel], *, partial: bool = Fa
         blocks=len({block_of(module) for module in modules} - {""}),
         weights=_weights(capture, kernels, places, partial=partial), cache=_cache(capture, kernels),
         activations=prepared.memory.activations_fused, routed=_routed(counts),
-        heads=min(attention, default=None),
-        shared=min(keys, default=None),
+        heads=_least(counts, "heads", ("attention", "latent-attention")),
+        shared=_least(counts, "kv_heads", ("attention",)),
     )  # fmt: skip
+
+
+def _least(pieces: Iterable[Piece], size: str, families: tuple[Family, ...]) -> int | None:
+    """Return the least of a size over launches of some families; None without any."""
+    return min((int(p.size(size)) for p in pieces if p.family in families), default=None)
 
 
 def _sums(groups: Iterable[list[tuple[Reduction, str]]]) -> dict[Sum, int]:

@@ -26,6 +26,9 @@ from crossgrade.values.chip import Chip
 from crossgrade.values.kernel import SIZES, Family, KernelRows
 from crossgrade.values.layout import Layout
 
+ENDS = ("low", "mid", "high")
+"""P10, P50, P90."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTimes:

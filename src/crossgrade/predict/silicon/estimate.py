@@ -135,8 +135,7 @@ def estimates(
 def _backward(at: NDArray[np.int64], forward: Estimate) -> tuple[NDArray[np.int64], Estimate]:
     """Return the gradients of attention as so many times its forward pass."""
     rate = assumptions()["attention_backward"]
-    low, high = rate.optimistic, rate.pessimistic
-    mid = (low + high) / 2
+    low, mid, high = rate.optimistic, rate.middle, rate.pessimistic
     return at, Estimate(
         low=forward.low * low, mid=forward.mid * mid, high=forward.high * high,
         terms=Terms(**{name: getattr(forward.terms, name) * mid for name in TERMS}), tier="T1",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crossgrade.predict.exchange import domain
 from crossgrade.predict.layouts.exchanged import Said, price
 from crossgrade.predict.layouts.pieces import Pieces
 from crossgrade.predict.silicon.estimate import Estimate
@@ -47,17 +48,13 @@ class Links:
             bytes_: larger buffer of one rank.
             count: how often.
         """
-        domain = self._domain()
-        if ranks > 1 and ranks * stride > domain:
-            side = int(min(stride, domain))
-            ranks, bytes_ = max(ranks * side, int(domain) + 1), bytes_ * side
+        joined = domain(self.chip, ranks * stride)
+        if ranks > 1 and joined < ranks * stride:
+            side = min(stride, joined)
+            ranks, bytes_ = max(ranks * side, joined + 1), bytes_ * side
         said = Said(op=op, ranks=np.array([float(ranks)]), bytes=np.array([bytes_]),
                     count=np.array([float(count)]))  # fmt: skip
         return said, price(said, self.chip, self.stacks, self.knowledge)
-
-    def _domain(self) -> float:
-        link = self.chip.link("scale-up")
-        return float(link.domain) if link is not None and link.domain else float("inf")
 
     def summed(self, passes: Iterable[Pieces], *, sequence_parallel: bool) -> Iterator[Priced]:
         """Yield the collectives of tensor-parallel ranks in some launches.

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from crossgrade.predict.layouts.figures import binds, tiers_of
+from crossgrade.predict.layouts.figures import collective_parts, kernel_parts, tiers_of
 from crossgrade.predict.lowering.stack import load_stack
 from crossgrade.predict.phase import Prepared
 from crossgrade.predict.silicon.facts import facts_of
@@ -20,8 +19,8 @@ from crossgrade.predict.silicon.knowledge import Knowledge
 from crossgrade.predict.stack_time import format_on
 from crossgrade.predict.training.memory import training_memory
 from crossgrade.predict.training.passes import TrainingPasses, passes_of
-from crossgrade.predict.training.step import ENDS, TrainingPricer, TrainingStep
-from crossgrade.values.assessment import KernelPart, RankFigures, StackFigures
+from crossgrade.predict.training.step import TrainingPricer, TrainingStep
+from crossgrade.values.assessment import RankFigures, StackFigures
 from crossgrade.values.chip import Chip
 from crossgrade.values.layout import Layout
 from crossgrade.values.training import COLLECTIVES, TrainingFigures, TrainingPart, TrainingPlan
@@ -57,7 +56,9 @@ def training_figures(
         ValueError: the stack does not train.
     """
     passes = passes_of(prepared, stack, plan.products)
-    pricer = TrainingPricer(passes, prepared.memory, chip, stack, knowledge)
+    pricer = TrainingPricer(
+        passes=passes, need=prepared.memory, chip=chip, stack=stack, knowledge=knowledge
+    )
     step = pricer.step(layout, plan)
     memory = training_memory(passes, prepared.memory, layout, plan)
     mfu, hfu = _utilisation(prepared, passes, chip, layout, plan, stack, step)
@@ -81,7 +82,9 @@ def _items(prepared: Prepared) -> int:
 
 def _stack(step: TrainingStep, stack: str, items: int) -> StackFigures:
     """Return the time of a step with its launches and collectives by kind."""
-    parts = sorted((*_kernels(step), *_collectives(step)), key=lambda part: -part.mid_s)
+    kernels = kernel_parts((one.kind, one.times) for one in step.kernels)
+    said = collective_parts((one, found, times) for (one, found), times in step.said)
+    parts = sorted((*kernels, *said), key=lambda part: -part.mid_s)
     talk = sum(seconds for name, seconds in step.parts.items() if name in COLLECTIVES)
     return StackFigures(
         stack=stack, low_s=step.low, mid_s=step.mid, high_s=step.high,
@@ -112,51 +115,3 @@ def _utilisation(
     steps = plan.batch / plan.micro_batch
     capacity = step.mid * layout.chips * peak
     return 3 * passes.flops * steps / capacity, (3 * passes.flops + again) * steps / capacity
-
-
-def _kernels(step: TrainingStep) -> Iterator[KernelPart]:
-    """Yield each kind of launch of the busiest stage, all passes together."""
-    groups: dict[tuple[str, str, str], list[tuple[float, KernelPart]]] = defaultdict(list)
-    for one in step.kernels:
-        kind = one.kind
-        if not kind.found:
-            continue
-        low, mid, high = (
-            float(kind.weights[:, 0] @ getattr(kind, end)[:, 0]) * one.times for end in ENDS
-        )
-        main = max(kind.found, key=lambda found: len(found.mid))
-        part = KernelPart(
-            family=kind.rows.family, op=kind.rows.op, format=kind.rows.format,
-            launches=round(kind.counts.sum() * one.times), low_s=low, mid_s=mid, high_s=high,
-            roofline_s=None, binds=binds(main), tier=main.tier, basis=main.basis,
-        )  # fmt: skip
-        groups[part.family, part.op, part.format].append((mid, part))
-    for rows in groups.values():
-        main_part = max(rows, key=lambda row: row[0])[1]
-        yield KernelPart(
-            family=main_part.family, op=main_part.op, format=main_part.format,
-            launches=sum(p.launches for _, p in rows), low_s=sum(p.low_s for _, p in rows),
-            mid_s=sum(p.mid_s for _, p in rows), high_s=sum(p.high_s for _, p in rows),
-            roofline_s=None, binds=main_part.binds, tier=main_part.tier, basis=main_part.basis,
-        )  # fmt: skip
-
-
-def _collectives(step: TrainingStep) -> Iterator[KernelPart]:
-    """Yield each kind of collective that ranks wait for in every micro-batch."""
-    groups: dict[str, list[KernelPart]] = defaultdict(list)
-    for (said, found), times in step.said:
-        many = float(said.count[0]) * times
-        low, mid, high = (many * float(getattr(found, end)[0]) for end in ENDS)
-        if mid > 0:
-            groups[said.op].append(
-                KernelPart(family="collective", op=said.op, format="", launches=round(many),
-                           low_s=low, mid_s=mid, high_s=high, roofline_s=None, binds="network",
-                           tier=found.tier, basis=found.basis)
-            )  # fmt: skip
-    for op, rows in groups.items():
-        yield KernelPart(
-            family="collective", op=op, format="", launches=sum(p.launches for p in rows),
-            low_s=sum(p.low_s for p in rows), mid_s=sum(p.mid_s for p in rows),
-            high_s=sum(p.high_s for p in rows), roofline_s=None, binds="network",
-            tier=rows[0].tier, basis=rows[0].basis,
-        )  # fmt: skip

@@ -119,10 +119,11 @@ def accumulated(need: MemoryNeed, optimizer: Optimizer) -> float:
     if optimizer != "adamw-fp32" or not need.weights_as_computed:
         return need.shares.gradients
     elements = need.parameters * need.shares.gradients / need.weights_as_computed
-    return max(_MASTER_BYTES * elements, need.shares.gradients)
+    return max(FP32_BYTES * elements, need.shares.gradients)
 
 
-_MASTER_BYTES = 4.0
+FP32_BYTES = 4.0
+"""Bytes of an element of fp32."""
 _SHARED = {
     "weights": ("full",), "gradients": ("gradients", "full"),
     "optimizer": ("optimizer", "gradients", "full"),

@@ -53,7 +53,7 @@ def _casts(piece: Piece, format: str, *, weights: bool) -> Iterator[Piece]:
 
 def _cast(piece: Piece, elements: float, format: str, *, divides: bool) -> Piece:
     degrees = piece.division.degrees if divides else ((1, 1.0),)
-    sizes = (BYTES.get(piece.format, 2.0) * elements, BYTES[format] * elements, 2 * elements, 0.0)
+    sizes = (BYTES[piece.format] * elements, BYTES[format] * elements, 2 * elements, 0.0)
     return Piece(
         family="vector", op="pointwise", format=piece.format, sizes=sizes,
         division=Division(role="vector", degrees=degrees), repeated=piece.repeated,

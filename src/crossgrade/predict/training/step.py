@@ -16,20 +16,18 @@ import numpy as np
 
 from crossgrade.predict.assumptions import assumptions
 from crossgrade.predict.layouts.pieces import Piece, Pieces
+from crossgrade.predict.layouts.step import ENDS, step_times
 from crossgrade.predict.layouts.step import Priced as PricedKernels
-from crossgrade.predict.layouts.step import step_times
 from crossgrade.predict.lowering.stack import load_stack
 from crossgrade.predict.memory import MemoryNeed
 from crossgrade.predict.silicon.knowledge import Knowledge
 from crossgrade.predict.training.exchanged import Links, Priced, time_of
-from crossgrade.predict.training.memory import accumulated, places_of, weights_share
+from crossgrade.predict.training.memory import FP32_BYTES, accumulated, places_of, weights_share
 from crossgrade.predict.training.passes import Place, TrainingPasses, shared_tokens
 from crossgrade.predict.training.pipeline import pipeline_time
 from crossgrade.values.chip import Chip
 from crossgrade.values.layout import Layout
 from crossgrade.values.training import PartName, TrainingPlan
-
-ENDS = ("low", "mid", "high")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +66,7 @@ def compute(kernels: Iterable[PricedKernels], end: str) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pass:
+class PricedPass:
     """Some launches, once, with what tensor-parallel ranks say in them."""
 
     kernels: tuple[PricedKernels, ...]
@@ -85,24 +83,20 @@ class Pass:
         return time_of(self.said, end)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPricer:
     """Prices the training step of one model on one chip, layout by layout."""
 
-    def __init__(
-        self, passes: TrainingPasses, need: MemoryNeed, chip: Chip, stack: str,
-        knowledge: Knowledge,
-    ) -> None:  # fmt: skip
-        """Keep what no layout changes.
-
-        Args:
-            passes: the captured step of one micro-batch.
-            need: its memory on one chip.
-            chip: one chip.
-            stack: the stack that launches it.
-            knowledge: what is known of kernels.
-        """
-        self._passes, self._need, self._chip = passes, need, chip
-        self._stack, self._knowledge = stack, knowledge
+    passes: TrainingPasses
+    """The captured step of one micro-batch."""
+    need: MemoryNeed
+    """Its memory on one chip."""
+    chip: Chip
+    """One chip."""
+    stack: str
+    """The stack that launches it."""
+    knowledge: Knowledge
+    """What is known of kernels."""
 
     def step(self, layout: Layout, plan: TrainingPlan) -> TrainingStep:
         """Return the time of a step.
@@ -126,33 +120,18 @@ class TrainingPricer:
         """Return launches of one pass on one of some tensor-parallel ranks."""
         layout = Layout(chips=tp, kind="sharded", tp=tp)
         bare = _without_collectives(pieces)
-        return step_times(bare, self._chip, [layout], [pieces.batch], self._stack,
-                          self._knowledge).kernels  # fmt: skip
+        return step_times(bare, self.chip, [layout], [pieces.batch], self.stack,
+                          self.knowledge).kernels  # fmt: skip
 
     def links(self, layout: Layout) -> Links:
         """Return what prices its collectives."""
-        return Links(chip=self._chip, layout=layout, stacks=load_stack(self._stack).collectives,
-                     knowledge=self._knowledge)  # fmt: skip
+        return Links(chip=self.chip, layout=layout, stacks=load_stack(self.stack).collectives,
+                     knowledge=self.knowledge)  # fmt: skip
 
     @property
     def eager(self) -> bool:
         """Return whether the host launches call by call."""
-        return bool(load_stack(self._stack)["graph"] == "calls")
-
-    @property
-    def passes(self) -> TrainingPasses:
-        """Return the captured step."""
-        return self._passes
-
-    @property
-    def need(self) -> MemoryNeed:
-        """Return its memory on one chip."""
-        return self._need
-
-    @property
-    def chip(self) -> Chip:
-        """Return the chip."""
-        return self._chip
+        return bool(load_stack(self.stack)["graph"] == "calls")
 
 
 class _Run:
@@ -171,20 +150,20 @@ class _Run:
         self._sums = pricer.priced(self._moved(*self._added_up()), 1)
         self._clip = pricer.priced(self._moved(*self._clipped()), 1)
 
-    def _pass(self, pieces: Pieces) -> Pass:
+    def _pass(self, pieces: Pieces) -> PricedPass:
         together = self._plan.sequence_parallel and self._layout.tp > 1
         said = tuple(self._links.summed([pieces], sequence_parallel=together))
         shown = shared_tokens(pieces) if together else pieces
-        return Pass(kernels=self._pricer.priced(shown, self._layout.tp), said=said)
+        return PricedPass(kernels=self._pricer.priced(shown, self._layout.tp), said=said)
 
-    def _recomputed(self) -> Pass:
+    def _recomputed(self) -> PricedPass:
         """Return what the backward pass of all blocks works out again."""
         passes = self._pricer.passes
         if self._plan.recompute == "full":
             return self._forward["blocks"]
         if self._plan.recompute == "selective" and passes.keeps_scores:
-            return Pass(kernels=self._pricer.priced(passes.core, self._layout.tp), said=())
-        return Pass(kernels=(), said=())
+            return PricedPass(kernels=self._pricer.priced(passes.core, self._layout.tp), said=())
+        return PricedPass(kernels=(), said=())
 
     def _updated(self) -> float:
         """Return the part of all parameters that the fullest rank updates."""
@@ -223,7 +202,8 @@ class _Run:
         like = next(iter(update.pieces), None)
         if like is None or not read:
             return dataclasses.replace(update, pieces={})
-        piece = dataclasses.replace(like, sizes=(read, written, (read + written) / 4, 0.0))
+        elements = (read + written) / FP32_BYTES
+        piece = dataclasses.replace(like, sizes=(read, written, elements, 0.0))
         return dataclasses.replace(update, pieces={piece: 1})
 
     # stages ---------------------------------------------------------------------------------------
@@ -287,8 +267,7 @@ class _Run:
     def _host(self, end: str, device: float) -> float:
         """Return how much longer the host takes to launch every call than the chip to run it, s."""
         rate = assumptions()["host_launch_s"]
-        each = {"low": rate.optimistic, "high": rate.pessimistic}.get(
-            end, (rate.optimistic + rate.pessimistic) / 2)  # fmt: skip
+        each = {"low": rate.optimistic, "mid": rate.middle, "high": rate.pessimistic}[end]
         launches = sum(float(one.kind.counts.sum()) * one.times for one in self.counted())
         return max(each * launches - device, 0.0)
 

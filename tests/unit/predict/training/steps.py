@@ -44,7 +44,8 @@ def passes(model: str, stack: str = "compile", **sizes: Any) -> TrainingPasses:
 
 def pricer(model: str, chip: str = "h100", stack: str = "compile", **sizes: Any) -> TrainingPricer:
     step = prepared(model, **sizes)
-    return TrainingPricer(passes_of(step, stack), step.memory, load_chip(chip), stack, shipped())
+    return TrainingPricer(passes=passes_of(step, stack), need=step.memory, chip=load_chip(chip),
+                          stack=stack, knowledge=shipped())  # fmt: skip
 
 
 def layout(tp: int = 1, dp: int = 1, pp: int = 1, shard: Shard = "none") -> Layout:

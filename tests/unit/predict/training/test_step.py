@@ -151,9 +151,11 @@ def test_a_hop_between_stages_does_not_grow_with_replicas() -> None:
 @pytest.mark.parametrize("products", PRODUCTS)
 def test_products_have_a_time_in_every_format(products: Products) -> None:
     step = prepared("qwen3-0.6b")
-    found = TrainingPricer(passes_of(step, "compile", products), step.memory, load_chip("b200"),
-                           "compile", shipped()).step(layout(), PLAN)  # fmt: skip
-    assert found.mid > 0
+    price = TrainingPricer(
+        passes=passes_of(step, "compile", products), need=step.memory, chip=load_chip("b200"),
+        stack="compile", knowledge=shipped(),
+    )  # fmt: skip
+    assert price.step(layout(), PLAN).mid > 0
 
 
 def test_what_fused_attention_does_not_keep_is_not_worked_out_again() -> None:
