@@ -168,6 +168,11 @@ def measured(a: Assessment) -> list[str]:
     return [c.chip for c in a.chips if any(k.kind == "measured" for k in c.constants)]
 
 
+def on_layout(a: Assessment) -> bool:
+    """Return whether a layout was given."""
+    return any(p.rank is not None for chip in a.chips for p in chip.phases)
+
+
 def shared(a: Assessment) -> bool:
     """Return whether chips hold a replica each and share out the rest."""
     return any(p.memory.peak_per_chip is not None for c in a.chips for p in c.phases)
