@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from crossgrade.predict.layouts.family import StepFamily
     from crossgrade.predict.phase import Prepared
-    from crossgrade.values.workload import Workload
+    from crossgrade.values.workload import ModelRef, Workload
     from crossgrade.workloads.built import BuiltModel
 
 Narrate = Callable[[str], None]
@@ -52,19 +52,37 @@ def model_steps(
         CrossgradeError: the model cannot be found or built.
         BadOption: it has no decode step.
     """
+    from crossgrade.workloads.resolve import find_model
+
+    found = find_model(model)
+    narrate(f"building {found.ref.name} without weights")
+    return steps_of(found.build(dtype), found.ref, dtype, narrate)
+
+
+def steps_of(
+    built: BuiltModel, ref: ModelRef, dtype: str | None = None,
+    narrate: Narrate = lambda _: None,
+) -> ModelSteps:  # fmt: skip
+    """Return a built model whose steps can be asked for.
+
+    Args:
+        built: the model without weights.
+        ref: what it is.
+        dtype: weight format or quantisation that it was built in, None for its own.
+        narrate: gets one line per step that takes time.
+
+    Raises:
+        BadOption: it has no decode step.
+    """
     import functools
 
     from crossgrade.capture.run import CaptureSession
     from crossgrade.errors import BadOption
     from crossgrade.predict.phase import prepare
     from crossgrade.values.workload import Workload
-    from crossgrade.workloads.resolve import find_model
 
-    found = find_model(model)
-    narrate(f"building {found.ref.name} without weights")
-    built = found.build(dtype)
     if "decode" not in built.phases or "context" not in built.sizes:
-        raise BadOption(f"{found.ref.name} has no decode step", hint="a model with a cache")
+        raise BadOption(f"{ref.name} has no decode step", hint="a model with a cache")
     session = CaptureSession(built)
 
     @functools.lru_cache(maxsize=KEPT)
@@ -73,5 +91,5 @@ def model_steps(
                 f"{workload.context} cached")  # fmt: skip
         return prepare(session.capture(workload))
 
-    any_ = Workload(model=found.ref, phase="decode", batch=1, tokens=1, context=0, dtype=dtype)
-    return ModelSteps(name=found.ref.name, built=built, prepare=prepared, workload=any_)
+    any_ = Workload(model=ref, phase="decode", batch=1, tokens=1, context=0, dtype=dtype)
+    return ModelSteps(name=ref.name, built=built, prepare=prepared, workload=any_)

@@ -22,7 +22,7 @@ from crossgrade.predict.scorecard.__main__ import scored
 from crossgrade.predict.scorecard.line import Line
 from crossgrade.predict.scorecard.store import dump, load
 
-CARDS = ("served", "ascend", "training", "neusight")
+CARDS = ("served", "argonne", "ascend", "training", "neusight")
 """Modules beside this one, in the order in which they are scored."""
 NAME = "scorecard-services"
 """Stem of the written files."""

@@ -11,13 +11,14 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgrade.api.steps import ModelSteps, model_steps
+from crossgrade.api.scorecard.desk import Desk
+from crossgrade.api.steps import model_steps
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
 from crossgrade.predict.silicon.knowledge import shipped
@@ -25,8 +26,6 @@ from crossgrade.predict.silicon.score import score
 from crossgrade.predict.sources.served import ServedRow, served_rows
 
 if TYPE_CHECKING:
-    from crossgrade.predict.layouts.cost import StepCost
-    from crossgrade.predict.layouts.family import StepFamily
     from crossgrade.predict.serving.request import Served
 
 PRESETS: dict[str, str] = {
@@ -38,8 +37,6 @@ PRESETS: dict[str, str] = {
 """Last part of a row's model -> preset with the same shapes."""
 ALWAYS_OWN = frozenset({"qwen3-235b-a22b-fp8", "gpt-oss-120b"})
 """Presets whose checkpoint has one format only."""
-CONTEXTS = (256, 1024, 4096, 16384)
-"""Contexts whose decode steps are priced."""
 PER_USER = 10
 """Requests per user."""
 GOALS = {
@@ -112,9 +109,9 @@ def outcomes(rows: Sequence[ServedRow]) -> list[Outcome]:
     found: dict[int, Outcome] = {}
     for (preset, quant), places in sorted(by_model.items(), key=str):
         print(f"{preset} {quant or ''}: {len(places)} rows", file=sys.stderr)
-        desk = _Desk(steps=model_steps(preset, quant))
+        desk = Desk(steps=model_steps(preset, quant))
         for i in places:
-            found[i] = desk.outcome(rows[i])
+            found[i] = _outcome(desk, rows[i])
     return [found[i] for i in range(len(rows))]
 
 
@@ -127,43 +124,18 @@ def _model(row: ServedRow) -> tuple[str, str | None]:
     return preset, {"fp4": "nvfp4", "fp8": "fp8"}[row.precision]
 
 
-@dataclass(slots=True, kw_only=True)
-class _Desk:
-    """The rows of one model: steps are captured and priced once."""
-
-    steps: ModelSteps
-    families: dict[str, StepFamily] = field(default_factory=dict)
-    costs: dict[tuple[object, ...], StepCost] = field(default_factory=dict)
-
-    def outcome(self, row: ServedRow) -> Outcome:
-        """Return what is predicted of a row; NaN where its model has no room on its chips."""
-        from crossgrade.predict.layouts.service import instance
-
-        if row.stack not in self.families:
-            self.families[row.stack] = self.steps.family(row.stack)
-        family, chip = self.families[row.stack], load_chip(row.chip)
-        cost = self._cost(row)
-        predicted = {}
-        for end in ENDS:
-            one = instance(family, row.layout, chip, cost, longest=row.prompt + row.output,
-                           users=row.users, end=end)  # fmt: skip
-            predicted[end] = (np.nan, np.nan)
-            if one is not None:
-                served = _simulated(row, one.policy, one.prices)
-                predicted[end] = float(served.tpot_s.mean()), float(served.ttft_s.mean())
-        fitted = any(fit.chip == row.chip for fit in shipped().fits)
-        return Outcome(row=row, tier="T2" if fitted else "T1", predicted=predicted)
-
-    def _cost(self, row: ServedRow) -> StepCost:
-        from crossgrade.predict.layouts.cost import step_cost
-
-        key = (row.stack, row.chip, row.layout)
-        if key not in self.costs:
-            self.costs[key] = step_cost(
-                self.families[row.stack], row.layout, load_chip(row.chip), shipped(),
-                contexts=CONTEXTS, longest=CONTEXTS[-1],
-            )  # fmt: skip
-        return self.costs[key]
+def _outcome(desk: Desk, row: ServedRow) -> Outcome:
+    """Return what is predicted of a row; NaN where its model has no room on its chips."""
+    predicted = {}
+    for end in ENDS:
+        one = desk.instance(row.stack, load_chip(row.chip), row.layout, users=row.users, end=end,
+                            longest=row.prompt + row.output)  # fmt: skip
+        predicted[end] = (np.nan, np.nan)
+        if one is not None:
+            served = _simulated(row, one.policy, one.prices)
+            predicted[end] = float(served.tpot_s.mean()), float(served.ttft_s.mean())
+    fitted = any(fit.chip == row.chip for fit in shipped().fits)
+    return Outcome(row=row, tier="T2" if fitted else "T1", predicted=predicted)
 
 
 def _simulated(row: ServedRow, policy: object, prices: object) -> Served:

@@ -12,8 +12,9 @@ from crossgrade.predict.silicon.score import Score
 from crossgrade.values.assessment import Tier as Tier
 from crossgrade.values.kernel import Family
 
-Whole = Literal["served", "step", "training"]
-"""What is scored as a whole: a service under load; one step; a training step."""
+Whole = Literal["served", "batch", "step", "training"]
+"""What is scored as a whole: a service under load; a batch to its last token; one step; a training
+step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.conftest import small_config
 
-from crossgrade.api.scorecard import served
+from crossgrade.api.scorecard import desk, served
 from crossgrade.api.scorecard.page import page
 from crossgrade.api.steps import model_steps
 from crossgrade.predict.scorecard.page import reached
@@ -34,7 +34,7 @@ def found(dense_config, monkeypatch):
     """Outcomes of a few loads on a model of two layers."""
     assert small_config("qwen3-0.6b")
     monkeypatch.setattr(served, "PRESETS", {"Small": str(dense_config)})
-    monkeypatch.setattr(served, "CONTEXTS", (256, 512))
+    monkeypatch.setattr(desk, "CONTEXTS", (256, 512))
     rows = [row(), row(users=32), row(layout=Layout(chips=2, kind="sharded", tp=2)),
             row(prompt=10_000_000)]  # fmt: skip
     return served.outcomes(rows[:3]), rows
