@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossgrade.api.scorecard.desk import Desk
+from crossgrade.api.scorecard.device import like
 from crossgrade.api.scorecard.whole import NONE, Times, whole_line
 from crossgrade.api.steps import ModelSteps, model_steps, steps_of
-from crossgrade.chips.loader import load_chip
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
 from crossgrade.predict.silicon.knowledge import shipped
 from crossgrade.predict.silicon.score import score
@@ -138,10 +138,11 @@ def lines(data: Path) -> Iterator[Line]:
     for i, one in enumerate(scaled):
         groups[CHIPS[one.row.device][0], one.row.framework].append(i)
     for (chip, framework), places in sorted(groups.items()):
-        one, other = [scaled[i] for i in places], [plain[i] for i in places]
-        by = [a.predicted[1] / b.predicted[1] for a, b in zip(one, other, strict=True)]
+        some = [scaled[i] for i in places]
+        by = [scaled[i].predicted[1] / plain[i].predicted[1] for i in places]
         if np.isfinite(by).any():
-            yield _line(f"{framework}, {np.nanmedian(by):.2f} times as long", chip, one, other)
+            name = f"{framework}, {np.nanmedian(by):.2f} times as long"
+            yield _line(name, chip, some, [plain[i] for i in places])
 
 
 def _line(
@@ -228,10 +229,11 @@ def _read_per_token(steps: ModelSteps) -> float:
 
 def _outcome(desk: Desk, row: BatchRow, size: float) -> Outcome:
     at_once = 1 if row.framework == ONE_BY_ONE else row.devices
-    bandwidth = at_once * device(row.device).memory_bandwidth.value
+    described = device(row.device).memory_bandwidth
+    assert described is not None  # by the descriptions of CHIPS
     low, mid, high = (_time(desk, row, end) for end in ENDS)
     return Outcome(row=row, predicted=(low, mid, high),
-                   least_s=(row.tokens - 1) * size / bandwidth)  # fmt: skip
+                   least_s=(row.tokens - 1) * size / (at_once * described.value))  # fmt: skip
 
 
 def _time(desk: Desk, row: BatchRow, end: str) -> float:
@@ -261,16 +263,11 @@ def _policy(one: Instance, row: BatchRow) -> Any:
 
 def layout_of(row: BatchRow) -> Layout:
     """Return the layout of a row: llama.cpp splits by layers, all others by tensors."""
-    split = "pp" if row.framework == ONE_BY_ONE else "tp"
-    return Layout(chips=row.devices, kind="sharded", **{split: row.devices})
+    if row.framework == ONE_BY_ONE:
+        return Layout(chips=row.devices, kind="sharded", pp=row.devices)
+    return Layout(chips=row.devices, kind="sharded", tp=row.devices)
 
 
 def device(name: str) -> Chip:
     """Return the chip of a device of the table."""
-    chip, other = CHIPS[name]
-    described = load_chip(chip)
-    changed = {
-        constant: dataclasses.replace(getattr(described, constant), value=value)
-        for constant, value in other.items()
-    }
-    return dataclasses.replace(described, **changed)
+    return like(*CHIPS[name])

@@ -7,7 +7,6 @@ launches on those of two of them.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossgrade.api.scorecard.device import like
 from crossgrade.api.scorecard.whole import NONE, Times, whole_line
-from crossgrade.chips.loader import load_chip
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line
 from crossgrade.predict.silicon.knowledge import shipped
 from crossgrade.predict.silicon.score import score
@@ -155,13 +154,7 @@ def _pricer(step: FloatStep, batch: int, stack: str) -> TrainingPricer:
 
 def device(name: str) -> Chip:
     """Return the chip of a device of the table."""
-    chip, other = CHIPS[name]
-    described = load_chip(chip)
-    changed = {
-        constant: dataclasses.replace(getattr(described, constant), value=value)
-        for constant, value in other.items()
-    }
-    return dataclasses.replace(described, **changed)
+    return like(*CHIPS[name])
 
 
 @functools.lru_cache(maxsize=2)
