@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossgrade.api.catalog import chip, chosen_chips
-from crossgrade.api.options import AssessOptions
+from crossgrade.api.options import AssessOptions, stored_as
 from crossgrade.api.sizing import check_asked, default_phases, in_words, sized
 from crossgrade.errors import BadOption, CannotWrite, CaptureError
 from crossgrade.values.assessment import (
@@ -178,7 +178,7 @@ def _assess(
     return Assessment(
         model=found.ref,
         parameters=prepared[0].memory.parameters,
-        weights_format=f"{built.weights.title} ({built.weights.origin})",
+        weights_format=stored_as(built.weights, options.kv),
         environment=prepared[0].capture.environment,
         notes=(*built.notes, *desk.unreadable(), *foreign),
         assumptions=_assumptions(),

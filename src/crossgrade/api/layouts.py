@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from crossgrade.api.options import check_weights
+from crossgrade.api.options import check_formats, stored_as
 from crossgrade.api.texts import Screen, json_text, screen_text
 from crossgrade.errors import BadOption
 from crossgrade.values.layout_search import LayoutSearch
+from crossgrade.values.workload import CacheFormat
 
 if TYPE_CHECKING:
     from crossgrade.predict.layouts.family import StepFamily
@@ -51,6 +52,8 @@ class LayoutOptions:
     """Weight format, None for the checkpoint's own."""
     quant: str | None = None
     """Quantisation of the weights."""
+    kv: CacheFormat | None = None
+    """Format of cached keys and values, None for the module's own."""
     stack: str | None = None
     """Stack whose kernels are timed, None for the usual one of the chip."""
     price_per_hour: float | None = None
@@ -82,7 +85,7 @@ class LayoutOptions:
             raise BadOption("--drafts and --accepted go together", hint="--drafts 3 --accepted 1.4")
         if self.accepted is not None and not 0 <= self.accepted <= self.drafts:
             raise BadOption(f"--accepted {self.accepted}", hint=f"from 0 to {self.drafts}")
-        check_weights(self.dtype, self.quant)
+        check_formats(self.dtype, self.quant, self.kv)
 
 
 def search_layouts(
@@ -142,7 +145,7 @@ def _searched(model: str, options: LayoutOptions, narrate: Narrate) -> LayoutSea
     described, name = serving_chip(options.on, options.chip_files, options.stack)
     capacity, scheduler = described.memory_capacity, load_stack(name).scheduler
     assert capacity is not None and scheduler is not None  # noqa: PT018
-    steps = model_steps(model, options.quant or options.dtype, narrate)
+    steps = model_steps(model, options.quant or options.dtype, narrate, kv=options.kv)
     longest = options.prompt + options.output
     if steps.built.most_positions is not None and longest > steps.built.most_positions:
         raise BadOption(f"{longest:,} positions; {steps.name} has {steps.built.most_positions:,}",
@@ -166,7 +169,7 @@ def _searched(model: str, options: LayoutOptions, narrate: Narrate) -> LayoutSea
     narrate("pricing layouts and batches")
     found = search(service)
     return LayoutSearch(
-        model=steps.name, weights=f"{steps.built.weights.title} ({steps.built.weights.origin})",
+        model=steps.name, weights=stored_as(steps.built.weights, options.kv),
         chip=described.name, chips=options.chips, stack=name, prompt=options.prompt,
         output=options.output, cached=options.cached, drafts=options.drafts,
         accepted=options.accepted or 0.0, ttft_aim_s=options.ttft_s, tpot_aim_s=options.tpot_s,

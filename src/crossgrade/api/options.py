@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crossgrade.errors import BadOption
 from crossgrade.values.layout import SHARDS, Layout, Shard
@@ -19,15 +20,25 @@ from crossgrade.values.training import (
     Recompute,
     TrainingPlan,
 )
-from crossgrade.values.workload import OPTIMIZERS, PHASES, Optimizer, Phase
+from crossgrade.values.workload import (
+    CACHE_FORMATS,
+    OPTIMIZERS,
+    PHASES,
+    CacheFormat,
+    Optimizer,
+    Phase,
+)
+
+if TYPE_CHECKING:
+    from crossgrade.workloads.checkpoint import CheckpointFormat
 
 _LARGEST = 1 << 31
 DEGREES = ("tp", "pp", "dp", "ep")
 """Options that make a layout."""
 
 
-def check_weights(dtype: str | None, quant: str | None) -> None:
-    """Refuse a format of weights that is not known, or two of them.
+def check_formats(dtype: str | None, quant: str | None, kv: str | None) -> None:
+    """Refuse a format of weights or of a cache that is not known, or two for the weights.
 
     Raises:
         BadOption: names the option, the value and what is allowed.
@@ -38,6 +49,14 @@ def check_weights(dtype: str | None, quant: str | None) -> None:
         raise BadOption(f"--quant {quant} and --dtype {dtype}", hint="give one")
     if quant is not None and quant not in QUANTISATIONS:
         raise BadOption(f"--quant {quant}", hint=f"one of {', '.join(QUANTISATIONS)}")
+    if kv is not None and kv not in CACHE_FORMATS:
+        raise BadOption(f"--kv {kv}", hint=f"one of {', '.join(CACHE_FORMATS)}")
+
+
+def stored_as(weights: CheckpointFormat, kv: CacheFormat | None) -> str:
+    """Return in words what weights, and where it was asked for a cache, are counted as."""
+    cache = "" if kv is None else f"; keys and values as {kv} (--kv)"
+    return f"{weights.title} ({weights.origin}){cache}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +79,8 @@ class AssessOptions:
     """Weight format, None for the checkpoint's own."""
     quant: str | None = None
     """Quantisation of the weights, one of QUANTISATIONS, None for none but the checkpoint's own."""
+    kv: CacheFormat | None = None
+    """Format of cached keys and values, None for the module's own."""
     optimizer: Optimizer = "adamw"
     """What a training step updates parameters with."""
     lora_rank: int | None = None
@@ -134,7 +155,9 @@ class AssessOptions:
         for name, value, least in sizes:
             if value is not None and not least <= value < _LARGEST:
                 raise BadOption(f"{name} {value}", hint=f"a whole number from {least} to 2^31")
-        check_weights(self.dtype, self.quant)
+        check_formats(self.dtype, self.quant, self.kv)
+        if self.kv is not None and self.phases == ("train",):
+            raise BadOption(f"--kv {self.kv}: a training step caches nothing")
         self._check_training()
         self._check_stack()
         self.layout()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossgrade.api.options import check_weights
+from crossgrade.api.options import check_formats
 from crossgrade.errors import BadOption
 from crossgrade.values.layout import Layout
+from crossgrade.values.workload import CacheFormat
 
 _LARGEST = 1 << 20
 
@@ -62,6 +63,8 @@ class ServiceOptions:
     """Weight format, None for the checkpoint's own."""
     quant: str | None = None
     """Quantisation of the weights."""
+    kv: CacheFormat | None = None
+    """Format of cached keys and values, None for the module's own."""
     stack: str | None = None
     """Stack whose kernels and scheduler are taken, None for the usual one of the chip."""
     chip_files: tuple[str, ...] = ()
@@ -87,7 +90,7 @@ class ServiceOptions:
         self._check_load()
         if not 0 <= self.cached < 1:
             raise BadOption(f"--cached {self.cached}", hint="a share from 0 to below 1")
-        check_weights(self.dtype, self.quant)
+        check_formats(self.dtype, self.quant, self.kv)
         self.layout()
         self.prefill_layout()
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Unpack
 
+from crossgrade.api.options import stored_as
 from crossgrade.api.service_options import ServiceOptions as ServiceOptions
 from crossgrade.api.texts import Screen, json_text, screen_text
 from crossgrade.errors import BadOption
@@ -48,7 +49,7 @@ def _simulated(model: str, options: ServiceOptions, narrate: Narrate) -> Simulat
 
     described, stack = serving_chip(options.on, options.chip_files, options.stack)
     load, words = _load(options)
-    steps = model_steps(model, options.quant or options.dtype, narrate)
+    steps = model_steps(model, options.quant or options.dtype, narrate, kv=options.kv)
     longest = int((load.prompts + load.outputs).max())
     if steps.built.most_positions is not None and longest > steps.built.most_positions:
         raise BadOption(f"{longest:,} positions; {steps.name} has {steps.built.most_positions:,}",
@@ -64,7 +65,7 @@ def _simulated(model: str, options: ServiceOptions, narrate: Narrate) -> Simulat
     arrivals = load.arrivals
     span = (arrivals[-1] - arrivals[0]) / NS if arrivals is not None else 0.0
     return SimulatedService(
-        model=steps.name, weights=f"{steps.built.weights.title} ({steps.built.weights.origin})",
+        model=steps.name, weights=stored_as(steps.built.weights, options.kv),
         chip=described.name, stack=stack, pools=pools, load=words, requests=len(load.prompts),
         refused=int((moved.first < 0).sum()), rate_per_s=len(load.prompts) / span if span else None,
         scheduler_delay_s=run.delay_s, ttft_aim_s=run.ttft_s, tpot_aim_s=run.tpot_s,

@@ -90,6 +90,7 @@ def sized(
         tokens=tokens if "tokens" in built.sizes else 1,
         context=context if "context" in built.sizes else 0,
         item=built.item(phase),
+        kv=options.kv if phase != "train" else None,
         optimizer=options.optimizer,
         lora_rank=options.lora_rank or 0,
         sizes=_own_sizes(options.sizes, built, tokens),

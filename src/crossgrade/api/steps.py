@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from crossgrade.predict.layouts.family import StepFamily
     from crossgrade.predict.phase import Prepared
-    from crossgrade.values.workload import ModelRef, Workload
+    from crossgrade.values.workload import CacheFormat, ModelRef, Workload
     from crossgrade.workloads.built import BuiltModel
 
 Narrate = Callable[[str], None]
@@ -39,14 +39,16 @@ class ModelSteps:
 
 
 def model_steps(
-    model: str, dtype: str | None = None, narrate: Narrate = lambda _: None
-) -> ModelSteps:
+    model: str, dtype: str | None = None, narrate: Narrate = lambda _: None, *,
+    kv: CacheFormat | None = None,
+) -> ModelSteps:  # fmt: skip
     """Return a model whose steps can be asked for.
 
     Args:
         model: preset, `config.json`, folder, `.pt2` or `package.module:factory`.
         dtype: weight format or quantisation, None for the checkpoint's own.
         narrate: gets one line per step that takes time.
+        kv: format of cached keys and values, None for the module's own.
 
     Raises:
         CrossgradeError: the model cannot be found or built.
@@ -56,12 +58,12 @@ def model_steps(
 
     found = find_model(model)
     narrate(f"building {found.ref.name} without weights")
-    return steps_of(found.build(dtype), found.ref, dtype, narrate)
+    return steps_of(found.build(dtype), found.ref, dtype, narrate, kv=kv)
 
 
 def steps_of(
     built: BuiltModel, ref: ModelRef, dtype: str | None = None,
-    narrate: Narrate = lambda _: None,
+    narrate: Narrate = lambda _: None, *, kv: CacheFormat | None = None,
 ) -> ModelSteps:  # fmt: skip
     """Return a built model whose steps can be asked for.
 
@@ -70,6 +72,7 @@ def steps_of(
         ref: what it is.
         dtype: weight format or quantisation that it was built in, None for its own.
         narrate: gets one line per step that takes time.
+        kv: format of cached keys and values, None for the module's own.
 
     Raises:
         BadOption: it has no decode step.
@@ -91,5 +94,6 @@ def steps_of(
                 f"{workload.context} cached")  # fmt: skip
         return prepare(session.capture(workload))
 
-    any_ = Workload(model=ref, phase="decode", batch=1, tokens=1, context=0, dtype=dtype)
+    any_ = Workload(model=ref, phase="decode", batch=1, tokens=1, context=0, dtype=dtype,
+                    kv=kv)  # fmt: skip
     return ModelSteps(name=ref.name, built=built, prepare=prepared, workload=any_)

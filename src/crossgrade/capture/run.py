@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import platform
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,11 +24,13 @@ from crossgrade.capture.ownstate import OwnState
 from crossgrade.capture.recorder import Recorder
 from crossgrade.capture.rehearsal import Rehearsal
 from crossgrade.capture.replay import Replays
-from crossgrade.errors import CaptureFailed, CrossgradeError
+from crossgrade.errors import BadOption, CaptureFailed, CrossgradeError
 from crossgrade.values.capture import Capture
-from crossgrade.values.workload import Workload
+from crossgrade.values.workload import CACHED_BYTES, CacheFormat, Workload
 from crossgrade.workloads.built import BuiltModel, tensors_under
 
+KEYS_OR_VALUES = re.compile(r"(^|[._])(keys?|values?|compressed_kv\.\w+|past_key_values(\.\d+)+)$")
+"""Names of cached tensors that hold keys or values, not a state or what is yet to be compressed."""
 ensure_device()  # before the first backward pass of the process, see _hint
 
 
@@ -95,18 +98,25 @@ class CaptureSession:
             with torch.no_grad(), Rehearsal(self._known):
                 args, kwargs = self.built.inputs(workload, self.device)
             self._tag_module(recorder)
-            self._tag_inputs(recorder, args, kwargs)
+            self._tag_inputs(recorder, args, kwargs, workload.kv)
             if workload.phase == "train":
                 self._train(workload, recorder, args, kwargs)
                 return
-            self._tag_cache(recorder, list(own.tensors()))
-            self._infer(recorder, own, args, kwargs)
+            self._tag_cache(recorder, list(own.tensors()), workload.kv)
+            self._infer(workload, recorder, own, args, kwargs)
 
-    def _infer(self, recorder: Recorder, own: OwnState, args: Any, kwargs: dict[str, Any]) -> None:
+    def _infer(
+        self, workload: Workload, recorder: Recorder, own: OwnState, args: Any,
+        kwargs: dict[str, Any],
+    ) -> None:  # fmt: skip
         """One forward pass."""
         with torch.no_grad(), recorder:
             result = self.built.module(*args, **kwargs)
-            self._tag_cache(recorder, [*self.built.cache_of(result), *own.tensors()])
+            cache = [*self.built.cache_of(result), *own.tensors()]
+            self._tag_cache(recorder, cache, workload.kv)
+            if workload.kv and not any(KEYS_OR_VALUES.search(name) for name, _ in cache):
+                raise BadOption(f"--kv {workload.kv}: {workload.model.name} caches no keys or "
+                                "values that are called so", hint="leave it out")  # fmt: skip
         # The outputs and the cache are alive at the end of the step.
         recorder.stop_watching()
 
@@ -130,23 +140,34 @@ class CaptureSession:
             optimizer.step()
         recorder.stop_watching()
 
-    def _tag_inputs(self, recorder: Recorder, args: Any, kwargs: dict[str, Any]) -> None:
+    def _tag_inputs(
+        self, recorder: Recorder, args: Any, kwargs: dict[str, Any], kv: CacheFormat | None
+    ) -> None:
         """Mark what the step is given; keep no reference: the step replaces its cache."""
         given = list(tensors_under([list(args), kwargs], "arguments"))
-        self._tag_cache(recorder, [row for row in given if self.built.is_cache(row[0])])
+        self._tag_cache(recorder, [row for row in given if self.built.is_cache(row[0])], kv)
         for name, tensor in given:
             if not self.built.is_cache(name):
                 recorder.tag(tensor, "input", name)
 
-    def _tag_cache(self, recorder: Recorder, cache: list[tuple[str, torch.Tensor]]) -> None:
-        """Mark the cache's storages; they must hold the tensors, not what these are cut from."""
+    def _tag_cache(
+        self, recorder: Recorder, cache: list[tuple[str, torch.Tensor]], kv: CacheFormat | None
+    ) -> None:
+        """Mark the cache's storages; they must hold the tensors, not what these are cut from.
+
+        Keys and values count in the format that they are to be cached in; states stay.
+        """
+        tables = recorder.tables
         held: dict[int, float] = {}
         for name, tensor in cache:
             storage = recorder.tag(tensor, "kv", name)
-            held[storage] = held.get(storage, 0.0) + tensor.numel() * tensor.element_size()
+            width = float(tensor.element_size())
+            if kv is not None and KEYS_OR_VALUES.search(name):
+                width = min(width, CACHED_BYTES)
+                tables.stored_format[storage] = tables.formats(kv)
+            held[storage] = held.get(storage, 0.0) + tensor.numel() * width
         for storage, kept in held.items():
-            whole = recorder.tables.storage["bytes"][storage]
-            recorder.tables.stored_bytes[storage] = min(kept, whole)
+            tables.stored_bytes[storage] = min(kept, tables.storage["bytes"][storage])
 
     def _tag_module(self, recorder: Recorder) -> None:
         """Register parameters and buffers with role, name and checkpoint format."""

@@ -78,6 +78,9 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
               "Default: the checkpoint's own.")  # fmt: skip
 @click.option("--quant", metavar="Q", help="Quantised weights: w8a8, w4a8, w4a16, fp8, "
               "fp8-block, mxfp8, mxfp4 or nvfp4, in place of --dtype.")  # fmt: skip
+@click.option("--kv", type=click.Choice(["fp8", "int8"]),
+              help="Format of cached keys and values. Default: as the model keeps "
+              "them.")  # fmt: skip
 @click.option("--optimizer", type=click.Choice(["adamw", "adamw-fp32", "sgd"]), default="adamw",
               show_default=True, help="Training: how parameters are updated.")  # fmt: skip
 @click.option("--lora-rank", type=int, metavar="R",

@@ -47,6 +47,9 @@ def command() -> None:
               "checkpoint's own.")  # fmt: skip
 @click.option("--quant", metavar="Q", help="Quantised weights: w8a8, w4a8, w4a16, fp8, "
               "fp8-block, mxfp8, mxfp4 or nvfp4.")  # fmt: skip
+@click.option("--kv", type=click.Choice(["fp8", "int8"]),
+              help="Format of cached keys and values. Default: as the model keeps "
+              "them.")  # fmt: skip
 @click.option("--stack", metavar="NAME", help="Stack whose kernels are timed. Default: the usual "
               "one of the chip.")  # fmt: skip
 @click.option("--price", "price_per_hour", type=float, metavar="AMOUNT",
@@ -117,6 +120,9 @@ def search(model: str, as_json: bool, everything: bool, **asked: Any) -> int:
 @click.option("--dtype", metavar="D", help="Weight format, as of assess. Default: the "
               "checkpoint's own.")  # fmt: skip
 @click.option("--quant", metavar="Q", help="Quantised weights, as of assess.")
+@click.option("--kv", type=click.Choice(["fp8", "int8"]),
+              help="Format of cached keys and values. Default: as the model keeps "
+              "them.")  # fmt: skip
 @click.option("--stack", metavar="NAME", help="Stack whose kernels and scheduler are taken. "
               "Default: the usual one of the chip.")  # fmt: skip
 @click.option("--chip-file", "chip_files", multiple=True, metavar="FILE",

@@ -17,6 +17,11 @@ Optimizer = Literal["adamw", "adamw-fp32", "sgd"]
 """adamw: two moments in the format of the parameters. adamw-fp32: two moments and master weights
 in fp32. sgd: no state."""
 OPTIMIZERS: tuple[Optimizer, ...] = ("adamw", "adamw-fp32", "sgd")
+CacheFormat = Literal["fp8", "int8"]
+"""Formats that keys and values can be kept in, of 8 bits and with a scale per tensor."""
+CACHE_FORMATS: tuple[CacheFormat, ...] = ("fp8", "int8")
+CACHED_BYTES = 1.0
+"""Bytes of an element in any of them."""
 ModelKind = Literal["preset", "config", "factory", "pt2"]
 
 
@@ -50,6 +55,8 @@ class Workload:
     """Tokens already in the cache, per sequence."""
     dtype: str | None
     """Weight format that the user asked for (`bf16`, `fp8`, ...), None: the checkpoint's own."""
+    kv: CacheFormat | None = None
+    """What keys and values are cached in, None: as the module keeps them."""
     item: Item = "tokens"
     """What rates count: tokens, images, or executions where the inputs are the builder's own."""
     sizes: tuple[tuple[str, int], ...] = ()

@@ -313,5 +313,5 @@ def _format_notes(config: Mapping[str, Any], name: str, weights: CheckpointForma
     if quant.get("kv_cache"):
         yield (
             f"the checkpoint asks for a cache in {quant['kv_cache']}; the cache is counted as the "
-            "module keeps it"
+            "module keeps it, or as --kv says"
         )

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from crossgrade.predict.lowering.attention import fuse_attention, without_masks
 from crossgrade.predict.lowering.convolutions import fold_convolutions
 from crossgrade.predict.lowering.copies import without_copies
@@ -23,7 +25,8 @@ from crossgrade.predict.lowering.kernel import Kernel
 from crossgrade.predict.lowering.latent import absorb_latents
 from crossgrade.predict.lowering.masks import MaskReader
 from crossgrade.predict.lowering.narrow import CASTS, narrow_products, without_casts_of_weights
-from crossgrade.values.capture import ALIAS_VIEW, ROLES, Capture
+from crossgrade.values.capture import ALIAS_VIEW, DTYPES_BYTES, ROLES, Capture
+from crossgrade.values.workload import CACHED_BYTES
 
 _PARAMETER = ROLES.index("parameter")
 _KV = ROLES.index("kv")
@@ -135,6 +138,7 @@ class _Calls:
         self._formats = c["storage_format"].tolist()
         self._names = capture.tables["formats"]
         self._inference = capture.workload.phase != "train"
+        self._narrow = narrow_cache(capture)
         self._weights = {s for s, role in enumerate(self._roles) if role == _PARAMETER}
         operators = capture.tables["operators"]
         self._labels = [base_name(operators[o]) for o in c["key_operator"].tolist()]
@@ -160,6 +164,9 @@ class _Calls:
                 kernel.reads[s] *= self._stored[s] / self._whole[s] if self._whole[s] else 1.0
                 if cost.kind in ("matmul", "attention") and self._formats[s]:
                     kernel.weight_format = self._names[self._formats[s]]
+        for moved in (kernel.reads, kernel.writes):
+            for s in moved.keys() & self._narrow.keys():
+                moved[s] *= self._narrow[s]
         if append_cache and label == "cat":
             _append(kernel, self._roles)
         if label in CASTS and kernel.reads.keys() <= self._weights:
@@ -183,6 +190,20 @@ class _Calls:
                 seen.add(view)
                 total[s] = min(total.get(s, 0.0) + size, max(float(self._whole[s]), size))
         return total
+
+
+def narrow_cache(capture: Capture) -> dict[int, float]:
+    """Return storages of keys and values that are cached narrower than the module keeps them, with
+    the share of their bytes that is left."""
+    c = capture.columns
+    if capture.workload.kv is None:
+        return {}
+    found = np.flatnonzero((c["storage_role"] == _KV) & (c["storage_format"] > 0))
+    first = {int(s): int(v) for v, s in reversed(list(enumerate(c["value_storage"].tolist())))}
+    return {
+        s: min(CACHED_BYTES / DTYPES_BYTES[capture.meta(int(c["value_meta"][first[s]])).dtype], 1.0)
+        for s in found.tolist()
+    }
 
 
 def _append(kernel: Kernel, roles: list[int]) -> None:

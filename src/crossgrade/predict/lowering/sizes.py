@@ -13,6 +13,7 @@ from crossgrade.predict.lowering.formats import Formats, plain_format
 from crossgrade.predict.lowering.formulas import expected_share
 from crossgrade.predict.lowering.graph import Graph
 from crossgrade.predict.lowering.kernel import AttentionShape, Kernel
+from crossgrade.predict.lowering.kernels import narrow_cache
 from crossgrade.predict.lowering.projections import product_sizes
 from crossgrade.predict.lowering.states import CONVOLUTION_GRADIENTS, CONVOLUTIONS
 from crossgrade.values.capture import DTYPES_BYTES, ROLES
@@ -37,6 +38,7 @@ class Sizes:
         self._graph, self._formats = graph, formats
         workload = graph.capture.workload
         self._batch = workload.batch
+        self._narrow = narrow_cache(graph.capture)
         self._phase = "decode" if workload.phase == "decode" else "prefill"
 
     def name(self, kernel: Kernel, op: str, nodes: list[int], experts: Experts | None) -> None:
@@ -171,6 +173,8 @@ class Sizes:
         if kernel.op not in ("decode", "prefill"):
             kernel.op = self._phase
         format = plain_format(kernel.dtype)
+        if self._narrow.keys() & kernel.reads.keys():
+            format = NARROW_CACHE
         if shape.latent is not None:
             rank, rope = shape.latent
             sizes = (float(batch), float(heads), queries, keys, float(rank), float(rope))
@@ -209,6 +213,9 @@ class Sizes:
         return self._graph.capture.meta(int(c["value_meta"][value])).dtype
 
 
+NARROW_CACHE = "bf16_kv_fp8"
+"""Format of attention over keys and values of 8 bits; whether they are integers or not, their bytes
+are what counts, and only fp8 was measured."""
 _NAMED = frozenset({"mm", "bmm", "indexer"})
 """Launches that are one product, or several side by side."""
 _PRODUCTS = frozenset({"mm", "addmm", "linear", "bmm", "baddbmm", "mv", "addmv", "_scaled_mm",
