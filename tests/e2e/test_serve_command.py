@@ -51,6 +51,25 @@ def test_a_request_that_no_cache_holds_is_refused_alone(cg: Run, tmp_path: Path)
     assert (data["requests"], data["refused"]) == (2, 1)
 
 
+def test_limits_of_a_server_and_a_narrow_cache_count(cg: Run, dense_config: Path) -> None:
+    """The same load, as the stack has it and as a server was started."""
+    load = ("layout", "serve", dense_config, "--on", "h100", "--users", "8", "--requests", "24",
+            "--prompt", "512", "--output", "32", "--json")  # fmt: skip
+    plain, tight = (
+        json.loads(cg(*load, *more)[1])["data"]
+        for more in ((), ("--max-running", "2", "--max-tokens", "256", "--memory", "0.5",
+                          "--kv", "fp8"))
+    )  # fmt: skip
+    assert tight["outcomes"]["mid"]["most_running"] == 2
+    assert tight["limits"] == "--max-tokens 256, --max-running 2, --memory 0.5"
+    assert "keys and values as fp8" in tight["weights"]
+    rooms = [data["pools"][0]["cache_tokens"] for data in (plain, tight)]
+    # Half of the bytes per token, and a bit more than half of the room.
+    assert 1.0 < rooms[1] / rooms[0] < 1.2
+    waits = [data["outcomes"]["mid"]["latencies"]["ttft"]["mean_s"] for data in (plain, tight)]
+    assert waits[1] > waits[0]
+
+
 @pytest.mark.slow
 def test_a_trace_has_lengths_of_its_own(cg: Run, tmp_path: Path) -> None:
     trace = tmp_path / "mine.csv"
@@ -78,6 +97,8 @@ def test_a_trace_has_lengths_of_its_own(cg: Run, tmp_path: Path) -> None:
         (("--trace", "nosuch"), "no trace or file is called 'nosuch'"),
         (("--trace", "azure-conv", "--prompt", "5"), "--prompt and --output belong to"),
         (("--rate", "1", "--cached", "1"), "--cached 1.0"),
+        (("--rate", "1", "--memory", "0"), "--memory 0.0"),
+        (("--rate", "1", "--max-running", "0"), "--max-running 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_any_work(

@@ -51,6 +51,13 @@ class ServiceOptions:
     """Tokens of an answer, None for 1024, or the trace's."""
     cached: float = 0.0
     """Share of every prompt that a prefix cache holds."""
+    max_tokens: int | None = None
+    """Tokens of one step of a replica, None for the stack's own limit."""
+    max_running: int | None = None
+    """Sequences in work at once on a replica, None for the stack's own limit."""
+    memory: float | None = None
+    """Share of a chip's memory that weights, activations and cache may take, None for the
+    stack's."""
     scheduler_delay_s: float | None = None
     """Time between two steps in which nothing is computed, s; None for 0."""
     ttft_s: float | None = None
@@ -79,7 +86,8 @@ class ServiceOptions:
             BadOption: names the option, the value and what is allowed.
         """
         degrees = ("tp", "pp", "dp", "ep", "instances", "prefill_tp", "prefill_dp", "prefill_ep",
-                   "users", "requests", "prompt", "output")  # fmt: skip
+                   "users", "requests", "prompt", "output", "max_tokens",
+                   "max_running")  # fmt: skip
         for name in degrees:
             value = getattr(self, name)
             if value is not None and not 1 <= value < _LARGEST:
@@ -90,6 +98,8 @@ class ServiceOptions:
         self._check_load()
         if not 0 <= self.cached < 1:
             raise BadOption(f"--cached {self.cached}", hint="a share from 0 to below 1")
+        if self.memory is not None and not 0 < self.memory <= 1:
+            raise BadOption(f"--memory {self.memory}", hint="a share above 0, to 1")
         check_formats(self.dtype, self.quant, self.kv)
         self.layout()
         self.prefill_layout()

@@ -44,6 +44,7 @@ def _simulated(model: str, options: ServiceOptions, narrate: Narrate) -> Simulat
     from crossgrade.api.calibrating_kernels import knowledge_for
     from crossgrade.api.layouts import serving_chip
     from crossgrade.api.steps import model_steps
+    from crossgrade.predict.layouts.service import Limits
     from crossgrade.predict.layouts.simulation import Simulation
     from crossgrade.predict.serving.request import NS
 
@@ -57,6 +58,8 @@ def _simulated(model: str, options: ServiceOptions, narrate: Narrate) -> Simulat
     run = Simulation(
         chip=described, family=steps.family(stack), load=load, roles=_roles(options),
         knowledge=knowledge_for(described, calibrations=options.calibrations),
+        limits=Limits(max_tokens=options.max_tokens, max_running=options.max_running,
+                      memory=options.memory),
         delay_s=options.scheduler_delay_s or 0.0, ttft_s=options.ttft_s, tpot_s=options.tpot_s,
     )  # fmt: skip
     narrate("pricing steps")
@@ -65,13 +68,20 @@ def _simulated(model: str, options: ServiceOptions, narrate: Narrate) -> Simulat
     arrivals = load.arrivals
     span = (arrivals[-1] - arrivals[0]) / NS if arrivals is not None else 0.0
     return SimulatedService(
-        model=steps.name, weights=stored_as(steps.built.weights, options.kv),
+        limits=_set(options), model=steps.name, weights=stored_as(steps.built.weights, options.kv),
         chip=described.name, stack=stack, pools=pools, load=words, requests=len(load.prompts),
         refused=int((moved.first < 0).sum()), rate_per_s=len(load.prompts) / span if span else None,
         scheduler_delay_s=run.delay_s, ttft_aim_s=run.ttft_s, tpot_aim_s=run.tpot_s,
         transfer_s=float(on_the_way.mean()) / NS if len(on_the_way) else None,
         transfer_link=run.link().name if apart else "", outcomes=outcomes,
     )  # fmt: skip
+
+
+def _set(options: ServiceOptions) -> str:
+    """Return the limits that were set, in words."""
+    given = {"--max-tokens": options.max_tokens, "--max-running": options.max_running,
+             "--memory": options.memory}  # fmt: skip
+    return ", ".join(f"{name} {value:g}" for name, value in given.items() if value is not None)
 
 
 def _roles(options: ServiceOptions) -> dict[Role, tuple[Layout, int]]:

@@ -30,11 +30,14 @@ class ModelSteps:
     workload: Workload
     """Any of the model."""
 
-    def family(self, stack: str) -> StepFamily:
-        """Return its steps as a stack launches them."""
+    def family(self, stack: str, kv: CacheFormat | None = None) -> StepFamily:
+        """Return its steps as a stack launches them; `kv`: another format of the cache."""
+        import dataclasses
+
         from crossgrade.predict.layouts.family import StepFamily
 
-        return StepFamily(prepare=self.prepare, workload=self.workload, stack=stack,
+        workload = dataclasses.replace(self.workload, kv=kv or self.workload.kv)
+        return StepFamily(prepare=self.prepare, workload=workload, stack=stack,
                           most=self.built.most_positions)  # fmt: skip
 
 

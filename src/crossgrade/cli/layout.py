@@ -109,6 +109,13 @@ def search(model: str, as_json: bool, everything: bool, **asked: Any) -> int:
 @click.option("--output", type=int, metavar="N", help="Tokens of an answer (1024).")
 @click.option("--cached", type=float, default=0.0, metavar="SHARE",
               help="Share of every prompt that a prefix cache holds.")  # fmt: skip
+@click.option("--max-tokens", type=int, metavar="N",
+              help="Tokens of one step of a replica. Default: the stack's.")  # fmt: skip
+@click.option("--max-running", type=int, metavar="N",
+              help="Sequences in work at once on a replica. Default: the stack's.")  # fmt: skip
+@click.option("--memory", type=float, metavar="SHARE",
+              help="Share of a chip's memory for weights, activations and cache. Default: the "
+              "stack's.")  # fmt: skip
 @click.option("--scheduler-delay", "scheduler_delay_s", callback=duration, metavar="TIME",
               help="Time between two steps in which nothing is computed. Default: "
               "none.")  # fmt: skip

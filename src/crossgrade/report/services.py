@@ -13,10 +13,10 @@ from crossgrade.values.simulated_service import LATENCIES, PERCENTILES, Simulate
 
 _NAMES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "end to end"}
 _METHOD = (
-    "all predicted: the stack's launches, priced by kernel models, and its scheduler's defaults, "
-    "simulated event by event; P50, and P10 to P90, of every launch at once, over requests their "
-    "percentiles. Experts are chosen without preference. HTTP, tokenisation and warm-up are not in "
-    "it"
+    "all predicted: the stack's launches, priced by kernel models, and its scheduler with "
+    "defaults where nothing is set, simulated event by event; P50, and P10 to P90, of every "
+    "launch at once, over requests their percentiles. Experts are chosen without preference. "
+    "HTTP, tokenisation and warm-up are not in it"
 )
 
 
@@ -30,7 +30,8 @@ def _blocks(found: SimulatedService) -> Iterator[Block]:
         ": within the aims" if found.meets_aims else ": misses the aims"
     )  # fmt: skip
     yield Heading(text=f"{found.model} on {things(found.chips, found.chip)}{aims}")
-    yield Line(text=f"weights: {found.weights}; {found.stack}; {found.load}")
+    limits = f" with {found.limits}" if found.limits else ""
+    yield Line(text=f"weights: {found.weights}; {found.stack}{limits}; {found.load}")
     if aims:
         yield Line(text=f"aims for 99 of 100 requests: {_aims(found)}")
     if found.refused:

@@ -74,6 +74,9 @@ class Pool:
 class SimulatedService:
     """A service under a load; predicted."""
 
+    limits: str
+    """Limits of the scheduler that were set, in words; empty where all are the stack's."""
+
     model: str
     """Name of the model."""
     weights: str

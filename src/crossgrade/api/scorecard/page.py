@@ -21,13 +21,18 @@ measurement. No parameter of crossgrade is fitted to such a measurement.
 - **What is simulated.** An instance of the row's model on the row's layout, with the scheduler that
   the stack has by default ([Layouts and services](explanation/layouts.md)); as many users as the
   row has, ten requests for each, all users at once at the start. Lengths of dashboard rows are
-  drawn from 80 % of the row's upwards, as its benchmark does. Mean TPOT and TTFT of all requests.
+  drawn from 80 % of the row's upwards, as its benchmark does, and limits and format of the cache
+  are those of its recipes (InferenceX, 2026-08; `api/scorecard/recipes.py`): keys and values in
+  fp8 mostly, a scheduler of SGLang that looks for requests every 10 or 30 steps. Mean TPOT and
+  TTFT of all requests.
 - **What was seen.** The rows were looked at while this was built: that prompts mix with decoding,
-  and that the cache fills up and sequences are recomputed, came from the documentation of the
-  stacks, and their effect was seen here; that experts on a cube are products of the active ones,
-  that a recurrence over few tokens goes step by step, and which heads DeepSeek-V4's cache has, were
-  found on the steps on Ascend. How degrees of dashboard rows are read (see
-  [Read the scorecard](howto/read-the-scorecard.md)) was settled with these rows. Nothing was tuned.
+  that the cache fills up and sequences are recomputed, and that steps are put together ahead came
+  from the documentation of the stacks, and their effect was seen here; recipes were looked up when
+  TTFT was found to be half of what was measured (median then 52 %, mean 88 %); that experts on a
+  cube are products of the active ones, that a recurrence over few tokens goes step by step, and
+  which heads DeepSeek-V4's cache has, were found on the steps on Ascend. How degrees of dashboard
+  rows are read (see [Read the scorecard](howto/read-the-scorecard.md)) was settled with these rows.
+  Nothing was tuned.
 - **Whole batches.** Argonne's LLM-Inference-Bench: so many equal prompts asked at once, in 16 bits,
   as many tokens generated as read, simulated to the last one. Its stacks are of 2024, those that
   were fitted of 2026, and llama.cpp and DeepSpeed-MII are none of ours: a scalar per chip and

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossgrade.api.scorecard.desk import Desk
+from crossgrade.api.scorecard.recipes import recipe
 from crossgrade.api.steps import model_steps
 from crossgrade.chips.loader import load_chip
 from crossgrade.predict.scorecard.line import Anchor, Goal, Line, Tier
@@ -127,9 +128,12 @@ def _model(row: ServedRow) -> tuple[str, str | None]:
 def _outcome(desk: Desk, row: ServedRow) -> Outcome:
     """Return what is predicted of a row; NaN where its model has no room on its chips."""
     predicted = {}
+    started = recipe(row)
     for end in ENDS:
-        one = desk.instance(row.stack, load_chip(row.chip), row.layout, users=row.users, end=end,
-                            longest=row.prompt + row.output)  # fmt: skip
+        one = desk.instance(
+            row.stack, load_chip(row.chip), row.layout, users=row.users, end=end,
+            longest=row.prompt + row.output, kv=started.kv, limits=started.limits,
+        )  # fmt: skip
         predicted[end] = (np.nan, np.nan)
         if one is not None:
             served = _simulated(row, one.policy, one.prices)

@@ -18,6 +18,22 @@ from crossgrade.values.layout import Layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What is set otherwise than a stack has it; None: as it has it."""
+
+    max_tokens: int | None = None
+    """Tokens of one step of a replica."""
+    max_running: int | None = None
+    """Sequences in work at once on a replica."""
+    memory: float | None = None
+    """Share of a chip's memory that weights, activations and cache may take."""
+    ahead: bool | None = None
+    """Whether a step is put together when the one before it begins."""
+    every: int = 1
+    """New requests are looked for at every so many steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """What the loop needs of an instance."""
 
@@ -27,7 +43,9 @@ class Instance:
     """What its steps take."""
 
 
-def cache_tokens(family: StepFamily, layout: Layout, chip: Chip, longest: int) -> int:
+def cache_tokens(
+    family: StepFamily, layout: Layout, chip: Chip, longest: int, limits: Limits = Limits()
+) -> int:
     """Return how many tokens the cache of one instance holds, over all replicas; 0: none.
 
     What weights and activations leave of the memory that the stack may take, over the bytes per
@@ -38,6 +56,7 @@ def cache_tokens(family: StepFamily, layout: Layout, chip: Chip, longest: int) -
         layout: of the instance.
         chip: one chip.
         longest: tokens of the longest sequence, prompt and output together.
+        limits: what is set otherwise.
 
     Raises:
         ValueError: the chip's memory is unknown, or the stack does not serve.
@@ -46,9 +65,9 @@ def cache_tokens(family: StepFamily, layout: Layout, chip: Chip, longest: int) -
     if chip.memory_capacity is None or scheduler is None:
         raise ValueError(f"{chip.name} or {family.stack}: memory or scheduler is unknown")
     step = family.decode(longest)
-    reading = family.prefill(min(scheduler.max_tokens, longest))
+    reading = family.prefill(min(limits.max_tokens or scheduler.max_tokens, longest))
     full = rank_memory(step, [layout], [step.batch])
-    usable = chip.memory_capacity.value * scheduler.memory
+    usable = chip.memory_capacity.value * (limits.memory or scheduler.memory)
     spare = usable - float(full.weights[0])
     spare -= float(rank_memory(reading, [layout], [1]).activations[0]) / layout.tp
     per_sequence = float(full.cache[0]) / max(-(-step.batch // layout.dp), 1)
@@ -60,6 +79,7 @@ def cache_tokens(family: StepFamily, layout: Layout, chip: Chip, longest: int) -
 def instance(
     family: StepFamily, layout: Layout, chip: Chip, cost: StepCost, *, longest: int,
     users: int | None = None, pace: int = 1000, end: str = "mid", refuses: bool = False,
+    limits: Limits = Limits(),
 ) -> Instance | None:  # fmt: skip
     """Return an instance with the stack's own limits; None where the longest sequence has no room.
 
@@ -74,17 +94,20 @@ def instance(
         end: `low`, `mid` or `high`.
         refuses: whether requests without room are refused one by one, and there is an instance for
             the others.
+        limits: what is set otherwise.
 
     Raises:
         ValueError: the chip's memory is unknown, or the stack does not serve.
     """
     scheduler = load_stack(family.stack).scheduler
-    tokens = cache_tokens(family, layout, chip, longest)
+    tokens = cache_tokens(family, layout, chip, longest, limits)
     if scheduler is None or not tokens or (tokens < longest and not refuses):
         return None
-    running = min(scheduler.max_running * layout.dp, users or 1 << 30)
+    running = min((limits.max_running or scheduler.max_running) * layout.dp, users or 1 << 30)
+    most = (limits.max_tokens or scheduler.max_tokens) * layout.dp
     policy = Policy(
-        max_running=running, max_tokens=max(scheduler.max_tokens * layout.dp, running + 1),
+        max_running=running, max_tokens=max(most, running + 1), every=limits.every,
+        ahead=scheduler.ahead if limits.ahead is None else limits.ahead,
         capacity=tokens, reserves=scheduler.reserves, mixed=scheduler.mixed,
         chunked=scheduler.chunked, pace=pace,
     )  # fmt: skip

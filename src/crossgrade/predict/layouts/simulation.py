@@ -17,7 +17,7 @@ from crossgrade.predict.layouts.cost import StepCost, step_cost
 from crossgrade.predict.layouts.divided import Floats
 from crossgrade.predict.layouts.family import FACTOR, LEAST, StepFamily
 from crossgrade.predict.layouts.faults import layout_faults
-from crossgrade.predict.layouts.service import Instance, cache_tokens, instance
+from crossgrade.predict.layouts.service import Instance, Limits, cache_tokens, instance
 from crossgrade.predict.layouts.step import ENDS
 from crossgrade.predict.serving.pools import Pooled, Side, disaggregated, pooled
 from crossgrade.predict.serving.request import NS, Ints, Load, Price
@@ -54,6 +54,8 @@ class Simulation:
     """Aim for the time to the first token, s."""
     tpot_s: float | None
     """Aim for the time per further token, s."""
+    limits: Limits = Limits()
+    """What is set otherwise than the stack has it."""
 
     @property
     def longest(self) -> int:
@@ -122,19 +124,19 @@ class Simulation:
             raise BadOption(
                 f"{layout.words} on {self.chip.name}: the cache of an instance has room for "
                 f"{max(room, 0):,} tokens, a request takes {shortest:,}",
-                hint="more ranks, or a narrower --quant",
+                hint="more ranks, a narrower --quant, or --kv fp8",
             )
 
     def _room(self, layout: Layout) -> int:
         """Return how many tokens the cache of an instance holds."""
 
-        return cache_tokens(self.family, layout, self.chip, self.longest)
+        return cache_tokens(self.family, layout, self.chip, self.longest, self.limits)
 
     def _instance(self, layout: Layout, cost: StepCost, end: str) -> Instance:
         """Return an instance; requests that are longer than its cache are refused later."""
 
         found = instance(self.family, layout, self.chip, cost, end=end, longest=self.longest,
-                         refuses=True)  # fmt: skip
+                         refuses=True, limits=self.limits)  # fmt: skip
         assert found is not None
         return found
 

@@ -89,6 +89,8 @@ class Scheduler:
     """Sequences in work at once."""
     memory: float
     """Share of a chip's memory that weights, activations and cache may take."""
+    ahead: bool
+    """Whether a step is put together when the one before it begins."""
     source: str
     """Where that is written."""
 

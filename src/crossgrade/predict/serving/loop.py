@@ -49,12 +49,14 @@ class _Loop:
         many = len(self.prompts)
         self.cached: list[int] = [0] * many if load.cached is None else load.cached.tolist()
         self.asked = [p + o for p, o in zip(self.prompts, self.left, strict=True)]
-        self.arrivals: list[int] = [0] * min(load.users, many)
+        self.arrivals: list[int] = list(range(min(load.users, many)))
         if load.arrivals is not None:
             self.arrivals = load.arrivals.tolist()
         self.first, self.end = [-1] * many, [-1] * many
         self.next = 0
         self.now = self.busy = self.steps = self.prefilled = self.again = self.most = 0
+        self.due = 0  # steps after which new requests are looked for
+        self.time = 0  # of the last step
         self.waiting: deque[int] = deque()
         self.reading: deque[list[int]] = deque()  # [request, tokens still to read], in order
         self.admitted: list[int] = []  # in order; those that ended are dropped from its end
@@ -80,9 +82,18 @@ class _Loop:
                 return
 
     def _receive(self) -> None:
-        """Put what has come into the queue."""
-        arrivals, capacity = self.arrivals, self.policy.capacity
-        while self.next < len(arrivals) and arrivals[self.next] <= self.now:
+        """Put what had come at the last look into the queue."""
+        arrivals, capacity, every = self.arrivals, self.policy.capacity, self.policy.every
+        if not (self.reading or self.began or self.waiting):
+            looked, until = self.steps, self.now
+        elif self.steps < self.due:
+            return
+        else:
+            # Looks that were jumped over since saw nothing, and all steps since took one time.
+            looked = self.due + (self.steps - self.due) // every * every
+            until = self.now - (self.steps - looked + self.policy.ahead) * self.time
+        self.due = looked + every
+        while self.next < len(arrivals) and arrivals[self.next] <= until:
             if self.asked[self.next] > capacity:
                 self.refused.append(self.next)
                 self._leave()
@@ -93,7 +104,7 @@ class _Loop:
     def _leave(self) -> None:
         """Let the next user come, where a request ended and users are counted."""
         if self.load.arrivals is None and len(self.arrivals) < len(self.prompts):
-            self.arrivals.append(self.now)
+            self.arrivals.append(self.now + 1)
 
     def _admit(self) -> None:
         """Take requests into work while there is room for them, in order."""
@@ -173,11 +184,17 @@ class _Loop:
         )
         if not self.policy.reserves:
             steps = max(min(steps, (self.policy.capacity * MILLI - self.held) // grown), 1)
-        if not self.waiting and self.next < len(self.arrivals):
-            steps = min(steps, max(-(-(self.arrivals[self.next] - self.now) // time), 1))
+        if self.next < len(self.arrivals):
+            steps = min(steps, self._until_seen(self.arrivals[self.next], time))
         if len(self.waiting) > queued:
             steps = 1  # what gave its place up may get it back
         self._pass(steps, time, many)
+
+    def _until_seen(self, arrival: int, time: int) -> int:
+        """Return the steps of some time after which a look finds what came, or is to come."""
+        every, ahead = self.policy.every, self.policy.ahead
+        after = self.steps + ahead + max(-(-(arrival - self.now) // time), 0)
+        return self.due + max(-(-(after - self.due) // every), 0) * every - self.steps
 
     def _make_room(self) -> None:
         """Let what was admitted last give its place up while the next tokens have none."""
@@ -223,6 +240,7 @@ class _Loop:
     def _pass(self, steps: int, time: int, decodes: int) -> None:
         """Let time pass; end what has its last token."""
         self.now += steps * time
+        self.time = time
         self.busy += steps * time
         self.steps += steps
         if not decodes:

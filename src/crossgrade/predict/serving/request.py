@@ -32,8 +32,10 @@ class Load:
     arrivals: Ints | None = None
     """When each comes, ns, ascending; None: as many at a time as `users`."""
     users: int = 0
-    """Requests that are open at any time where there are no arrivals: when one ends, the next one
-    comes."""
+    """Requests that are open at any time where there are no arrivals. The first come one after the
+    other, 1 ns apart; when one ends, the next one comes, 1 ns later: as no two are sent at the very
+    same time, a step begins with the first alone, and the next one has begun when an answer is
+    followed by a question."""
     cached: Ints | None = None
     """Tokens of each prompt that a prefix cache holds; None: none."""
     arrives: bool = False
@@ -82,6 +84,11 @@ class Policy:
     pace: int = MILLI
     """Tokens that a decoding sequence gets per step, in thousandths: above MILLI where drafts are
     verified."""
+    ahead: bool = False
+    """Whether a step is put together when the one before it begins, and not when it ends: what has
+    come until then is in it. What ends makes room at once, all the same."""
+    every: int = 1
+    """New requests are looked for at every so many steps, and where nothing else is to be done."""
 
     def __post_init__(self) -> None:
         """Check the limits.
@@ -89,7 +96,8 @@ class Policy:
         Raises:
             ValueError: a limit is below 1, or decoding alone may fill a step.
         """
-        if min(self.max_running, self.max_tokens, self.capacity) < 1 or self.pace < MILLI:
+        least = min(self.max_running, self.max_tokens, self.capacity, self.every)
+        if least < 1 or self.pace < MILLI:
             raise ValueError("limits are at least 1, and a step gives at least one token")
         if self.mixed and self.max_tokens <= self.max_running:
             raise ValueError("max_tokens has to be above max_running: nothing could be prefilled")

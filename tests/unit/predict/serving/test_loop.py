@@ -46,15 +46,15 @@ class Plain:
         self.requests = [Request(i, p, o, c, -1, left=o) for i, (p, o, c) in
                          enumerate(zip(prompts, outputs, cached, strict=True))]  # fmt: skip
         self.asked = [r.prompt + r.output for r in self.requests]
-        self.comes = load.arrivals.tolist() if load.arrivals is not None else [0] * load.users
+        self.comes = list(range(load.users)) if load.arrivals is None else load.arrivals.tolist()
         self.comes = self.comes[: len(prompts)]
         self.queue: list[Request] = []
         self.work: list[Request] = []  # in the order in which they were admitted
-        self.now = self.steps = self.at = 0
+        self.now = self.steps = self.at = self.due = self.began = 0
 
     def leave(self):
         if self.load.arrivals is None and len(self.comes) < len(self.requests):
-            self.comes.append(self.now)
+            self.comes.append(self.now + 1)
 
     def held(self):
         if self.policy.reserves:
@@ -62,7 +62,12 @@ class Plain:
         return sum(r.prompt * MILLI if r.rest else r.context for r in self.work)
 
     def receive(self):
-        while self.at < len(self.comes) and self.comes[self.at] <= self.now:
+        idle = not self.work and not self.queue
+        if not idle and self.steps != self.due:
+            return
+        until = self.began if self.policy.ahead and not idle else self.now
+        self.due = self.steps + self.policy.every
+        while self.at < len(self.comes) and self.comes[self.at] <= until:
             request = self.requests[self.at]
             request.arrival = self.comes[self.at]
             if self.asked[self.at] > self.policy.capacity:
@@ -116,6 +121,7 @@ class Plain:
                 break
             done.append(r)
         mean = sum(r.context for r in decoding) // max(len(decoding) * MILLI * BUCKET, 1)
+        self.began = self.now
         self.now += price(len(decoding), mean, tuple((new, past) for _, new, past in chunks))
         self.steps += 1
         for r, new, _ in chunks:
@@ -172,6 +178,8 @@ def case(seed: int) -> tuple[Load, Policy]:
         mixed=bool(rng.integers(2)),
         chunked=bool(rng.integers(2)),
         pace=int(rng.choice([MILLI, 1_700, 2_440])),
+        ahead=bool(rng.integers(2)),
+        every=int(rng.choice([1, 1, 2, 7, 30])),
     )
     return load, policy
 
@@ -237,3 +245,22 @@ def test_a_load_that_makes_no_sense_is_refused(wrong):
 def test_a_policy_that_could_serve_nobody_is_refused(wrong):
     with pytest.raises(ValueError, match=r"\w"):
         Policy(**{"max_running": 4, "max_tokens": 64, "capacity": 100} | wrong)
+
+
+def test_what_comes_while_a_step_runs_waits_for_the_next_one_too():
+    """A second request comes 1 ns after a first has begun to be read."""
+    load = Load(prompts=np.array([10, 10]), outputs=np.array([9, 1]), arrivals=np.array([0, 1]))
+    sizes = {"max_running": 4, "max_tokens": 64, "capacity": 1_000}
+    at_once = check(load, Policy(**sizes))
+    later = check(load, Policy(**sizes, ahead=True))
+    read, step = price(0, 0, ((10, 0),)), price(1, 0, ())
+    assert at_once.first.tolist() == [read, read + price(1, 0, ((10, 0),))]
+    assert later.first.tolist() == [read, read + step + price(1, 0, ((10, 0),))]
+
+
+def test_a_scheduler_that_seldom_looks_lets_requests_wait():
+    load = Load(prompts=np.array([10, 10]), outputs=np.array([90, 1]), arrivals=np.array([0, 1]))
+    sizes = {"max_running": 4, "max_tokens": 64, "capacity": 1_000}
+    found = check(load, Policy(**sizes, every=30))
+    assert found.steps == 90
+    assert found.first[1] > 29 * price(1, 0, ())
