@@ -153,6 +153,8 @@ class TestAssess:
             (("--tp", "2", "--stack", "eager"), "does not serve"),
             (("--tp", "2", "--trace", "out.json"), "no layout"),
             (("--quant", "w8a8", "--dtype", "bf16"), "give one"),
+            (("--tp", "2", "--redundant", "4"), "--redundant 4 without --ep"),
+            (("--skew", "-1"), "an exponent from 0"),
         ],
     )
     def test_wrong_degrees_are_one_line(self, cg, dense_config, arguments, words):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from crossgrade.api.options import check_formats, stored_as
+from crossgrade.api.options import check_formats, check_routing, stored_as
 from crossgrade.api.texts import Screen, json_text, screen_text
 from crossgrade.errors import BadOption
 from crossgrade.values.layout_search import LayoutSearch
@@ -54,6 +54,10 @@ class LayoutOptions:
     """Quantisation of the weights."""
     kv: CacheFormat | None = None
     """Format of cached keys and values, None for the module's own."""
+    skew: float | None = None
+    """Exponent of the loads of routed experts, 0 for even ones, None without preference."""
+    redundant: int = 0
+    """Copies of routed experts beside the first of each."""
     stack: str | None = None
     """Stack whose kernels are timed, None for the usual one of the chip."""
     price_per_hour: float | None = None
@@ -86,6 +90,7 @@ class LayoutOptions:
         if self.accepted is not None and not 0 <= self.accepted <= self.drafts:
             raise BadOption(f"--accepted {self.accepted}", hint=f"from 0 to {self.drafts}")
         check_formats(self.dtype, self.quant, self.kv)
+        check_routing(self.skew, self.redundant, self.chips)
 
 
 def search_layouts(
@@ -145,7 +150,8 @@ def _searched(model: str, options: LayoutOptions, narrate: Narrate) -> LayoutSea
     described, name = serving_chip(options.on, options.chip_files, options.stack)
     capacity, scheduler = described.memory_capacity, load_stack(name).scheduler
     assert capacity is not None and scheduler is not None  # noqa: PT018
-    steps = model_steps(model, options.quant or options.dtype, narrate, kv=options.kv)
+    steps = model_steps(model, options.quant or options.dtype, narrate, kv=options.kv,
+                        skew=options.skew)  # fmt: skip
     longest = options.prompt + options.output
     if steps.built.most_positions is not None and longest > steps.built.most_positions:
         raise BadOption(f"{longest:,} positions; {steps.name} has {steps.built.most_positions:,}",
@@ -165,6 +171,7 @@ def _searched(model: str, options: LayoutOptions, narrate: Narrate) -> LayoutSea
         knowledge=knowledge_for(described, calibrations=options.calibrations),
         output=options.output, usable=capacity.value * scheduler.memory,
         ttft_s=options.ttft_s, tpot_s=options.tpot_s, price_per_hour=options.price_per_hour,
+        redundant=options.redundant,
     )  # fmt: skip
     narrate("pricing layouts and batches")
     found = search(service)

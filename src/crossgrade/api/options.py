@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from crossgrade.workloads.checkpoint import CheckpointFormat
 
 _LARGEST = 1 << 31
+STEEPEST = 3.0
+"""Largest exponent of the loads of experts; 1.01 and 1.2 were measured."""
 DEGREES = ("tp", "pp", "dp", "ep")
 """Options that make a layout."""
 
@@ -51,6 +53,21 @@ def check_formats(dtype: str | None, quant: str | None, kv: str | None) -> None:
         raise BadOption(f"--quant {quant}", hint=f"one of {', '.join(QUANTISATIONS)}")
     if kv is not None and kv not in CACHE_FORMATS:
         raise BadOption(f"--kv {kv}", hint=f"one of {', '.join(CACHE_FORMATS)}")
+
+
+def check_routing(skew: float | None, redundant: int, ep: int | None) -> None:
+    """Refuse loads of experts that are none, or copies that no rank would have.
+
+    Raises:
+        BadOption: names the option, the value and what is allowed.
+    """
+    if skew is not None and not 0 <= skew <= STEEPEST:
+        raise BadOption(f"--skew {skew}", hint=f"an exponent from 0 (even) to {STEEPEST:g}")
+    if not 0 <= redundant < _LARGEST:
+        raise BadOption(f"--redundant {redundant}", hint="0 or more")
+    if redundant and (ep is None or ep < 2):
+        raise BadOption(f"--redundant {redundant} without --ep",
+                        hint="copies are shared out by ranks of --ep")  # fmt: skip
 
 
 def stored_as(weights: CheckpointFormat, kv: CacheFormat | None) -> str:
@@ -99,6 +116,10 @@ class AssessOptions:
     """Pipeline parallel degree, None for 1."""
     dp: int | None = None
     """Replicas of attention, None for as many as the chips allow."""
+    redundant: int = 0
+    """Copies of routed experts beside the first of each."""
+    skew: float | None = None
+    """Exponent of the loads of routed experts, 0 for even ones, None without preference."""
     ep: int | None = None
     """Expert parallel degree, None for 1: every expert is divided over all ranks of a stage."""
     micro_batch: int | None = None
@@ -156,6 +177,7 @@ class AssessOptions:
             if value is not None and not least <= value < _LARGEST:
                 raise BadOption(f"{name} {value}", hint=f"a whole number from {least} to 2^31")
         check_formats(self.dtype, self.quant, self.kv)
+        check_routing(self.skew, self.redundant, self.ep)
         if self.kv is not None and self.phases == ("train",):
             raise BadOption(f"--kv {self.kv}: a training step caches nothing")
         self._check_training()
@@ -202,7 +224,8 @@ class AssessOptions:
         if tp * dp % ep:
             raise BadOption(f"--ep {ep} does not divide tp {tp} x dp {dp}",
                             hint="experts are shared by ranks of one pipeline stage")  # fmt: skip
-        return Layout(chips=chips, kind="sharded", tp=tp, dp=dp, pp=pp, ep=ep, shard=self.shard)
+        return Layout(chips=chips, kind="sharded", tp=tp, dp=dp, pp=pp, ep=ep, shard=self.shard,
+                      redundant=self.redundant)  # fmt: skip
 
     def plan(self) -> TrainingPlan | None:
         """Return how a training step is run on the layout; None where no layout was given.

@@ -34,8 +34,8 @@ def command_line(model: str, options: AssessOptions) -> str:
     words += [word for name, values in repeated for value in values for word in (name, value)]
     usual = AssessOptions(on=())
     for name in ("batch", "tokens", "context", "dtype", "quant", "kv", "chips", *DEGREES,
-                 "optimizer", "lora_rank", "shard", "micro_batch", "interleave", "recompute",
-                 "offload", "products", "stack"):  # fmt: skip
+                 "skew", "redundant", "optimizer", "lora_rank", "shard", "micro_batch",
+                 "interleave", "recompute", "offload", "products", "stack"):  # fmt: skip
         value = getattr(options, name)
         if value != getattr(usual, name):
             words += [f"--{name.replace('_', '-')}", str(value)]

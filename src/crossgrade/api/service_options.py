@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossgrade.api.options import check_formats
+from crossgrade.api.options import check_formats, check_routing
 from crossgrade.errors import BadOption
 from crossgrade.values.layout import Layout
 from crossgrade.values.workload import CacheFormat
@@ -72,6 +72,10 @@ class ServiceOptions:
     """Quantisation of the weights."""
     kv: CacheFormat | None = None
     """Format of cached keys and values, None for the module's own."""
+    skew: float | None = None
+    """Exponent of the loads of routed experts, 0 for even ones, None without preference."""
+    redundant: int = 0
+    """Copies of routed experts beside the first of each."""
     stack: str | None = None
     """Stack whose kernels and scheduler are taken, None for the usual one of the chip."""
     chip_files: tuple[str, ...] = ()
@@ -101,6 +105,7 @@ class ServiceOptions:
         if self.memory is not None and not 0 < self.memory <= 1:
             raise BadOption(f"--memory {self.memory}", hint="a share above 0, to 1")
         check_formats(self.dtype, self.quant, self.kv)
+        check_routing(self.skew, self.redundant, self.ep)
         self.layout()
         self.prefill_layout()
 
@@ -134,16 +139,17 @@ class ServiceOptions:
         Raises:
             BadOption: the degrees do not go together.
         """
-        return _layout(self.tp, self.dp, self.pp, self.ep)
+        return _layout(self.tp, self.dp, self.pp, self.ep, self.redundant)
 
     def prefill_layout(self) -> Layout:
         """Return the layout of an instance that reads prompts."""
         return _layout(self.prefill_tp or self.tp, self.prefill_dp or self.dp, self.pp,
-                       self.prefill_ep or self.ep)  # fmt: skip
+                       self.prefill_ep or self.ep, self.redundant)  # fmt: skip
 
 
-def _layout(tp: int, dp: int, pp: int, ep: int) -> Layout:
+def _layout(tp: int, dp: int, pp: int, ep: int, redundant: int) -> Layout:
     if tp * dp % ep:
         raise BadOption(f"--ep {ep} does not divide tp {tp} x dp {dp}",
                         hint="experts are shared by ranks of one pipeline stage")  # fmt: skip
-    return Layout(chips=tp * dp * pp, kind="sharded", tp=tp, dp=dp, pp=pp, ep=ep)
+    return Layout(chips=tp * dp * pp, kind="sharded", tp=tp, dp=dp, pp=pp, ep=ep,
+                  redundant=redundant if ep > 1 else 0)  # fmt: skip

@@ -50,7 +50,8 @@ def _simulated(model: str, options: ServiceOptions, narrate: Narrate) -> Simulat
 
     described, stack = serving_chip(options.on, options.chip_files, options.stack)
     load, words = _load(options)
-    steps = model_steps(model, options.quant or options.dtype, narrate, kv=options.kv)
+    steps = model_steps(model, options.quant or options.dtype, narrate, kv=options.kv,
+                        skew=options.skew)  # fmt: skip
     longest = int((load.prompts + load.outputs).max())
     if steps.built.most_positions is not None and longest > steps.built.most_positions:
         raise BadOption(f"{longest:,} positions; {steps.name} has {steps.built.most_positions:,}",

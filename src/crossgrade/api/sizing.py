@@ -91,6 +91,7 @@ def sized(
         context=context if "context" in built.sizes else 0,
         item=built.item(phase),
         kv=options.kv if phase != "train" else None,
+        skew=options.skew,
         optimizer=options.optimizer,
         lora_rank=options.lora_rank or 0,
         sizes=_own_sizes(options.sizes, built, tokens),

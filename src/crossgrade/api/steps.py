@@ -43,7 +43,7 @@ class ModelSteps:
 
 def model_steps(
     model: str, dtype: str | None = None, narrate: Narrate = lambda _: None, *,
-    kv: CacheFormat | None = None,
+    kv: CacheFormat | None = None, skew: float | None = None,
 ) -> ModelSteps:  # fmt: skip
     """Return a model whose steps can be asked for.
 
@@ -52,6 +52,7 @@ def model_steps(
         dtype: weight format or quantisation, None for the checkpoint's own.
         narrate: gets one line per step that takes time.
         kv: format of cached keys and values, None for the module's own.
+        skew: exponent of the loads of routed experts, None without preference.
 
     Raises:
         CrossgradeError: the model cannot be found or built.
@@ -61,12 +62,13 @@ def model_steps(
 
     found = find_model(model)
     narrate(f"building {found.ref.name} without weights")
-    return steps_of(found.build(dtype), found.ref, dtype, narrate, kv=kv)
+    return steps_of(found.build(dtype), found.ref, dtype, narrate, kv=kv, skew=skew)
 
 
 def steps_of(
     built: BuiltModel, ref: ModelRef, dtype: str | None = None,
     narrate: Narrate = lambda _: None, *, kv: CacheFormat | None = None,
+    skew: float | None = None,
 ) -> ModelSteps:  # fmt: skip
     """Return a built model whose steps can be asked for.
 
@@ -76,6 +78,7 @@ def steps_of(
         dtype: weight format or quantisation that it was built in, None for its own.
         narrate: gets one line per step that takes time.
         kv: format of cached keys and values, None for the module's own.
+        skew: exponent of the loads of routed experts, None without preference.
 
     Raises:
         BadOption: it has no decode step.
@@ -98,5 +101,5 @@ def steps_of(
         return prepare(session.capture(workload))
 
     any_ = Workload(model=ref, phase="decode", batch=1, tokens=1, context=0, dtype=dtype,
-                    kv=kv)  # fmt: skip
+                    kv=kv, skew=skew)  # fmt: skip
     return ModelSteps(name=ref.name, built=built, prepare=prepared, workload=any_)

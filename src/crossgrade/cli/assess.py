@@ -81,6 +81,10 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 @click.option("--kv", type=click.Choice(["fp8", "int8"]),
               help="Format of cached keys and values. Default: as the model keeps "
               "them.")  # fmt: skip
+@click.option("--skew", type=float, metavar="X", help="Exponent of the loads of routed experts, 0 "
+              "for even ones. Default: chosen without preference.")  # fmt: skip
+@click.option("--redundant", type=int, default=0, metavar="N",
+              help="Copies of routed experts over the ranks of --ep (0).")  # fmt: skip
 @click.option("--optimizer", type=click.Choice(["adamw", "adamw-fp32", "sgd"]), default="adamw",
               show_default=True, help="Training: how parameters are updated.")  # fmt: skip
 @click.option("--lora-rank", type=int, metavar="R",

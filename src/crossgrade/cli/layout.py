@@ -50,6 +50,10 @@ def command() -> None:
 @click.option("--kv", type=click.Choice(["fp8", "int8"]),
               help="Format of cached keys and values. Default: as the model keeps "
               "them.")  # fmt: skip
+@click.option("--skew", type=float, metavar="X", help="Exponent of the loads of routed experts, 0 "
+              "for even ones. Default: chosen without preference.")  # fmt: skip
+@click.option("--redundant", type=int, default=0, metavar="N",
+              help="Copies of routed experts over the ranks that share them out (0).")  # fmt: skip
 @click.option("--stack", metavar="NAME", help="Stack whose kernels are timed. Default: the usual "
               "one of the chip.")  # fmt: skip
 @click.option("--price", "price_per_hour", type=float, metavar="AMOUNT",
@@ -130,6 +134,10 @@ def search(model: str, as_json: bool, everything: bool, **asked: Any) -> int:
 @click.option("--kv", type=click.Choice(["fp8", "int8"]),
               help="Format of cached keys and values. Default: as the model keeps "
               "them.")  # fmt: skip
+@click.option("--skew", type=float, metavar="X", help="Exponent of the loads of routed experts, 0 "
+              "for even ones. Default: chosen without preference.")  # fmt: skip
+@click.option("--redundant", type=int, default=0, metavar="N",
+              help="Copies of routed experts over the ranks of --ep (0).")  # fmt: skip
 @click.option("--stack", metavar="NAME", help="Stack whose kernels and scheduler are taken. "
               "Default: the usual one of the chip.")  # fmt: skip
 @click.option("--chip-file", "chip_files", multiple=True, metavar="FILE",

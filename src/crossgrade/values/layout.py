@@ -36,6 +36,9 @@ class Layout:
     are shared by all of them."""
     shard: Shard = "none"
     """What data-parallel chips share out."""
+    redundant: int = 0
+    """Copies of routed experts beside the first of each, over the `ep` ranks: those with the most
+    rows have them, and copies are placed by their load (expert-parallel load balancing)."""
 
     def __post_init__(self) -> None:
         """Check the degrees.
@@ -48,6 +51,8 @@ class Layout:
         if self.kind == "sharded":
             if self.tp * self.dp * self.pp != self.chips:
                 raise ValueError(f"tp {self.tp} x dp {self.dp} x pp {self.pp} is not {self.chips}")
+            if self.redundant < 0 or (self.redundant and self.ep == 1):
+                raise ValueError("copies of experts are shared out by ranks of expert parallelism")
             if self.tp * self.dp % self.ep:
                 raise ValueError(f"ep {self.ep} does not divide tp x dp = {self.tp * self.dp}")
 
@@ -60,7 +65,9 @@ class Layout:
     def words(self) -> str:
         """Return the degrees as they are given on a command line, those of 1 left out."""
         given = (("tp", self.tp), ("dp", self.dp), ("pp", self.pp), ("ep", self.ep))
-        return ", ".join(f"{name} {n}" for name, n in given if n > 1) or "tp 1"
+        words = [f"{name} {n}" for name, n in given if n > 1]
+        words += [f"{self.redundant} redundant experts"] * (self.redundant > 0)
+        return ", ".join(words) or "tp 1"
 
     @property
     def split(self) -> int:

@@ -57,6 +57,9 @@ class Workload:
     """Weight format that the user asked for (`bf16`, `fp8`, ...), None: the checkpoint's own."""
     kv: CacheFormat | None = None
     """What keys and values are cached in, None: as the module keeps them."""
+    skew: float | None = None
+    """How unlike the loads of routed experts are: exponent of a power law, 0 for all alike, None
+    where each token chooses by itself and without preference."""
     item: Item = "tokens"
     """What rates count: tokens, images, or executions where the inputs are the builder's own."""
     sizes: tuple[tuple[str, int], ...] = ()

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from crossgrade.predict.layouts.pieces import Pieces
 
 STACK = "vllm-ascend"
-PRESETS = {"Kimi-K2.5": "kimi-k2.5", "Qwen3-30B-A3B": "qwen3-30b-a3b", "Qwen3-8B": "qwen3-8b",
-           "Qwen3.5-27B": "qwen3.5-27b"}  # fmt: skip
-"""Model of a case -> preset; what is not here is not covered: GLM-4.7 and Wan2.2."""
+PRESETS = {"GLM-4.7": "glm-4.7", "Kimi-K2.5": "kimi-k2.5", "Qwen3-30B-A3B": "qwen3-30b-a3b",
+           "Qwen3-8B": "qwen3-8b", "Qwen3.5-27B": "qwen3.5-27b"}  # fmt: skip
+"""Model of a case -> preset; what is not here is not covered: Wan2.2."""
 QUANTS = {"W8A8": "w8a8", "W4A8": "w4a8", "": None}
 _DEVICE = re.compile(r"ATLAS_800_A(\d)_(\d+)T_(\d+)G(_DIE)?")
 NOMINAL = 376.0

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossgrade.predict.layouts.pieces import Piece, Stored
+from crossgrade.predict.silicon.routing import relieved
 from crossgrade.values.kernel import SIZES
 from crossgrade.values.layout import Layout
 
@@ -34,6 +35,8 @@ class Shares:
     """Ranks that share out one expert."""
     pp: Floats
     """Pipeline stages."""
+    redundant: Floats
+    """Copies of routed experts beside the first of each, over all ranks."""
     stage: Floats
     """Share of the repeated blocks that the fullest stage has."""
 
@@ -59,14 +62,14 @@ def shares_of(
         captured: sequences of the captured step.
         blocks: repeated blocks of the model; the fullest stage has a whole number of them.
     """
-    tp, dp, ep, pp = (
+    tp, dp, ep, pp, redundant = (
         np.array([getattr(layout, name) for layout in layouts], dtype=np.float64)
-        for name in ("tp", "dp", "ep", "pp")
+        for name in ("tp", "dp", "ep", "pp", "redundant")
     )
     local = np.maximum(np.ceil(np.array(batches, dtype=np.float64) / (dp * pp)), 1.0)
     many = max(blocks, 1)
     return Shares(factor=local / captured, tp=tp, dp=dp, ep=ep, expert_tp=tp * dp / ep, pp=pp,
-                  stage=np.ceil(many / pp) / many)  # fmt: skip
+                  redundant=redundant, stage=np.ceil(many / pp) / many)  # fmt: skip
 
 
 def divided(piece: Piece, shares: Shares) -> dict[str, Floats]:
@@ -85,12 +88,18 @@ def kept(degrees: Sequence[tuple[int, float]], ranks: Floats) -> Floats:
     return np.asarray(np.sum(parts, axis=0))
 
 
-def stored(rows: Sequence[Stored], shares: Shares) -> Floats:
-    """Return bytes on the fullest rank, shape [combinations]; a cache is of the captured batch."""
+def stored(rows: Sequence[Stored], shares: Shares, experts: int = 1) -> Floats:
+    """Return bytes on the fullest rank, shape [combinations]; a cache is of the captured batch.
+
+    Args:
+        rows: what is stored.
+        shares: of the ranks.
+        experts: routed experts of a layer, of which some may be stored more than once.
+    """
     total = np.zeros(len(shares))
     for row in rows:
         if row.role == "experts":
-            part = 1 / (shares.ep * shares.expert_tp)
+            part = (1 + shares.redundant / experts) / (shares.ep * shares.expert_tp)
         else:
             part = kept(row.degrees, shares.tp)
         total += row.bytes * part * (shares.stage if row.repeated else 1.0)
@@ -142,7 +151,16 @@ def _experts(
 ) -> dict[str, Floats]:
     del piece, part
     tokens = _rows(sizes["tokens"], shares.factor) * shares.dp
-    return {"tokens": tokens, "tp": shares.expert_tp, "ep": shares.ep}
+    changed = {"tokens": tokens, "tp": shares.expert_tp, "ep": shares.ep}
+    unlike = (shares.redundant > 0) & (sizes["skew"] > 0)
+    if unlike.any():
+        # What the busiest rank has left is priced as even loads of so many more tokens.
+        columns = (tokens, sizes["topk"], sizes["experts"], shares.ep, sizes["skew"],
+                   shares.redundant)  # fmt: skip
+        more = [relieved(*map(float, one)) if changes else 1.0
+                for *one, changes in zip(*columns, unlike, strict=True)]  # fmt: skip
+        changed |= {"tokens": np.ceil(tokens * more), "skew": np.where(unlike, 0.0, sizes["skew"])}
+    return changed
 
 
 def _quantise(

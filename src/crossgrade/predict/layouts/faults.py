@@ -28,8 +28,9 @@ def layout_faults(pieces: Pieces, layout: Layout) -> Iterator[str]:
         if layout.ep > 1:
             yield f"no routed experts for ep {layout.ep}"
         return
-    if routed.experts % layout.ep:
-        yield f"{routed.experts} experts do not divide over ep {layout.ep}"
+    if (routed.experts + layout.redundant) % layout.ep:
+        copies = f" and {layout.redundant} copies" * (layout.redundant > 0)
+        yield f"{routed.experts} experts{copies} do not divide over ep {layout.ep}"
     if routed.inter % layout.expert_tp:
         yield f"experts of {routed.inter} columns do not divide over {layout.expert_tp} ranks"
 

@@ -66,6 +66,8 @@ class Service:
     """Aim at P50; None: any."""
     price_per_hour: float | None
     """Of one chip, in the user's currency."""
+    redundant: int = 0
+    """Copies of routed experts beside the first of each, where ranks share them out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +82,21 @@ class Found:
     """Layouts of which no batch does."""
 
 
-def layouts_of(chips: int, *, routed: bool) -> Iterator[Layout]:
-    """Yield every layout of an instance whose copies fill the chips, small ones first."""
+def layouts_of(chips: int, *, routed: bool, redundant: int = 0) -> Iterator[Layout]:
+    """Yield every layout of an instance whose copies fill the chips, small ones first.
+
+    Args:
+        chips: of all instances.
+        routed: whether the model has routed experts.
+        redundant: copies of them, where ranks share them out.
+    """
     for size in _divisors(chips):
         for tp in _divisors(size):
             for pp in _divisors(size // tp):
                 dp = size // tp // pp
                 for ep in _divisors(tp * dp) if routed else (1,):
-                    yield Layout(chips=size, kind="sharded", tp=tp, pp=pp, dp=dp, ep=ep)
+                    yield Layout(chips=size, kind="sharded", tp=tp, pp=pp, dp=dp, ep=ep,
+                                 redundant=redundant if ep > 1 else 0)  # fmt: skip
 
 
 def _divisors(n: int) -> list[int]:
@@ -108,7 +117,8 @@ def search(service: Service) -> Found:
     """Return the points that meet the aims, and why each other layout has none."""
     rejected: list[Rejected] = []
     combos: list[tuple[Layout, int]] = []
-    for layout in layouts_of(service.chips, routed=service.decode.routed is not None):
+    routed = service.decode.routed is not None
+    for layout in layouts_of(service.chips, routed=routed, redundant=service.redundant):
         fault = next(layout_faults(service.decode, layout), None)
         if fault is not None:
             rejected.append(Rejected(layout=layout, reason=fault))

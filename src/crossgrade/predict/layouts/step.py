@@ -198,7 +198,7 @@ def rank_memory(
     shares = shares_of(layouts, batches, pieces.batch, pieces.blocks)
     resident = np.maximum(np.ceil(np.array(batches, dtype=np.float64) / shares.dp), 1.0)
     return RankMemory(
-        weights=stored(pieces.weights, shares),
+        weights=stored(pieces.weights, shares, pieces.routed.experts if pieces.routed else 1),
         cache=stored(pieces.cache, shares) * resident / pieces.batch,
         activations=pieces.activations * shares.factor,
     )

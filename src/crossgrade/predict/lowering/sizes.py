@@ -156,8 +156,13 @@ class Sizes:
         if layer.topk == 1 and rows > asked and rows % asked == 0:
             tokens, topk = asked, rows / asked  # chosen by a table, without a ranking
         sizes = (tokens, float(hidden), float(down[0].shape[-1]), topk)
-        _fill(kernel, "experts", self._formats.of(graph.nodes[layer.up].kernel),
-              (*sizes, float(up[1].shape[0]), 1.0, 1.0, EVEN_ODDS))  # fmt: skip
+        skew = graph.capture.workload.skew
+        _fill(
+            kernel,
+            "experts",
+            self._formats.of(graph.nodes[layer.up].kernel),
+            (*sizes, float(up[1].shape[0]), 1.0, 1.0, EVEN_ODDS if skew is None else skew),
+        )
 
     def _attention(self, kernel: Kernel, shape: AttentionShape) -> None:
         """Name attention; a flat batch of products is told apart by the workload's batch."""

@@ -145,6 +145,41 @@ def _busiest(tokens: float, topk: float, experts: float, ep: float, skew: float)
     return _counted(groups[np.arange(_SHUFFLES), busy])
 
 
+@lru_cache(maxsize=65536)
+def relieved(
+    tokens: float, topk: float, experts: float, ep: float, skew: float, redundant: float
+) -> float:
+    """Return the rows of the busiest rank over those of even loads, where experts have copies.
+
+    The expert with the most rows per copy gets the next copy; then copies are given, the largest
+    first, to the rank with the fewest rows that still has a place.
+
+    Args:
+        tokens: tokens before routing.
+        topk: experts per token.
+        experts: experts of all ranks.
+        ep: ranks.
+        skew: exponent of the loads, above 0.
+        redundant: copies beside the first of each expert; with them every rank has as many.
+    """
+    rows = _placed(loads(tokens, topk, round(experts), skew), round(ep), round(redundant))
+    return max(rows * ep / (tokens * topk), 1.0)
+
+
+def _placed(rows: Floats, ranks: int, redundant: int) -> float:
+    """Return the rows of the busiest rank after copies were made and placed by load."""
+    copies = np.ones(len(rows))
+    for _ in range(redundant):
+        copies[np.argmax(rows / copies)] += 1
+    each = np.sort(np.repeat(rows / copies, copies.astype(int)))[::-1]
+    room, held = np.full(ranks, -(-len(each) // ranks)), np.zeros(ranks)
+    for one in each.tolist():
+        rank = int(np.argmin(np.where(room > 0, held, np.inf)))
+        held[rank] += one
+        room[rank] -= 1
+    return float(held.max())
+
+
 def _counted(groups: Floats) -> Floats:
     blocks = [np.ceil(groups / block).sum(axis=1).mean() for block in BLOCKS]
     sums = groups.sum(axis=1).mean(), (groups > 0).sum(axis=1).mean(), groups.max(axis=1).mean()
