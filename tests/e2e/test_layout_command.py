@@ -155,6 +155,7 @@ class TestAssess:
             (("--quant", "w8a8", "--dtype", "bf16"), "give one"),
             (("--tp", "2", "--redundant", "4"), "--redundant 4 without --ep"),
             (("--skew", "-1"), "an exponent from 0"),
+            (("--two-batch-overlap",), "without a layout"),
         ],
     )
     def test_wrong_degrees_are_one_line(self, cg, dense_config, arguments, words):

@@ -56,6 +56,8 @@ class LayoutOptions:
     """Format of cached keys and values, None for the module's own."""
     skew: float | None = None
     """Exponent of the loads of routed experts, 0 for even ones, None without preference."""
+    two_batch_overlap: bool = False
+    """Whether the sequences of a rank are worked on as two batches in turn."""
     redundant: int = 0
     """Copies of routed experts beside the first of each."""
     stack: str | None = None
@@ -171,7 +173,7 @@ def _searched(model: str, options: LayoutOptions, narrate: Narrate) -> LayoutSea
         knowledge=knowledge_for(described, calibrations=options.calibrations),
         output=options.output, usable=capacity.value * scheduler.memory,
         ttft_s=options.ttft_s, tpot_s=options.tpot_s, price_per_hour=options.price_per_hour,
-        redundant=options.redundant,
+        redundant=options.redundant, two_batch=options.two_batch_overlap,
     )  # fmt: skip
     narrate("pricing layouts and batches")
     found = search(service)

@@ -118,6 +118,8 @@ class AssessOptions:
     """Replicas of attention, None for as many as the chips allow."""
     redundant: int = 0
     """Copies of routed experts beside the first of each."""
+    two_batch_overlap: bool = False
+    """Whether the sequences of a rank are worked on as two batches in turn."""
     skew: float | None = None
     """Exponent of the loads of routed experts, 0 for even ones, None without preference."""
     ep: int | None = None
@@ -201,8 +203,12 @@ class AssessOptions:
         """
         given = {name: getattr(self, name) for name in DEGREES if getattr(self, name) is not None}
         if not given:
+            if self.two_batch_overlap:
+                raise BadOption("--two-batch-overlap without a layout", hint="add --tp or --ep")
             return None
         trains = "train" in self.phases
+        if trains and self.two_batch_overlap:
+            raise BadOption("--two-batch-overlap belongs to inference")
         if trains and len(self.phases) > 1:
             raise BadOption("--phase train on a layout stands alone",
                             hint="ask for the other phases by themselves")  # fmt: skip
@@ -225,7 +231,7 @@ class AssessOptions:
             raise BadOption(f"--ep {ep} does not divide tp {tp} x dp {dp}",
                             hint="experts are shared by ranks of one pipeline stage")  # fmt: skip
         return Layout(chips=chips, kind="sharded", tp=tp, dp=dp, pp=pp, ep=ep, shard=self.shard,
-                      redundant=self.redundant)  # fmt: skip
+                      redundant=self.redundant, two_batch=self.two_batch_overlap)  # fmt: skip
 
     def plan(self) -> TrainingPlan | None:
         """Return how a training step is run on the layout; None where no layout was given.

@@ -40,6 +40,7 @@ def command_line(model: str, options: AssessOptions) -> str:
         if value != getattr(usual, name):
             words += [f"--{name.replace('_', '-')}", str(value)]
     words += ["--sequence-parallel"] if options.sequence_parallel else []
+    words += ["--two-batch-overlap"] if options.two_batch_overlap else []
     words += [] if options.overlap else ["--no-overlap"]
     words += [] if options.measured else ["--no-measured"]
     return shlex.join(words)

@@ -77,10 +77,12 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 @click.option("--dtype", metavar="D", help="fp64, fp32, bf16, fp16, fp8, int8, fp4, int4. "
               "Default: the checkpoint's own.")  # fmt: skip
 @click.option("--quant", metavar="Q", help="Quantised weights: w8a8, w4a8, w4a16, fp8, "
-              "fp8-block, mxfp8, mxfp4 or nvfp4, in place of --dtype.")  # fmt: skip
+              "fp8-block, mxfp8, hif8, mxfp4 or nvfp4, in place of --dtype.")  # fmt: skip
 @click.option("--kv", type=click.Choice(["fp8", "int8"]),
               help="Format of cached keys and values. Default: as the model keeps "
               "them.")  # fmt: skip
+@click.option("--two-batch-overlap", is_flag=True, help="A rank's sequences as two batches in "
+              "turn: collectives of one beside kernels of the other.")  # fmt: skip
 @click.option("--skew", type=float, metavar="X", help="Exponent of the loads of routed experts, 0 "
               "for even ones. Default: chosen without preference.")  # fmt: skip
 @click.option("--redundant", type=int, default=0, metavar="N",

@@ -46,10 +46,12 @@ def command() -> None:
 @click.option("--dtype", metavar="D", help="Weight format, as of assess. Default: the "
               "checkpoint's own.")  # fmt: skip
 @click.option("--quant", metavar="Q", help="Quantised weights: w8a8, w4a8, w4a16, fp8, "
-              "fp8-block, mxfp8, mxfp4 or nvfp4.")  # fmt: skip
+              "fp8-block, mxfp8, hif8, mxfp4 or nvfp4.")  # fmt: skip
 @click.option("--kv", type=click.Choice(["fp8", "int8"]),
               help="Format of cached keys and values. Default: as the model keeps "
               "them.")  # fmt: skip
+@click.option("--two-batch-overlap", is_flag=True, help="A rank's sequences as two batches in "
+              "turn: collectives of one beside kernels of the other.")  # fmt: skip
 @click.option("--skew", type=float, metavar="X", help="Exponent of the loads of routed experts, 0 "
               "for even ones. Default: chosen without preference.")  # fmt: skip
 @click.option("--redundant", type=int, default=0, metavar="N",

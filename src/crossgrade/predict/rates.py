@@ -17,6 +17,7 @@ _FORMATS = {**_PRECISION, "fp8_e4m3": "fp8", "fp8_e5m2": "fp8", "mxfp4": "fp4", 
 
 MATRIX_ORDER: dict[str, tuple[tuple[Engine, str], ...]] = {
     "fp8": (("matrix", "fp8"), ("matrix", "mxfp8"), ("matrix", "bf16"), ("matrix", "fp16")),
+    "hif8": (("matrix", "hif8"), ("matrix", "bf16"), ("matrix", "fp16")),
     "fp4": (("matrix", "fp8"), ("matrix", "mxfp8"), ("matrix", "bf16"), ("matrix", "fp16")),
     "nvfp4": (("matrix", "nvfp4"), ("matrix", "bf16"), ("matrix", "fp16")),
     "int8": (("matrix", "int8"), ("matrix", "bf16"), ("matrix", "fp16")),
@@ -67,7 +68,7 @@ def matrix_rate(chip: Chip, dtype: str, weight_format: str) -> Rate:
     """
     wanted = _PRECISION.get(dtype) or "fp32"
     stored = _FORMATS.get(weight_format) if weight_format else None
-    if stored in ("fp8", "fp4", "nvfp4", "int8", "int4"):
+    if stored in ("fp8", "hif8", "fp4", "nvfp4", "int8", "int4"):
         wanted = stored
     return _first(chip, wanted, MATRIX_ORDER.get(wanted, ()), "matrix")
 

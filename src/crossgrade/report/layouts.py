@@ -15,8 +15,9 @@ from crossgrade.values.layout_search import LayoutSearch, ServicePoint
 
 _METHOD = (
     "all predicted: P50 and P10 to P90 of the launches of the stack, each divided as "
-    "docs/explanation/layouts.md says; nothing overlaps; a token takes one decode step and its "
-    "share of the prompts that are read between; no queue, experts chosen without preference"
+    "docs/explanation/layouts.md says; nothing overlaps unless it is asked for; a token takes one "
+    "decode step and its share of the prompts that are read between; no queue, experts chosen "
+    "without preference where no --skew is given"
 )
 SHOWN = 10
 """Layouts that are listed without `--all`."""

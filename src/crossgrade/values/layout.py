@@ -36,6 +36,9 @@ class Layout:
     are shared by all of them."""
     shard: Shard = "none"
     """What data-parallel chips share out."""
+    two_batch: bool = False
+    """Whether the sequences of a rank are worked on as two batches in turn, so that collectives of
+    the one run beside kernels of the other (two-batch overlap)."""
     redundant: int = 0
     """Copies of routed experts beside the first of each, over the `ep` ranks: those with the most
     rows have them, and copies are placed by their load (expert-parallel load balancing)."""
@@ -66,6 +69,7 @@ class Layout:
         """Return the degrees as they are given on a command line, those of 1 left out."""
         given = (("tp", self.tp), ("dp", self.dp), ("pp", self.pp), ("ep", self.ep))
         words = [f"{name} {n}" for name, n in given if n > 1]
+        words += ["two-batch overlap"] * self.two_batch
         words += [f"{self.redundant} redundant experts"] * (self.redundant > 0)
         return ", ".join(words) or "tp 1"
 

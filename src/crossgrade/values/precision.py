@@ -68,6 +68,7 @@ DTYPES: tuple[DType, ...] = (
     _d("fp4", 4, "packed", "fp4"),
     _d("int4", 4, "packed", "int4"),
     _d("complex32", 32, "complex", "fp16"),
+    _d("hif8", 8, "packed", "hif8"),
 )
 """Storage formats; the index of a row is its code in a Capture. Append, never reorder."""
 

@@ -60,6 +60,11 @@ QUANTISATIONS: dict[str, Quantisation] = {
         storage="float8_e4m3fn", block=(32,), scale_bytes=1, title="fp8 weights in groups of 32",
         source="OCP Microscaling Formats (MX) 1.0",
     ),
+    "hif8": Quantisation(
+        storage="hif8", block=(WHOLE_ROW, WHOLE_ROW), scale_bytes=4,
+        title="HiF8 weights with a scale per matrix",
+        source="Luo et al., 2024, arXiv 2409.16626: a tapered exponent, scaled per tensor",
+    ),
     "mxfp4": Quantisation(
         storage="fp4", block=(32,), scale_bytes=1, title="fp4 weights in groups of 32",
         source="OCP Microscaling Formats (MX) 1.0",

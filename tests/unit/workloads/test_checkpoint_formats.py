@@ -144,8 +144,10 @@ def test_quantisations_are_what_deployments_call_them():
     assert {name: one.format for name, one in sizes.items()} == {
         "w8a8": "int8", "w4a16": "int4", "w4a8": "int8", "fp8": "float8_e4m3fn",
         "fp8-block": "float8_e4m3fn", "mxfp8": "float8_e4m3fn", "mxfp4": "fp4", "nvfp4": "fp4",
+        "hif8": "hif8",
     }  # fmt: skip
     assert sizes["nvfp4"].bytes == HALF / 2 + HALF / 16
+    assert sizes["hif8"].bytes == HALF + 4
     assert sizes["mxfp8"].bytes == HALF + HALF / 32
     assert sizes["fp8-block"].bytes == HALF + HALF / 128**2 * 4
     assert all(from_user(name).stored(*NORM).format == "bfloat16" for name in QUANTISATIONS)

@@ -1,6 +1,7 @@
 """Lines for steps on Ascend: cases of msmodeling with their references, and published steps.
 
-One step each, as vLLM Ascend launches it; nothing overlaps. No adapter of a model, and nothing
+One step each, as vLLM Ascend launches it; nothing overlaps but where a
+source has two batches in turn. No adapter of a model, and nothing
 fitted to them. What was settled with them in view: experts on a cube as products of the active
 ones, a recurrence over few tokens step by step, and the heads of keys of DeepSeek-V4's cache.
 """
@@ -28,6 +29,7 @@ from crossgrade.predict.silicon.score import score
 from crossgrade.predict.sources.msmodeling import AscendCase, ascend_cases
 from crossgrade.values.chip import Chip
 from crossgrade.values.layout import Layout
+from crossgrade.values.workload import CacheFormat
 
 if TYPE_CHECKING:
     from crossgrade.predict.layouts.pieces import Pieces
@@ -61,6 +63,8 @@ class Step:
     tokens: int
     context: int
     drafts: int = 0
+    kv: CacheFormat | None = None
+    skew: float | None = None
 
 
 def lines(data: Path) -> Iterator[Line]:
@@ -121,9 +125,11 @@ def step_of_point(point: Mapping[str, Any]) -> Step:
     drafts = point.get("drafts", 0)
     return Step(
         model=point["model"], quant=point.get("quant"), chip=load_chip(point["chip"]),
-        layout=Layout(chips=degrees["tp"] * degrees["dp"], kind="sharded", **degrees),
+        layout=Layout(chips=degrees["tp"] * degrees["dp"], kind="sharded", **degrees,
+                      two_batch=point.get("two_batch", False)),
         decodes=decodes, batch=point["batch"], tokens=1 + drafts if decodes else point["context"],
-        context=point["context"] if decodes else 0, drafts=drafts,
+        context=point["context"] if decodes else 0, drafts=drafts, kv=point.get("kv"),
+        skew=point.get("skew"),
     )  # fmt: skip
 
 
@@ -190,6 +196,6 @@ class _Desk:
         workload = dataclasses.replace(
             self.steps.workload, phase="decode" if step.decodes else "prefill",
             batch=min(step.batch, MOST_BATCH) if step.decodes else 1, tokens=tokens,
-            context=step.context,
+            context=step.context, kv=step.kv, skew=step.skew,
         )  # fmt: skip
         return pieces_of(self.steps.prepare(workload), STACK)

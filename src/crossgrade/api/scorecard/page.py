@@ -46,10 +46,11 @@ measurement. No parameter of crossgrade is fitted to such a measurement.
   further behind the larger the batch, which one scalar cannot follow; its attention for more than
   512 heads over all sequences does not divide a sequence among cores.
 - **Steps on Ascend.** One step each as vLLM Ascend launches it, on the layout of the case; where a
-  source names none, attention by data parallelism and experts over all ranks. A step that drafts
-  runs one more block with the head per draft; TPOT is the step over one and the drafts that the
-  source counts as right. Not covered: GLM-4.7 (no configuration ships), pictures, and the video
-  model. What msmodeling calls a reference is not said to be a device's.
+  source names none, attention by data parallelism and experts over all ranks. Where a source says
+  that experts' loads are even, keys and values are int8, or two batches run in turn, that is
+  priced. A step that drafts runs one more block with the head per draft; TPOT is the step over one
+  and the drafts that the source counts as right. Not covered: pictures, and the video model. What
+  msmodeling calls a reference is not said to be a device's.
 - **Training steps.** As the stack `compile` launches them, on the layout that the source names
   ([Training steps](explanation/training.md)). Selene: A100, tensor and pipeline parallelism,
   attention that is not fused. That gradients are added up in fp32, cleared and clipped was put in

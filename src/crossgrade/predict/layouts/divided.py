@@ -25,6 +25,8 @@ class Shares:
 
     factor: Floats
     """Sequences that one rank's replica works on at a time, over those captured."""
+    turns: Floats
+    """Batches that its sequences are worked on as, one after the other: 1 or 2."""
     tp: Floats
     """Tensor-parallel ranks."""
     dp: Floats
@@ -42,8 +44,8 @@ class Shares:
 
     @property
     def stretch(self) -> Floats:
-        """Return how often a token waits for a block of the fullest stage, over the blocks."""
-        return self.stage * self.pp
+        """Return how often a block of the fullest stage is waited for, over the blocks."""
+        return self.stage * self.pp * self.turns
 
     def __len__(self) -> int:
         """Return the number of combinations."""
@@ -67,9 +69,13 @@ def shares_of(
         for name in ("tp", "dp", "ep", "pp", "redundant")
     )
     local = np.maximum(np.ceil(np.array(batches, dtype=np.float64) / (dp * pp)), 1.0)
+    two = np.array([layout.two_batch for layout in layouts]) & (local >= 2)
+    turns = np.where(two, 2.0, 1.0)
     many = max(blocks, 1)
-    return Shares(factor=local / captured, tp=tp, dp=dp, ep=ep, expert_tp=tp * dp / ep, pp=pp,
-                  redundant=redundant, stage=np.ceil(many / pp) / many)  # fmt: skip
+    return Shares(
+        factor=np.ceil(local / turns) / captured, turns=turns, tp=tp, dp=dp, ep=ep,
+        expert_tp=tp * dp / ep, pp=pp, redundant=redundant, stage=np.ceil(many / pp) / many,
+    )  # fmt: skip
 
 
 def divided(piece: Piece, shares: Shares) -> dict[str, Floats]:

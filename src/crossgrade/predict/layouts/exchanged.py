@@ -105,14 +105,15 @@ def _all(pieces: Pieces, shares: Shares) -> list[Said]:
     """Return every collective of a step."""
     found: list[Said] = []
     for one, count in pieces.sums.items():
-        many = float(count) * (shares.stretch if one.repeated else np.ones(len(shares)))
+        many = float(count) * (shares.stretch if one.repeated else shares.turns)
         size = one.bytes * shares.factor
         found += _sum(one, size, many, shares, pieces.routed)
     if pieces.hidden_bytes:
         # The last stage hands the chosen tokens to the first one; a hop leaves a stage's ranks.
         ranks = np.where(shares.pp > 1, 2 * shares.tp * shares.dp, 1.0)
         found.append(Said(op="send_recv", ranks=ranks,
-                          bytes=pieces.hidden_bytes * shares.factor, count=shares.pp))  # fmt: skip
+                          bytes=pieces.hidden_bytes * shares.factor,
+                          count=shares.pp * shares.turns))  # fmt: skip
     merged: dict[tuple[str, bytes, bytes], list[Said]] = defaultdict(list)
     for said in found:
         merged[said.op, said.ranks.tobytes(), said.bytes.tobytes()].append(said)

@@ -66,6 +66,8 @@ class Service:
     """Aim at P50; None: any."""
     price_per_hour: float | None
     """Of one chip, in the user's currency."""
+    two_batch: bool = False
+    """Whether the sequences of a rank are worked on as two batches in turn."""
     redundant: int = 0
     """Copies of routed experts beside the first of each, where ranks share them out."""
 
@@ -82,13 +84,16 @@ class Found:
     """Layouts of which no batch does."""
 
 
-def layouts_of(chips: int, *, routed: bool, redundant: int = 0) -> Iterator[Layout]:
+def layouts_of(
+    chips: int, *, routed: bool, redundant: int = 0, two_batch: bool = False
+) -> Iterator[Layout]:
     """Yield every layout of an instance whose copies fill the chips, small ones first.
 
     Args:
         chips: of all instances.
         routed: whether the model has routed experts.
         redundant: copies of them, where ranks share them out.
+        two_batch: whether all have two batches in turn.
     """
     for size in _divisors(chips):
         for tp in _divisors(size):
@@ -96,7 +101,8 @@ def layouts_of(chips: int, *, routed: bool, redundant: int = 0) -> Iterator[Layo
                 dp = size // tp // pp
                 for ep in _divisors(tp * dp) if routed else (1,):
                     yield Layout(chips=size, kind="sharded", tp=tp, pp=pp, dp=dp, ep=ep,
-                                 redundant=redundant if ep > 1 else 0)  # fmt: skip
+                                 redundant=redundant if ep > 1 else 0,
+                                 two_batch=two_batch)  # fmt: skip
 
 
 def _divisors(n: int) -> list[int]:
@@ -118,7 +124,9 @@ def search(service: Service) -> Found:
     rejected: list[Rejected] = []
     combos: list[tuple[Layout, int]] = []
     routed = service.decode.routed is not None
-    for layout in layouts_of(service.chips, routed=routed, redundant=service.redundant):
+    every = layouts_of(service.chips, routed=routed, redundant=service.redundant,
+                       two_batch=service.two_batch)  # fmt: skip
+    for layout in every:
         fault = next(layout_faults(service.decode, layout), None)
         if fault is not None:
             rejected.append(Rejected(layout=layout, reason=fault))

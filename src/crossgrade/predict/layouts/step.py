@@ -83,7 +83,8 @@ def step_times(
 
     A token passes through all pipeline stages, each of which works on its part of the batch and
     waits for the slowest one: the time is that of the fullest stage as often as there are stages,
-    embedding and head once. Nothing overlaps.
+    embedding and head once. Nothing overlaps, but where a layout has two batches in turn and a rank
+    two sequences: then the longer of kernels and collectives counts, each at half the batch.
 
     Args:
         pieces: the captured step.
@@ -104,12 +105,17 @@ def step_times(
         name: sum(
             ((p.weights * getattr(p, name)).sum(axis=0) for p in kernels), np.zeros(len(shares))
         )
-        for name in ("low", "mid", "high")
+        for name in ENDS
     }
     host = (ends[0] + ends[1]) / 2
+    whole = {
+        name: np.where(shares.turns > 1, np.maximum(time, getattr(said, name)),
+                       time + getattr(said, name))
+        for name, time in total.items()
+    }  # fmt: skip
     return StepTimes(
-        low=total["low"] + said.low + ends[0], mid=total["mid"] + said.mid + host,
-        high=total["high"] + said.high + ends[1], network=said, host=host, kernels=kernels,
+        low=whole["low"] + ends[0], mid=whole["mid"] + host, high=whole["high"] + ends[1],
+        network=said, host=host, kernels=kernels,
     )  # fmt: skip
 
 
@@ -134,7 +140,7 @@ def _priced(
             low[at], mid[at], high[at] = one.low, one.mid, one.high
             found.append(one)
         counts = np.array([pieces.pieces[piece] for piece in same], dtype=np.float64)
-        stretch = np.array([shares.stretch if p.repeated else np.ones(len(shares)) for p in same])
+        stretch = np.array([shares.stretch if p.repeated else shares.turns for p in same])
         result.append(
             Priced(
                 rows=rows,
@@ -200,5 +206,5 @@ def rank_memory(
     return RankMemory(
         weights=stored(pieces.weights, shares, pieces.routed.experts if pieces.routed else 1),
         cache=stored(pieces.cache, shares) * resident / pieces.batch,
-        activations=pieces.activations * shares.factor,
+        activations=pieces.activations * shares.factor * shares.turns,
     )

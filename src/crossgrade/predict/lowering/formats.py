@@ -19,7 +19,7 @@ _NVFP4 = 0.55
 """Bytes per 4-bit weight from which on scales are for 16 values (0.5625) and not 32 (0.53125)."""
 _TENSOR_SCALE = 4.0
 """Bytes of the scale of a whole matrix, at most."""
-QUANTISED = frozenset({"fp8", "fp8_block", "int8", "int4_a8", "nvfp4", "mxfp4"})
+QUANTISED = frozenset({"fp8", "fp8_block", "hif8", "int8", "int4_a8", "nvfp4", "mxfp4"})
 """Formats whose products may take activations of 8 or 4 bits."""
 
 

@@ -15,6 +15,7 @@ from crossgrade.values.capture import DTYPES_BYTES
 _PER_WEIGHT = {
     "fp8": 1.0,
     "fp8_block": 1.03125,
+    "hif8": 1.0,
     "int8": 1.0,
     "int4_a8": 1.0,
     "nvfp4": 0.5625,

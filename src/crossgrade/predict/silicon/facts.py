@@ -16,7 +16,7 @@ ARITHMETIC: dict[str, tuple[str, str]] = {
     "bf16": ("bfloat16", ""), "fp16": ("float16", ""), "fp32": ("float32", ""),
     "fp64": ("float64", ""),
     "fp8": ("bfloat16", "float8_e4m3fn"), "fp8_block": ("bfloat16", "float8_e4m3fn"),
-    "mxfp8": ("bfloat16", "float8_e4m3fn"),
+    "mxfp8": ("bfloat16", "float8_e4m3fn"), "hif8": ("bfloat16", "hif8"),
     "int8": ("bfloat16", "int8"), "nvfp4": ("bfloat16", "fp4"), "mxfp4": ("bfloat16", "fp4"),
     "int4_a8": ("bfloat16", "int8"), "int8_wo": ("bfloat16", ""), "int4_wo": ("bfloat16", ""),
     "mxfp4_wo": ("bfloat16", ""), "mxfp4_a8": ("bfloat16", "float8_e4m3fn"),
@@ -31,8 +31,8 @@ BOTH_NARROW: dict[str, tuple[str, ...]] = {"nvfp4": ("nvfp4", "fp4"), "mxfp4": (
 _WIDE = frozenset({"bf16", "fp16", "fp32", "fp64", "tf32", "hf32"})
 BYTES: dict[str, float] = {
     "bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp64": 8.0, "fp8": 1.0, "fp8_block": 1.0, "int8": 1.0,
-    "mxfp8": 1.03125, "nvfp4": 0.5625, "mxfp4": 0.53125, "int4_a8": 0.5, "int8_wo": 1.0,
-    "int4_wo": 0.5, "mxfp4_wo": 0.53125, "mxfp4_a8": 0.53125, "bf16_kv_fp8": 1.0,
+    "mxfp8": 1.03125, "hif8": 1.0, "nvfp4": 0.5625, "mxfp4": 0.53125, "int4_a8": 0.5,
+    "int8_wo": 1.0, "int4_wo": 0.5, "mxfp4_wo": 0.53125, "mxfp4_a8": 0.53125, "bf16_kv_fp8": 1.0,
 }  # fmt: skip
 """Format of kernel rows -> bytes of one stored weight, or of attention one cached, element, scales
 included."""
