@@ -156,6 +156,8 @@ class TestAssess:
             (("--tp", "2", "--redundant", "4"), "--redundant 4 without --ep"),
             (("--skew", "-1"), "an exponent from 0"),
             (("--two-batch-overlap",), "without a layout"),
+            (("--tp", "2", "--cp", "2", "--chips", "2"), "tp 2 x dp 1 x cp 2 x pp 1 are 4"),
+            (("--cp", "2", "--phase", "train"), "--cp belongs to inference"),
         ],
     )
     def test_wrong_degrees_are_one_line(self, cg, dense_config, arguments, words):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _LARGEST = 1 << 31
 STEEPEST = 3.0
 """Largest exponent of the loads of experts; 1.01 and 1.2 were measured."""
-DEGREES = ("tp", "pp", "dp", "ep")
+DEGREES = ("tp", "pp", "dp", "cp", "ep")
 """Options that make a layout."""
 
 
@@ -116,6 +116,8 @@ class AssessOptions:
     """Pipeline parallel degree, None for 1."""
     dp: int | None = None
     """Replicas of attention, None for as many as the chips allow."""
+    cp: int | None = None
+    """Context parallel degree, None for 1."""
     redundant: int = 0
     """Copies of routed experts beside the first of each."""
     two_batch_overlap: bool = False
@@ -216,22 +218,31 @@ class AssessOptions:
             raise BadOption("--ep belongs to inference",
                             hint="in training, --tp shares out experts too; --shard full shares "
                             "their weights")  # fmt: skip
-        tp, pp = self.tp or 1, self.pp or 1
+        if trains and self.cp is not None:
+            raise BadOption("--cp belongs to inference", hint="leave it out")
+        tp, pp, cp = self.tp or 1, self.pp or 1, self.cp or 1
         dp = self.dp
         if dp is None:
             # Experts that are shared by more ranks than tp has need replicas of attention.
-            wanted = self.chips or max(tp, self.ep or 1) * pp
-            dp = max(wanted // (tp * pp), 1)
-        chips = tp * dp * pp
+            wanted = self.chips or max(tp * cp, self.ep or 1) * pp
+            dp = max(wanted // (tp * cp * pp), 1)
+        chips = tp * dp * cp * pp
         if self.chips not in (None, chips):
-            raise BadOption(f"--chips {self.chips}: tp {tp} x dp {dp} x pp {pp} are {chips}",
+            ranks = " x ".join(
+                f"{name} {n}"
+                for name, n in (("tp", tp), ("dp", dp), ("cp", cp), ("pp", pp))
+                if name != "cp" or n > 1
+            )
+            raise BadOption(f"--chips {self.chips}: {ranks} are {chips}",
                             hint=f"--chips {chips}, or other degrees")  # fmt: skip
         ep = self.ep or 1
-        if tp * dp % ep:
-            raise BadOption(f"--ep {ep} does not divide tp {tp} x dp {dp}",
+        if tp * dp * cp % ep:
+            context = f" x cp {cp}" * (cp > 1)
+            raise BadOption(f"--ep {ep} does not divide tp {tp} x dp {dp}{context}",
                             hint="experts are shared by ranks of one pipeline stage")  # fmt: skip
-        return Layout(chips=chips, kind="sharded", tp=tp, dp=dp, pp=pp, ep=ep, shard=self.shard,
-                      redundant=self.redundant, two_batch=self.two_batch_overlap)  # fmt: skip
+        return Layout(chips=chips, kind="sharded", tp=tp, dp=dp, cp=cp, pp=pp, ep=ep,
+                      shard=self.shard, redundant=self.redundant,
+                      two_batch=self.two_batch_overlap)  # fmt: skip
 
     def plan(self) -> TrainingPlan | None:
         """Return how a training step is run on the layout; None where no layout was given.

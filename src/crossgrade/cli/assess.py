@@ -104,6 +104,8 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 @click.option("--dp", type=int, metavar="N",
               help="Layout: replicas of attention. Default: what --chips allows.")  # fmt: skip
 @click.option("--pp", type=int, metavar="N", help="Layout: pipeline stages.")
+@click.option("--cp", type=int, metavar="N",
+              help="Layout: ranks that share out the tokens of a sequence.")  # fmt: skip
 @click.option("--micro-batch", type=int, metavar="N",
               help="Training on a layout: sequences at a time (1); --batch is of all "
               "chips.")  # fmt: skip

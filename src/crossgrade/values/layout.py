@@ -27,8 +27,8 @@ class Layout:
     tp: int = 1
     """Tensor parallel degree, of attention and of dense layers."""
     ep: int = 1
-    """Expert parallel degree: ranks that share out routed experts. They are among the `tp * dp`
-    ranks of a pipeline stage; as many as are left over share out one expert."""
+    """Expert parallel degree: ranks that share out routed experts. They are among the
+    `tp * dp * cp` ranks of a pipeline stage; as many as are left over share out one expert."""
     pp: int = 1
     """Pipeline parallel degree."""
     dp: int = 1
@@ -36,6 +36,9 @@ class Layout:
     are shared by all of them."""
     shard: Shard = "none"
     """What data-parallel chips share out."""
+    cp: int = 1
+    """Context parallel degree: ranks that share out the tokens of each prompt, and the cached keys
+    of each sequence. They share out routed experts like replicas do."""
     two_batch: bool = False
     """Whether the sequences of a rank are worked on as two batches in turn, so that collectives of
     the one run beside kernels of the other (two-batch overlap)."""
@@ -49,25 +52,32 @@ class Layout:
         Raises:
             ValueError: no chip, or degrees that do not make the number of chips.
         """
-        if min(self.chips, self.tp, self.ep, self.pp, self.dp) < 1:
+        if min(self.chips, self.tp, self.ep, self.pp, self.dp, self.cp) < 1:
             raise ValueError("a layout has at least one chip")
         if self.kind == "sharded":
-            if self.tp * self.dp * self.pp != self.chips:
-                raise ValueError(f"tp {self.tp} x dp {self.dp} x pp {self.pp} is not {self.chips}")
+            if self.stage * self.pp != self.chips:
+                raise ValueError(f"tp {self.tp} x dp {self.dp} x cp {self.cp} x pp {self.pp} is "
+                                 f"not {self.chips}")  # fmt: skip
             if self.redundant < 0 or (self.redundant and self.ep == 1):
                 raise ValueError("copies of experts are shared out by ranks of expert parallelism")
-            if self.tp * self.dp % self.ep:
-                raise ValueError(f"ep {self.ep} does not divide tp x dp = {self.tp * self.dp}")
+            if self.stage % self.ep:
+                raise ValueError(f"ep {self.ep} does not divide tp x dp x cp = {self.stage}")
+
+    @property
+    def stage(self) -> int:
+        """Ranks of one pipeline stage."""
+        return self.tp * self.dp * self.cp
 
     @property
     def expert_tp(self) -> int:
         """Ranks that share out one routed expert."""
-        return self.tp * self.dp // self.ep
+        return self.stage // self.ep
 
     @property
     def words(self) -> str:
         """Return the degrees as they are given on a command line, those of 1 left out."""
-        given = (("tp", self.tp), ("dp", self.dp), ("pp", self.pp), ("ep", self.ep))
+        given = (("tp", self.tp), ("dp", self.dp), ("cp", self.cp), ("pp", self.pp),
+                 ("ep", self.ep))  # fmt: skip
         words = [f"{name} {n}" for name, n in given if n > 1]
         words += ["two-batch overlap"] * self.two_batch
         words += [f"{self.redundant} redundant experts"] * (self.redundant > 0)

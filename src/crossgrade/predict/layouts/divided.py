@@ -37,10 +37,19 @@ class Shares:
     """Ranks that share out one expert."""
     pp: Floats
     """Pipeline stages."""
+    cp: Floats
+    """Ranks that share out the tokens of a sequence."""
+    reads: bool
+    """Whether the step reads prompts: new tokens are shared out too, not cached ones alone."""
     redundant: Floats
     """Copies of routed experts beside the first of each, over all ranks."""
     stage: Floats
     """Share of the repeated blocks that the fullest stage has."""
+
+    @property
+    def rows(self) -> Floats:
+        """Return the new tokens of one rank at a time, over those captured."""
+        return self.factor / self.cp if self.reads else self.factor
 
     @property
     def stretch(self) -> Floats:
@@ -53,8 +62,9 @@ class Shares:
 
 
 def shares_of(
-    layouts: Sequence[Layout], batches: Sequence[float] | Floats, captured: int, blocks: int
-) -> Shares:
+    layouts: Sequence[Layout], batches: Sequence[float] | Floats, captured: int, blocks: int, *,
+    reads: bool = False,
+) -> Shares:  # fmt: skip
     """Return the shares of layouts that each work on a batch.
 
     Args:
@@ -63,10 +73,11 @@ def shares_of(
             parts of it, one after another, and a rank has at least one sequence.
         captured: sequences of the captured step.
         blocks: repeated blocks of the model; the fullest stage has a whole number of them.
+        reads: whether the step reads prompts.
     """
-    tp, dp, ep, pp, redundant = (
+    tp, dp, ep, pp, cp, redundant = (
         np.array([getattr(layout, name) for layout in layouts], dtype=np.float64)
-        for name in ("tp", "dp", "ep", "pp", "redundant")
+        for name in ("tp", "dp", "ep", "pp", "cp", "redundant")
     )
     local = np.maximum(np.ceil(np.array(batches, dtype=np.float64) / (dp * pp)), 1.0)
     two = np.array([layout.two_batch for layout in layouts]) & (local >= 2)
@@ -74,7 +85,8 @@ def shares_of(
     many = max(blocks, 1)
     return Shares(
         factor=np.ceil(local / turns) / captured, turns=turns, tp=tp, dp=dp, ep=ep,
-        expert_tp=tp * dp / ep, pp=pp, redundant=redundant, stage=np.ceil(many / pp) / many,
+        expert_tp=tp * dp * cp / ep, pp=pp, cp=cp, reads=reads, redundant=redundant,
+        stage=np.ceil(many / pp) / many,
     )  # fmt: skip
 
 
@@ -121,7 +133,7 @@ def _matmul(
     piece: Piece, sizes: Mapping[str, Floats], shares: Shares, part: Floats
 ) -> dict[str, Floats]:
     role = piece.division.role
-    m = _rows(sizes["m"], shares.factor)
+    m = _rows(sizes["m"], shares.rows)
     if role in ("columns", "vocabulary"):
         return {"m": m, "n": np.ceil(sizes["n"] * part)}
     if role == "rows":
@@ -133,11 +145,11 @@ def _matmul(
         return {"m": m, "batch": np.ceil(sizes["batch"] / (shares.ep * shares.expert_tp))}
     if role in ("gradient-rows", "gradient-columns"):
         across = "m" if role == "gradient-rows" else "n"
-        return {across: np.ceil(sizes[across] * part), "k": _rows(sizes["k"], shares.factor)}
+        return {across: np.ceil(sizes[across] * part), "k": _rows(sizes["k"], shares.rows)}
     if role == "whole":
         return {"m": m}
     if piece.size("batch") > 1:  # activations of each sequence by each other
-        return {"batch": _rows(sizes["batch"] * part, shares.factor)}
+        return {"batch": _rows(sizes["batch"] * part, shares.rows)}
     return {"m": np.ceil(m * part)}
 
 
@@ -149,7 +161,23 @@ def _attention(
     result = {"batch": _rows(sizes["batch"], shares.factor), "heads": heads}
     if "kv_heads" in sizes:
         result["kv_heads"] = np.ceil(sizes["kv_heads"] / np.minimum(shares.tp, sizes["kv_heads"]))
-    return result
+    return {**result, **_context(sizes, shares)} if (shares.cp > 1).any() else result
+
+
+def _context(sizes: Mapping[str, Floats], shares: Shares) -> dict[str, Floats]:
+    """Return the queries and keys of one of the ranks that share out a sequence.
+
+    Prompts are dealt out so that every rank sees as many pairs of query and key (the first and the
+    last part of 2 cp go to one rank): keys are those of as many pairs. A decoding step has its
+    queries on all ranks and looks at the keys of each.
+    """
+    new, keys, ranks = sizes["queries"], sizes["keys"], shares.cp
+    if not shares.reads:
+        kept = {"window": np.ceil(sizes["window"] / ranks)} if "window" in sizes else {}
+        return {"keys": np.ceil(keys / ranks), **kept}
+    own = np.ceil(new / ranks)
+    pairs = (new * (keys - new) + new * (new + 1) / 2) / ranks
+    return {"queries": own, "keys": np.maximum(np.ceil(pairs / own + (own - 1) / 2), own)}
 
 
 def _experts(
@@ -172,7 +200,7 @@ def _experts(
 def _quantise(
     piece: Piece, sizes: Mapping[str, Floats], shares: Shares, part: Floats
 ) -> dict[str, Floats]:
-    m = _rows(sizes["m"], shares.factor)
+    m = _rows(sizes["m"], shares.rows)
     return {"m": m, "k": np.ceil(sizes["k"] * part)} if piece.division.role == "rows" else {"m": m}
 
 
@@ -182,7 +210,7 @@ def _vector(
     division = piece.division
     if division.role == "heads":  # weights laid out anew: no batch changes them
         return {name: size * part for name, size in sizes.items()}
-    moved = shares.factor * part
+    moved = shares.rows * part
     traffic = division.fixed + (1 - division.fixed) * moved
     return {
         "bytes_read": sizes["bytes_read"] * traffic,

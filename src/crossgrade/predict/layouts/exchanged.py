@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossgrade.predict.layouts.divided import Floats, Shares
-from crossgrade.predict.layouts.pieces import Pieces, Routed, Sum
+from crossgrade.predict.layouts.pieces import ATTENTION, Pieces, Routed, Sum
 from crossgrade.predict.silicon.estimate import Estimate, estimate
+from crossgrade.predict.silicon.facts import BYTES
 from crossgrade.predict.silicon.knowledge import Knowledge
 from crossgrade.values.chip import Chip
 from crossgrade.values.kernel import KernelRows
@@ -106,19 +107,48 @@ def _all(pieces: Pieces, shares: Shares) -> list[Said]:
     found: list[Said] = []
     for one, count in pieces.sums.items():
         many = float(count) * (shares.stretch if one.repeated else shares.turns)
-        size = one.bytes * shares.factor
+        size = one.bytes * shares.rows
         found += _sum(one, size, many, shares, pieces.routed)
+    if (shares.cp > 1).any():
+        found += _of_context(pieces, shares)
     if pieces.hidden_bytes:
         # The last stage hands the chosen tokens to the first one; a hop leaves a stage's ranks.
-        ranks = np.where(shares.pp > 1, 2 * shares.tp * shares.dp, 1.0)
+        ranks = np.where(shares.pp > 1, 2 * shares.tp * shares.dp * shares.cp, 1.0)
         found.append(Said(op="send_recv", ranks=ranks,
-                          bytes=pieces.hidden_bytes * shares.factor,
+                          bytes=pieces.hidden_bytes * shares.rows,
                           count=shares.pp * shares.turns))  # fmt: skip
     merged: dict[tuple[str, bytes, bytes], list[Said]] = defaultdict(list)
     for said in found:
         merged[said.op, said.ranks.tobytes(), said.bytes.tobytes()].append(said)
     return [Said(op=g[0].op, ranks=g[0].ranks, bytes=g[0].bytes,
                  count=np.sum([s.count for s in g], axis=0)) for g in merged.values()]  # fmt: skip
+
+
+def _of_context(pieces: Pieces, shares: Shares) -> list[Said]:
+    """Return what ranks that share out sequences tell each other for attention.
+
+    Where prompts are read, each has the keys and values, or latents, of all in the end. Where a
+    step decodes, each has a part of the sums over keys, which are added up in fp32.
+    """
+    found = []
+    for piece, many in pieces.pieces.items():
+        if piece.family not in ATTENTION:
+            continue
+        count = many * (shares.stretch if piece.repeated else shares.turns)
+        batch = piece.size("batch") * shares.factor
+        heads = np.ceil(piece.size("heads") / shares.tp)
+        latent = piece.family == "latent-attention"
+        if shares.reads:
+            wide = piece.size("rank") + piece.size("rope") if latent else (
+                np.ceil(piece.size("kv_heads") / np.minimum(shares.tp, piece.size("kv_heads")))
+                * (piece.size("qk_size") + piece.size("v_size")))  # fmt: skip
+            size = batch * piece.size("keys") * wide * BYTES.get(piece.format, 2.0)
+            found.append(Said(op="all_gather", ranks=shares.cp, bytes=size, count=count))
+        else:
+            sums = piece.size("rank") if latent else piece.size("v_size")
+            size = batch * heads * piece.size("queries") * (sums + 1) * 4.0
+            found.append(Said(op="all_reduce", ranks=shares.cp, bytes=size, count=count))
+    return found
 
 
 def _sum(
@@ -129,7 +159,7 @@ def _sum(
         return [Said(op="all_gather", ranks=shares.tp, bytes=size, count=count)]
     found = []
     # One replica: partial sums of experts and of dense layers are added in one all-reduce.
-    alone = shares.dp <= 1
+    alone = shares.dp * shares.cp <= 1
     dense = np.where(alone | ("rows" in one.kinds), shares.tp, 1.0)
     found.append(Said(op="all_reduce", ranks=dense, bytes=size, count=count))
     if "experts" in one.kinds and routed is not None and not alone.all():
@@ -145,17 +175,19 @@ def _dispatched(size: Floats, count: Floats, shares: Shares, routed: Routed) -> 
     without preference; results come back as they went, in 16 bits, and are gathered within the
     replica. Where experts are divided themselves, all tokens go to all ranks.
     """
-    ranks = shares.tp * shares.dp
-    own = size / shares.tp
+    ranks = shares.tp * shares.dp * shares.cp
+    # Decoding tokens are on all ranks of a sequence, each of which sends its part of them.
+    within = shares.tp if shares.reads else shares.tp * shares.cp
+    own = size / within
     apart = shares.expert_tp <= 1
     reached = ranks * (1 - (1 - 1 / np.maximum(ranks, 2.0)) ** routed.topk)
     width = 0.5 if routed.narrow else 1.0
-    everywhere = size * shares.dp
+    everywhere = size * shares.dp * (shares.cp if shares.reads else 1.0)
     sent, back = own * reached * width, own * reached
     return [
         Said(op="all_to_all", ranks=np.where(apart, ranks, 1.0), bytes=sent, count=count),
         Said(op="all_to_all", ranks=np.where(apart, ranks, 1.0), bytes=back, count=count),
         Said(op="all_gather", ranks=np.where(apart, 1.0, ranks), bytes=everywhere, count=count),
         Said(op="reduce_scatter", ranks=np.where(apart, 1.0, ranks), bytes=everywhere, count=count),
-        Said(op="all_gather", ranks=shares.tp, bytes=size, count=count),
+        Said(op="all_gather", ranks=within, bytes=size, count=count),
     ]

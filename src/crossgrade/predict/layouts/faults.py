@@ -21,6 +21,10 @@ def layout_faults(pieces: Pieces, layout: Layout) -> Iterator[str]:
         yield f"{pieces.heads} heads do not divide over tp {layout.tp}"
     if pieces.shared and pieces.shared % layout.tp and layout.tp % pieces.shared:
         yield f"{pieces.shared} heads of keys do not divide over tp {layout.tp}"
+    if layout.cp > 1 and pieces.heads is None:
+        yield f"no attention whose tokens cp {layout.cp} could share out"
+    if layout.cp > 1 and any(p.op == "recurrence" for p in pieces.pieces):
+        yield f"a state goes from token to token, which cp {layout.cp} cannot share out"
     if layout.pp > max(pieces.blocks, 1):
         yield f"{pieces.blocks} blocks for pp {layout.pp}"
     routed = pieces.routed

@@ -19,6 +19,8 @@ from crossgrade.predict.traffic import block_of
 from crossgrade.values.capture import ROLES, Capture
 from crossgrade.values.kernel import SIZES, Family
 
+ATTENTION: tuple[Family, ...] = ("attention", "latent-attention")
+"""Families of attention."""
 Degrees = tuple[tuple[int, float], ...]
 """(degree, share), as of a division."""
 
@@ -121,6 +123,11 @@ class Pieces:
     shared: int | None
     """Least number of heads of keys, of attention that is not over a latent; None without."""
 
+    @property
+    def reads(self) -> bool:
+        """Return whether it reads prompts, or parts of them."""
+        return any(p.op == "prefill" for p in self.pieces if p.family in ATTENTION)
+
 
 def pieces_of(prepared: Prepared, stack: str) -> Pieces:
     """Return the distinct launches of a step; worked out once per capture and stack.
@@ -175,7 +182,7 @@ def pieces_from(prepared: Prepared, kernels: list[Kernel], *, partial: bool = Fa
         blocks=len({block_of(module) for module in modules} - {""}),
         weights=_weights(capture, kernels, places, partial=partial), cache=_cache(capture, kernels),
         activations=prepared.memory.activations_fused, routed=_routed(counts),
-        heads=_least(counts, "heads", ("attention", "latent-attention")),
+        heads=_least(counts, "heads", ATTENTION),
         shared=_least(counts, "kv_heads", ("attention",)),
     )  # fmt: skip
 

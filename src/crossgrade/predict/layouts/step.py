@@ -94,7 +94,7 @@ def step_times(
         stack: the stack that launches it.
         knowledge: what is known of kernels.
     """
-    shares = shares_of(layouts, batches, pieces.batch, pieces.blocks)
+    shares = shares_of(layouts, batches, pieces.batch, pieces.blocks, reads=pieces.reads)
     chosen = load_stack(stack)
     kernels = tuple(_priced(pieces, shares, chip, chosen, knowledge))
     said = exchanges(pieces, shares, chip, chosen.collectives, knowledge)
@@ -201,10 +201,10 @@ def rank_memory(
         layouts: one per combination.
         batches: sequences over all chips of the layout, one per combination.
     """
-    shares = shares_of(layouts, batches, pieces.batch, pieces.blocks)
+    shares = shares_of(layouts, batches, pieces.batch, pieces.blocks, reads=pieces.reads)
     resident = np.maximum(np.ceil(np.array(batches, dtype=np.float64) / shares.dp), 1.0)
     return RankMemory(
         weights=stored(pieces.weights, shares, pieces.routed.experts if pieces.routed else 1),
-        cache=stored(pieces.cache, shares) * resident / pieces.batch,
-        activations=pieces.activations * shares.factor * shares.turns,
+        cache=stored(pieces.cache, shares) * resident / pieces.batch / shares.cp,
+        activations=pieces.activations * shares.rows * shares.turns,
     )
