@@ -33,7 +33,7 @@ measurement. No parameter of crossgrade is fitted to such a measurement.
   which heads DeepSeek-V4's cache has, were found on the steps on Ascend. How degrees of dashboard
   rows are read (see [Read the scorecard](howto/read-the-scorecard.md)) was settled with these rows.
   Nothing was tuned.
-- **Whole batches.** Argonne's LLM-Inference-Bench: so many equal prompts asked at once, in 16 bits,
+- **Whole batches.** Argonne's LLM-Inference-Bench: so many prompts of one length at once, in 16 bits,
   as many tokens generated as read, simulated to the last one. Its stacks are of 2024, those that
   were fitted of 2026, and llama.cpp and DeepSpeed-MII are none of ours: a scalar per chip and
   framework stands between, the median of measured over predicted of all *other* models. What the
