@@ -26,7 +26,7 @@ def folder(path, config=None, **files):
 
 
 def test_every_preset_is_found():
-    assert len(preset_names()) == 78
+    assert len(preset_names()) == 79
     for name in preset_names():
         found = find_model(name.upper())
         assert (found.ref.name, found.ref.kind, found.ref.runs_code) == (name, "preset", False)
