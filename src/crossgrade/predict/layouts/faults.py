@@ -43,3 +43,5 @@ def batch_faults(layout: Layout, batch: int) -> Iterator[str]:
     """Yield what keeps a layout from working on a batch."""
     if batch < layout.dp * layout.pp:
         yield f"batch {batch} leaves some of {layout.dp} replicas in {layout.pp} stages idle"
+    elif layout.two_batch and batch < 2 * layout.dp * layout.pp:
+        yield f"batch {batch} leaves ranks with one sequence, which is no two batches"

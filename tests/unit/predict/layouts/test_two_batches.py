@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import capture_of
 
 from crossgrade.chips.loader import load_chip
+from crossgrade.predict.layouts.faults import batch_faults
 from crossgrade.predict.layouts.pieces import pieces_of
 from crossgrade.predict.layouts.step import rank_memory, step_times
 from crossgrade.predict.silicon.knowledge import shipped
@@ -42,6 +43,8 @@ def test_what_is_hidden_is_the_shorter_of_the_two(prefill, end):
 def test_one_sequence_a_rank_is_not_halved(prefill):
     one, other = (times(prefill, layout(two_batch=two), 4) for two in (False, True))
     assert np.array_equal(one.mid, other.mid)
+    assert list(batch_faults(layout(two_batch=False), 4)) == []
+    assert any("no two batches" in one for one in batch_faults(layout(two_batch=True), 4))
 
 
 def test_both_batches_are_in_memory_at_once(prefill):
