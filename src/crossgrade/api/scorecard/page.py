@@ -33,18 +33,18 @@ measurement. No parameter of crossgrade is fitted to such a measurement.
   which heads DeepSeek-V4's cache has, were found on the steps on Ascend. How degrees of dashboard
   rows are read (see [Read the scorecard](howto/read-the-scorecard.md)) was settled with these rows.
   Nothing was tuned.
-- **Whole batches.** Argonne's LLM-Inference-Bench: so many prompts of one length at once, in 16 bits,
-  as many tokens generated as read, simulated to the last one. Its stacks are of 2024, those that
-  were fitted of 2026, and llama.cpp and DeepSpeed-MII are none of ours: a scalar per chip and
+- **Whole batches.** Argonne's LLM-Inference-Bench: so many prompts of one length at once, in 16
+  bits, as many tokens generated as read, simulated to the last one. Its stacks are of 2024, those
+  that were fitted of 2026, and llama.cpp and DeepSpeed-MII are none of ours: a scalar per chip and
   framework stands between, the median of measured over predicted of all *other* models. What the
-  table calls the batch of llama.cpp is the part of a prompt that is read at a time
-  (`llama-bench -b`): one sequence, layers split over devices. TensorRT-LLM and DeepSpeed-MII were
-  asked the same prompt in every place, by the scripts in its repository, so that all tokens of a
-  mixture choose the same experts; that was looked up when Mixtral came out faster than its weights
-  can be read. Rows that are still faster than the weights of one token can be read once per further
-  token are left out: answers that were cut short. Not covered: DeciLM-7B. vLLM 0.6 on MI300X falls
-  further behind the larger the batch, which one scalar cannot follow; its attention for more than
-  512 heads over all sequences does not divide a sequence among cores.
+  table calls the batch of llama.cpp is the part of a prompt that is read at a time (`llama-bench
+  -b`): one sequence, layers split over devices. TensorRT-LLM and DeepSpeed-MII were asked the same
+  prompt in every place, by the scripts in its repository, so that all tokens of a mixture choose
+  the same experts; that was looked up when Mixtral came out faster than its weights can be read.
+  Rows that are still faster than the weights of one token can be read once per further token are
+  left out: answers that were cut short. Not covered: DeciLM-7B. vLLM 0.6 on MI300X falls further
+  behind the larger the batch, which one scalar cannot follow; its attention for more than 512 heads
+  over all sequences does not divide a sequence among cores.
 - **Steps on Ascend.** One step each as vLLM Ascend launches it, on the layout of the case; where a
   source names none, attention by data parallelism and experts over all ranks. Where a source says
   that experts' loads are even, keys and values are int8, or two batches run in turn, that is
