@@ -93,7 +93,8 @@ class Measurements:
             chip: name of the description.
             single: whether the prediction is for one chip, as the measurement is.
         """
-        if self.config is None or self.dtype is None or workload.lora_rank:
+        # Adapters, and caches in another format than the module's, are not measured.
+        if self.config is None or self.dtype is None or workload.lora_rank or workload.kv:
             return (), ()
         ours = [one for one in self._of(workload.phase) if self._on(one, chip)]
         same = [one for one in ours if self._same(one.case, workload)]

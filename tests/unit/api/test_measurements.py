@@ -154,6 +154,13 @@ def test_what_is_not_the_same_is_not_taken(model, keep, other):
     assert asked(model)[1].measured == ()
 
 
+def test_a_cache_in_another_format_was_not_measured(model, keep):
+    keep()
+    assert len(asked(model)[1].measured) == 1
+    _, phase = asked(model, kv="fp8")
+    assert (phase.measured, phase.measured_near) == ((), ())
+
+
 def test_other_sizes_that_are_measured_are_told(model, keep):
     keep(context=64)
     answer, phase = asked(model)
